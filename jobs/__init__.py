@@ -1,0 +1,1 @@
+"""chartq, the producer's side and what both sides share. Never imports `worker`."""

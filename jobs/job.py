@@ -1,0 +1,60 @@
+"""What a job is: one image, one question. Its id is a pure function of both.
+
+The wire (what stands in Redis) is the id alone; everything else stands in the ledger.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Api = Literal["chat", "task"]
+Task = Literal["visual-question-answering", "image-to-text"]
+
+#: The states of a job, RQ's words; the first three are open, the others ended.
+OPEN_STATES = ("queued", "started", "scheduled")
+ENDED_STATES = ("finished", "failed", "canceled")
+
+#: Hexadecimal digits of an id: 128 bits, far beyond accidental collisions of 10^12 charts.
+_ID_DIGITS = 32
+
+
+def canonical_json(value: Any) -> str:
+    """The one spelling of a JSON value that ids are worked out from."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of every chart of a batch: everything that shapes the call except the image."""
+
+    prompt: str
+    model: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    api: Api = "chat"
+    #: Which classic body carries the question; None with `api="chat"`.
+    task: Task | None = None
+
+    @property
+    def id(self) -> str:
+        parts = [self.prompt, self.model, dict(self.parameters), self.api, self.task]
+        return _digest(canonical_json(parts).encode())
+
+    @property
+    def lane(self) -> str:
+        """All jobs of one API kind and model share the provider's limits, hence a lane."""
+        return f"{self.api}:{self.model}"
+
+
+def job_id(image_sha256: str, question_id: str) -> str:
+    """The same chart with the same question is one job, in any batch and any run.
+
+    >>> job_id("ab" * 32, "cd" * 16) == job_id("ab" * 32, "cd" * 16)
+    True
+    """
+    return _digest(f"{image_sha256}:{question_id}".encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:_ID_DIGITS]
