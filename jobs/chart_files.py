@@ -1,0 +1,50 @@
+"""Where a chart lies: how its path is stored, and how a stored path becomes a file again, never outside CHART_ROOT."""
+
+from pathlib import Path
+
+from jobs.errors import ImageError, InputError
+from jobs.images import read_bounded
+
+
+def stored_path(path: Path, chart_root: Path | None) -> str:
+    """What stands in the ledger for `path`: relative to `chart_root` if there is one, else absolute.
+
+    Raises InputError if the file lies outside `chart_root`.
+    """
+    resolved = _resolved(path)
+    if chart_root is None:
+        return str(path.absolute())
+    if not resolved.is_relative_to(chart_root):
+        raise InputError(
+            f"{str(path)!r} lies outside CHART_ROOT ({chart_root}): workers could not read it; move it there"
+        )
+    return str(resolved.relative_to(chart_root))
+
+
+def read_chart(stored: str, chart_root: Path | None) -> bytes:
+    """The bytes of a stored path's file.
+
+    Raises ImageError: it can't be read, or it lies outside `chart_root` once all links are followed.
+    """
+    return read_bounded(_confined(stored, chart_root))
+
+
+def _confined(stored: str, chart_root: Path | None) -> Path:
+    if chart_root is None:
+        if not Path(stored).is_absolute():
+            raise ImageError(
+                f"{stored!r} is relative to a CHART_ROOT, and this worker has none: set CHART_ROOT to the folder "
+                "that the charts are in"
+            )
+        return Path(stored)
+    resolved = _resolved(chart_root / stored)
+    if not resolved.is_relative_to(chart_root):
+        raise ImageError(f"{stored!r} leads outside CHART_ROOT ({chart_root}): this worker doesn't read it")
+    return resolved
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a circle of links; a NUL in a forged path
+        raise ImageError(f"{str(path)!r} can't be followed: {error}") from error

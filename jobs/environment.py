@@ -1,0 +1,105 @@
+"""Where a variable's text comes from: the environment, a file that `NAME_FILE` names, or `.env`.
+
+Texts are stripped, empty ones count as not set. Nothing is written to `os.environ`.
+"""
+
+import io
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
+
+#: A variable's file holds a token or a URL; who names a disk image by accident hears so.
+_FILE_MAX_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A variable's text, and what to call its place: `HF_TOKEN`, `HF_TOKEN_FILE`, `.env: HF_TOKEN`."""
+
+    value: str = field(repr=False)
+    origin: str
+
+
+def look_up(
+    wanted: Mapping[str, tuple[str, ...]], *, env_file: Path | None
+) -> tuple[dict[str, Found], list[str]]:
+    """For each key of `wanted` the first of its variables that is set, and a line for each problem met."""
+    lines, problems = _read_env_file(env_file) if env_file else ({}, [])
+    layers = (("", os.environ), (f"{env_file}: ", lines))
+    found: dict[str, Found] = {}
+    for key, names in wanted.items():
+        try:
+            first = next(_candidates(names, layers), None)
+        except ValueError as error:
+            problems.append(str(error))
+        else:
+            found |= {key: first} if first else {}
+    return found, problems
+
+
+def _candidates(names: tuple[str, ...], layers: tuple[tuple[str, Mapping[str, str]], ...]) -> Iterator[Found]:
+    """All places where one of `names` is set, strongest first. Lazy: a file that isn't needed isn't read."""
+    for prefix, layer in layers:
+        for name in names:
+            if value := layer.get(name, "").strip():
+                yield Found(value=value, origin=prefix + name)
+        for name in names:
+            if path := layer.get(f"{name}_FILE", "").strip():
+                origin = f"{prefix}{name}_FILE"
+                if value := _read_secret(Path(path), origin):
+                    yield Found(value=value, origin=origin)
+
+
+def _read_secret(path: Path, origin: str) -> str:
+    """The file's text, stripped. Raises ValueError with the line for the user."""
+    try:
+        with path.expanduser().open("rb") as file:
+            data = file.read(_FILE_MAX_BYTES + 1)
+        if len(data) > _FILE_MAX_BYTES:
+            raise ValueError(f"it is larger than {_FILE_MAX_BYTES} bytes")
+        return data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8 text"  # the decoder's own words would show what is in it
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except (ValueError, RuntimeError) as error:  # NUL in the path, ~nobody, too large
+        reason = str(error)
+    raise ValueError(f"{origin}={path} can't be read: {reason}")
+
+
+def _read_env_file(path: Path) -> tuple[dict[str, str], list[str]]:
+    """The assignments in `.env`, `${NAME}` filled in, and a line for each that is none."""
+    try:
+        if path.is_dir():  # some keep their virtual environment under this name
+            return {}, []
+        text = path.read_bytes().decode("utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}, []
+    except OSError as error:
+        return {}, [f"{path} can't be read: {error.strerror}"]
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        return {}, [f"{path}, line {line}, is not UTF-8 text: save the file as UTF-8"]
+    # The library would only log these, and the setting would silently be missing.
+    broken = [binding for binding in parse_stream(io.StringIO(text)) if _is_broken(binding)]
+    if broken:
+        # Not the line itself: it may hold a token.
+        return {}, [
+            f"{path}, line {_line_number(b)}, is not NAME=value (are the quotes closed?)" for b in broken
+        ]
+    return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}, []
+
+
+def _is_broken(binding: Binding) -> bool:
+    return binding.error or (binding.key is not None and binding.value is None)
+
+
+def _line_number(binding: Binding) -> int:
+    """A binding begins after its leading blank lines, which the parser counts as its own."""
+    text = binding.original.string
+    blank = text[: len(text) - len(text.lstrip())]
+    return binding.original.line + len(blank.splitlines())

@@ -1,0 +1,22 @@
+"""Lanes in Redis: the queues that their jobs wait in, and the gates that say when a call may be made.
+
+All Redis keys of ours, and all that we write into RQ's, are in `lua/`; nothing else touches them.
+"""
+
+from jobs.lanes.gates import Gate, Gates, WorkerEntry, account_of
+from jobs.lanes.keys import TASK, WAKE_CHANNEL, Scripts
+from jobs.lanes.queues import Depth, LaneQueues, Priority, queue_name
+
+__all__ = [
+    "TASK",
+    "WAKE_CHANNEL",
+    "Depth",
+    "Gate",
+    "Gates",
+    "LaneQueues",
+    "Priority",
+    "Scripts",
+    "WorkerEntry",
+    "account_of",
+    "queue_name",
+]

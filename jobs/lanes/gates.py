@@ -1,0 +1,199 @@
+"""Gates: may an account call for a lane now, and if not, until when and why? Read and opened here.
+
+Who closes them is the worker, with every answer that it settles; the rules stand in `lua/3_gates.lua`.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis import Redis
+
+from jobs.lanes.keys import Scripts, text
+from jobs.rates import RateLimits, Window, smallest
+
+#: A worker that hasn't been heard of for this long is no longer counted; it speaks every 5 s.
+WORKER_LIVE_S = 15.0
+
+
+def account_of(*, base_url: str, token: str | None, bill_to: str | None) -> str:
+    """A fingerprint of who pays where: endpoint, token, organisation. The token can't be read back."""
+    secret = json.dumps([base_url, token or "", bill_to or ""]).encode()
+    return hashlib.blake2s(secret, digest_size=6, person=b"chartq").hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerEntry:
+    """What a worker publishes with every heartbeat."""
+
+    accounts: Mapping[str, str]  # API kind -> account
+    limits: RateLimits = field(default_factory=RateLimits)
+    ceiling: int | None = None
+    seen_s: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it is published; Redis adds `seen_s`."""
+        return {"accounts": dict(self.accounts), "limits": self.limits.to_json(), "ceiling": self.ceiling}
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> "WorkerEntry":
+        """Raises ValueError, KeyError or TypeError for what no worker of ours wrote."""
+        data = json.loads(text)
+        return cls(
+            accounts=dict(data["accounts"]),
+            limits=RateLimits.from_json(data["limits"]),
+            ceiling=data.get("ceiling"),
+            seen_s=float(data["seen_s"]),
+        )
+
+
+def merged_limits(entries: Iterable[WorkerEntry]) -> tuple[RateLimits, int | None]:
+    """Budget and ceiling that hold where workers of one account differ: the smallest."""
+    entries = list(entries)
+    ceilings = [entry.ceiling for entry in entries if entry.ceiling is not None]
+    return smallest(*(entry.limits for entry in entries)), min(ceilings, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """How one account's gate for one lane stands."""
+
+    account: str
+    lane: str
+    live: bool  #: a live worker brings this account
+    reason: str | None  #: on hold, and why: token, permission, credits, model, gated
+    message: str | None
+    since_s: float | None  #: on hold since
+    until_s: float | None  #: closed until, when that lies ahead
+    why: str | None  #: closed because of: throttled, loading, unreachable, outage
+    wait_s: float  #: until the next permit, as far as is known; 0: now
+    budget_wait_s: float  #: the part of it that is the budget's
+    probing: bool
+    limit: int | None  #: concurrency in force below the ceiling
+    ceiling: int | None
+    in_flight: int
+    windows: tuple[Window, ...]
+    spent: tuple[int, ...]  #: permits in each window now
+    now_s: float
+
+    @property
+    def held(self) -> bool:
+        return self.reason is not None
+
+
+class Gates:
+    """Reads and opens gates. Redis's clock throughout."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._scripts = Scripts(redis)
+
+    def of_lane(self, lane: str) -> list[Gate]:
+        """The gates that live workers bring to this lane; without such, all that this lane ever had."""
+        gates = [gate for gate in self.all(extra_lanes=[lane]) if gate.lane == lane]
+        return [gate for gate in gates if gate.live] or gates
+
+    def all(self, *, extra_lanes: Sequence[str] = ()) -> list[Gate]:
+        """Every gate that was ever used, and those that live workers would bring to `extra_lanes`."""
+        workers = self.workers()
+        pairs = {self._split(member) for member in self._redis.smembers("chartq:gates")}
+        for lane in extra_lanes:
+            pairs |= {(account, lane) for account in self._accounts_for(lane, workers)}
+        return self._describe(sorted(pairs), workers)
+
+    def workers(self) -> list[WorkerEntry]:
+        """What the live workers publish."""
+        now_s = self._now_s()
+        entries = (parse_entry(text) for text in self._redis.hgetall("chartq:workers").values())
+        return [entry for entry in entries if entry and entry.seen_s > now_s - WORKER_LIVE_S]
+
+    def resume(self, gates: Iterable[Gate]) -> int:
+        """Open what is on hold, one probe first. Returns how many gates were on hold."""
+        asked = [{"account": gate.account, "lane": gate.lane} for gate in gates]
+        return int(self._scripts.call("resume", gates=asked))
+
+    def _describe(self, pairs: Sequence[tuple[str, str]], workers: Sequence[WorkerEntry]) -> list[Gate]:
+        known = [self._limits_of(account, workers) for account, _ in pairs]
+        asked = [
+            {
+                "account": account,
+                "lane": lane,
+                "windows": [[w.calls, w.window_ms] for w in limits.windows(model_of(lane))],
+                "ceiling": ceiling,
+            }
+            for (account, lane), (limits, ceiling, _) in zip(pairs, known, strict=True)
+        ]
+        reply = self._scripts.call_json("describe", gates=asked)
+        return [
+            _gate(pair, row, reply["now_ms"], *about)
+            for pair, row, about in zip(pairs, reply["rows"] or [], known, strict=True)
+        ]
+
+    def _limits_of(self, account: str, workers: Sequence[WorkerEntry]) -> tuple[RateLimits, int | None, bool]:
+        """Budget, ceiling, and whether a live worker brings them; else what was last published."""
+        mine = [entry for entry in workers if account in entry.accounts.values()]
+        if not mine and (last := self._redis.hget(f"chartq:account:{account}", "entry")):
+            entry = parse_entry(last)
+            return (*merged_limits([entry] if entry else []), False)
+        return (*merged_limits(mine), bool(mine))
+
+    @staticmethod
+    def _accounts_for(lane: str, workers: Sequence[WorkerEntry]) -> set[str]:
+        api = lane.partition(":")[0]
+        return {entry.accounts[api] for entry in workers if api in entry.accounts}
+
+    @staticmethod
+    def _split(member: Any) -> tuple[str, str]:
+        account, _, lane = text(member).partition(":")
+        return account, lane
+
+    def _now_s(self) -> float:
+        seconds, microseconds = self._redis.time()
+        return seconds + microseconds / 1e6
+
+
+def model_of(lane: str) -> str:
+    """The model id within a lane's name."""
+    return lane.partition(":")[2]
+
+
+def parse_entry(published: Any) -> WorkerEntry | None:
+    """What a worker published; None if none of ours wrote it."""
+    try:
+        return WorkerEntry.from_json(published)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None  # not one of ours: Redis's content is data, never trusted
+
+
+def _gate(
+    pair: tuple[str, str],
+    row: Mapping[str, Any],
+    now_ms: float,
+    limits: RateLimits,
+    ceiling: int | None,
+    live: bool,
+) -> Gate:
+    account, lane = pair
+    until_ms = row.get("until_ms") or 0
+    closed = until_ms > now_ms
+    return Gate(
+        account=account,
+        lane=lane,
+        live=live,
+        reason=row.get("reason"),
+        message=row.get("message"),
+        since_s=row["since_ms"] / 1000 if row.get("since_ms") else None,
+        until_s=until_ms / 1000 if closed else None,
+        why=row.get("why") if closed else None,
+        wait_s=row["wait_ms"] / 1000,
+        budget_wait_s=row["budget_wait_ms"] / 1000,
+        probing=row["probing"],
+        limit=int(row["limit"]) if row.get("limit") else None,
+        ceiling=ceiling,
+        in_flight=row["in_flight"],
+        windows=limits.windows(model_of(lane)),
+        spent=tuple(row["spent"] or ()),
+        now_s=now_ms / 1000,
+    )

@@ -1,0 +1,59 @@
+"""The one Lua library that owns our Redis keys, and how it is called.
+
+Every move that must be whole (take, settle, enqueue...) is one script call: `lua/*.lua`, one after the other,
+then the operation. Plain Redis is assumed (one server, or Sentinel's master): keys are worked out inside.
+"""
+
+import json
+from importlib import resources
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import NoScriptError
+from rq.defaults import RQ_KEY_PREFIX
+
+#: Where `lua` publishes that a lane has work or has opened.
+WAKE_CHANNEL = "chartq:wake"
+
+#: What an RQ job of ours names as its function; nothing else is ever run (see worker.task).
+TASK = "worker.task.ask"
+
+
+def _library() -> str:
+    folder = resources.files(__package__) / "lua"
+    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".lua")), key=lambda entry: entry.name)
+    parts = [file.read_text("utf-8") for file in files]
+    return "\n".join([*parts, "return ops[ARGV[1]](cjson.decode(ARGV[2]))"])
+
+
+class Scripts:
+    """Calls operations of the Lua library on one connection; loads it where it isn't known (yet)."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._script = redis.register_script(_library())
+
+    def call(self, operation: str, **args: Any) -> Any:
+        """Run `ops.<operation>(args)`. Arguments that are None are left out (Lua's `nil`)."""
+        payload = json.dumps(_without_none(args), separators=(",", ":"))
+        try:
+            return self._redis.evalsha(self._script.sha, 1, RQ_KEY_PREFIX, operation, payload)
+        except NoScriptError:
+            return self._script(keys=[RQ_KEY_PREFIX], args=[operation, payload])
+
+    def call_json(self, operation: str, **args: Any) -> Any:
+        """As `call`, for operations that answer with JSON."""
+        return json.loads(self.call(operation, **args))
+
+
+def text(value: Any) -> str:
+    """A reply of Redis as text; our own keys and ids are ASCII or UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
+    return value

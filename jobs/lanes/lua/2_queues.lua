@@ -1,0 +1,119 @@
+-- RQ queues, one per lane and batch. Within a lane they take turns; within a queue the left end goes first.
+
+-- A queue's place in its lane: by priority, then by who was served longest ago (a new queue: never).
+local PRIORITY_STEP = 1e15
+
+local function priority_of(queue) return tonumber(redis.call('HGET', PRIORITIES, queue) or 1) end
+
+local function enter_ring(lane, queue)
+    redis.call('ZADD', ring_key(lane), 'NX', priority_of(queue) * PRIORITY_STEP, queue)
+    redis.call('ZADD', LANES, 'NX', 0, lane)
+    redis.call('SADD', rq .. ':queues', queue_key(queue))
+end
+
+-- Forget a queue that has nothing queued, delayed or started, so that dead batches cost nothing.
+local function leave_ring_if_empty(lane, queue)
+    if redis.call('EXISTS', queue_key(queue), scheduled_key(queue)) > 0 then return end
+    redis.call('ZREM', ring_key(lane), queue)
+    if redis.call('EXISTS', ring_key(lane)) == 0 then redis.call('ZREM', LANES, lane) end
+    if redis.call('EXISTS', started_key(queue)) == 0 then
+        redis.call('SREM', rq .. ':queues', queue_key(queue))
+        redis.call('HDEL', PRIORITIES, queue)
+    end
+end
+
+local function is_open(status) return status == 'queued' or status == 'started' or status == 'scheduled' end
+
+-- What RQ's own readers need to show the job; the question and the path stand in the ledger.
+local function write_job(id, queue, args)
+    redis.call('DEL', job_key(id))
+    redis.call('HSET', job_key(id), 'status', 'queued', 'origin', queue,
+        'created_at', args.now_iso, 'enqueued_at', args.now_iso, 'timeout', args.timeout_s,
+        'data', '["' .. args.task .. '",null,["' .. id .. '"],{}]')
+end
+
+-- Put jobs on a lane's queue unless Redis has them already. args: lane, queue, priority, ids, front, task, ...
+-- Returns how many were new.
+function ops.enqueue(args)
+    if args.priority ~= 1 then redis.call('HSET', PRIORITIES, args.queue, args.priority) end
+    local new = {}
+    for _, id in ipairs(list(args.ids)) do
+        if not is_open(redis.call('HGET', job_key(id), 'status')) then
+            write_job(id, args.queue, args)
+            new[#new + 1] = id
+        end
+    end
+    if #new > 0 then
+        for first = 1, #new, 5000 do     -- Lua's stack bounds unpack
+            redis.call(args.front and 'LPUSH' or 'RPUSH', queue_key(args.queue),
+                unpack(new, first, math.min(first + 4999, #new)))
+        end
+        enter_ring(args.lane, args.queue)
+        redis.call('PUBLISH', 'chartq:wake', args.lane)
+    end
+    return #new
+end
+
+-- The ids that Redis doesn't know as open, in the order given.
+function ops.unknown(args)
+    local unknown = {}
+    for _, id in ipairs(list(args.ids)) do
+        if not is_open(redis.call('HGET', job_key(id), 'status')) then unknown[#unknown + 1] = id end
+    end
+    return unknown
+end
+
+-- Since when (ms) this Redis remembers us; from now on, if it has been flushed.
+function ops.known_since(args)
+    redis.call('SETNX', EPOCH, string.format('%d', now_of(args)))
+    return redis.call('GET', EPOCH)
+end
+
+-- Drop what stands in a canceled batch's queue, at most `limit` jobs a call. Returns how many went.
+function ops.drop(args)
+    local ids = redis.call('LPOP', queue_key(args.queue), args.limit) or {}
+    local delayed = redis.call('ZPOPMIN', scheduled_key(args.queue), args.limit)
+    for index = 1, #delayed, 2 do ids[#ids + 1] = delayed[index] end
+    for _, id in ipairs(ids) do redis.call('DEL', job_key(id)) end
+    leave_ring_if_empty(args.lane, args.queue)
+    return #ids
+end
+
+-- Delayed jobs that are due come back at the front. Returns ms until the next one is due, or nil.
+local function wake_delayed(queue, now_ms)
+    local key = scheduled_key(queue)
+    local due = redis.call('ZRANGEBYSCORE', key, '-inf', now_ms / 1000, 'LIMIT', 0, 100)
+    for _, id in ipairs(due) do
+        redis.call('ZREM', key, id)
+        if redis.call('HGET', job_key(id), 'status') == 'scheduled' then
+            redis.call('HSET', job_key(id), 'status', 'queued')
+            redis.call('LPUSH', queue_key(queue), id)
+        end
+    end
+    local next_due = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    if next_due[2] then return math.max(0, tonumber(next_due[2]) * 1000 - now_ms) end
+    return nil
+end
+
+-- The lane's next job, its queue and its hash; or nil and ms until one is due. Ids without a hash are set aside.
+local function pop(lane, now_ms, refused)
+    local soonest = nil
+    for _, queue in ipairs(redis.call('ZRANGE', ring_key(lane), 0, -1)) do
+        local due_ms = wake_delayed(queue, now_ms)
+        if due_ms and (not soonest or due_ms < soonest) then soonest = due_ms end
+        while true do
+            local id = redis.call('LPOP', queue_key(queue))
+            if not id then break end
+            local job = redis.call('HMGET', job_key(id), 'status', 'data', 'probe_refusals', 'passed_then')
+            if job[1] == 'queued' and job[2] then
+                local turn = redis.call('INCR', TURN)
+                redis.call('ZADD', ring_key(lane), priority_of(queue) * PRIORITY_STEP + turn, queue)
+                return {id = id, queue = queue, data = job[2], probe_refusals = tonumber(job[3] or 0),
+                        passed_then = tonumber(job[4] or 0)}
+            end
+            if not job[1] or not job[2] then refused[#refused + 1] = id end
+        end
+        leave_ring_if_empty(lane, queue)
+    end
+    return nil, soonest
+end

@@ -1,0 +1,266 @@
+-- A gate: may this account call for this lane now, and if not, until when and why?
+-- Hash fields: gen (generation: counts closings), until_ms, why, refusals (closings in a row without a success),
+-- probe ('1': one call goes first), probe_execution, limit (concurrency in force; absent: the ceiling),
+-- granted / passed (permits given, answers had, in this generation), learned (what passed before it was last
+-- refused), edge ('1': learned was reached), passes (answers ever), failures (transient, in a row), outage ('1'),
+-- hold_reason / _message / _since.
+
+local FIRST_WAIT_MS, LONGEST_WAIT_MS = 1000, 15 * 60 * 1000
+local OUTAGE_FAILURES, OUTAGE_JOBS = 5, 3
+-- A new account's first call goes alone, so that a wrong token costs one call; but no longer than this.
+local PROVING_MS = 1000
+-- Windows up to this many calls keep each call's time; larger ones count in sub-windows (bounded memory).
+local EXACT_CALLS, SUBWINDOWS = 1000, 100
+local NEVER_MS = 24 * 3600 * 1000
+
+local function hash(key)
+    local flat, fields = redis.call('HGETALL', key), {}
+    for index = 1, #flat, 2 do fields[flat[index]] = flat[index + 1] end
+    return fields
+end
+
+-- Budget ------------------------------------------------------------------------------------------------
+-- No interval of the window's length, wherever it lies, ever holds more than `calls` permits.
+
+local function exact_wait_ms(key, calls, window_ms, now_ms)
+    -- Newest first, so this is the permit `calls` permits ago.
+    local oldest = redis.call('LINDEX', key, calls - 1) 
+    if not oldest then return 0 end
+    return math.max(0, oldest + window_ms - now_ms)
+end
+
+-- A permit counts until the whole sub-window that it fell into has left the window.
+local function counted_wait_ms(key, calls, window_ms, now_ms)
+    local step = window_ms / SUBWINDOWS
+    local counts, total, slots = hash(key), 0, {}
+    for slot, count in pairs(counts) do
+        if (tonumber(slot) + 1) * step + window_ms <= now_ms then
+            redis.call('HDEL', key, slot)
+        else
+            total = total + count
+            slots[#slots + 1] = tonumber(slot)
+        end
+    end
+    if total < calls then return 0 end
+    table.sort(slots)
+    for _, slot in ipairs(slots) do
+        total = total - counts[tostring(slot)]
+        if total < calls then return math.max(0, (slot + 1) * step + window_ms - now_ms) end
+    end
+    return window_ms
+end
+
+local function is_exact(window) return window[1] <= EXACT_CALLS end
+
+local function log_key(gate, window)
+    return spent_key(gate, window[2]) .. (is_exact(window) and ':times' or ':counts')
+end
+
+local function slot_of(at_ms, window_ms)
+    return string.format('%d', math.floor(at_ms / (window_ms / SUBWINDOWS)))
+end
+
+local function budget_wait_ms(gate, windows, now_ms)
+    local wait = 0
+    for _, window in ipairs(windows) do
+        local waits = is_exact(window) and exact_wait_ms or counted_wait_ms
+        wait = math.max(wait, waits(log_key(gate, window), window[1], window[2], now_ms))
+    end
+    return wait
+end
+
+local function spend(gate, windows, now_ms)
+    for _, window in ipairs(windows) do
+        local key = log_key(gate, window)
+        if is_exact(window) then
+            redis.call('LPUSH', key, now_ms)
+            redis.call('LTRIM', key, 0, EXACT_CALLS - 1)
+        else
+            redis.call('HINCRBY', key, slot_of(now_ms, window[2]), 1)
+        end
+        redis.call('PEXPIREAT', key, string.format('%d', now_ms + window[2] * 2))
+    end
+end
+
+-- Only for a permit that was never used for a call.
+local function refund(gate, windows, at_ms)
+    for _, window in ipairs(windows) do
+        local key, slot = log_key(gate, window), slot_of(at_ms, window[2])
+        if is_exact(window) then
+            redis.call('LREM', key, 1, string.format('%d', at_ms))
+        elseif tonumber(redis.call('HGET', key, slot) or 0) > 0 then
+            redis.call('HINCRBY', key, slot, -1)
+        end
+    end
+end
+
+local function spent_count(gate, window, now_ms)
+    local key, count = log_key(gate, window), 0
+    if is_exact(window) then
+        for _, at_ms in ipairs(redis.call('LRANGE', key, 0, window[1] - 1)) do
+            if at_ms + window[2] <= now_ms then break end
+            count = count + 1
+        end
+        return count
+    end
+    counted_wait_ms(key, window[1], window[2], now_ms)     -- forgets what has left the window
+    for _, calls in pairs(hash(key)) do count = count + calls end
+    return count
+end
+
+-- Admission ---------------------------------------------------------------------------------------------
+
+local function in_flight(gate, now_ms)
+    redis.call('ZREMRANGEBYSCORE', permits_key(gate), '-inf', now_ms)
+    return redis.call('ZCARD', permits_key(gate))
+end
+
+-- Near the count at which the provider last said no, one at a time goes on: it costs one refusal, not many.
+local function approach_edge(gate, state)
+    local learned = tonumber(state.learned or 0)
+    if learned > 0 and not state.probe and not state.edge and tonumber(state.granted or 0) >= learned then
+        redis.call('HSET', gate_key(gate), 'edge', 1, 'limit', 1)
+        state.limit = 1
+    end
+end
+
+local function concurrency(state, ceiling)
+    local limit = tonumber(state.limit or math.huge)
+    return math.max(1, math.floor(math.min(limit, ceiling or math.huge)))
+end
+
+-- nil if a permit may be given now; else ms to wait (at most; an answer may come sooner).
+local function closed_for_ms(gate, account, windows, ceiling, now_ms)
+    local state, owner = hash(gate_key(gate)), hash(account_key(account))
+    if owner.hold_reason or state.hold_reason then return NEVER_MS, state, owner end
+    local until_ms = tonumber(state.until_ms or 0)
+    if until_ms > now_ms then return until_ms - now_ms, state, owner end
+    if not owner.proven and owner.first_ms and now_ms < owner.first_ms + PROVING_MS then
+        return owner.first_ms + PROVING_MS - now_ms, state, owner
+    end
+    local flying = in_flight(gate, now_ms)
+    if state.probe and state.probe_execution and redis.call('ZSCORE', permits_key(gate), state.probe_execution) then
+        return 1000, state, owner
+    end
+    if state.probe then state.limit = nil end       -- late answers of an older generation don't hold it up
+    approach_edge(gate, state)
+    if flying >= concurrency(state, ceiling) then return 1000, state, owner end
+    local wait = budget_wait_ms(gate, windows, now_ms)
+    if wait > 0 then return wait, state, owner end
+    return nil, state, owner
+end
+
+local function generation(state, owner) return (state.gen or '0') .. '.' .. (owner.gen or '0') end
+
+-- Give a permit for `execution`. Returns its generation and whether it is the probe.
+local function grant(gate, account, state, owner, execution, windows, now_ms, lease_ms)
+    spend(gate, windows, now_ms)
+    redis.call('ZADD', permits_key(gate), now_ms + lease_ms, execution)
+    redis.call('SADD', GATES, gate)
+    redis.call('HINCRBY', gate_key(gate), 'granted', 1)
+    if state.probe then redis.call('HSET', gate_key(gate), 'probe_execution', execution) end
+    if not owner.proven and not owner.first_ms then redis.call('HSET', account_key(account), 'first_ms', now_ms) end
+    return generation(state, owner), state.probe and 1 or 0
+end
+
+-- Feedback ----------------------------------------------------------------------------------------------
+
+-- Fewer at a time after the provider said "too many"; a probe's refusal says nothing about how many.
+local function lowered_limit(gate, state, was_probe)
+    if was_probe then return state.limit end
+    local flying = redis.call('ZCARD', permits_key(gate)) + 1      -- the refused one has just left
+    return math.max(1, math.floor(math.min(tonumber(state.limit or math.huge), flying) / 2))
+end
+
+-- Close after a refusal or in an outage: for the hint, or for 1 s doubling to 15 min.
+local function close(gate, state, windows, outcome, why, now_ms)
+    local refusals, hint_ms = tonumber(state.refusals or 0) + 1, outcome.hint_ms or 0
+    local wait = hint_ms > 0 and hint_ms
+        or math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ^ math.min(refusals - 1, 20))
+    wait = wait + math.min(wait * 0.05, 1000) * (outcome.jitter or 0)
+    redis.call('HSET', gate_key(gate), 'gen', tonumber(state.gen or 0) + 1, 'refusals', refusals, 'why', why,
+        'until_ms', string.format('%d', now_ms + wait), 'granted', 0, 'passed', 0)
+    if why == 'throttled' then
+        local limit = lowered_limit(gate, state, state.probe_execution == outcome.execution)
+        if limit then redis.call('HSET', gate_key(gate), 'limit', limit) end
+        if tonumber(state.passed or 0) > 0 then redis.call('HSET', gate_key(gate), 'learned', state.passed) end
+    end
+    redis.call('HDEL', gate_key(gate), 'edge', 'probe_execution')
+    -- A known budget says by itself when to go on; without one a single call finds out.
+    if #windows == 0 or why ~= 'throttled' then redis.call('HSET', gate_key(gate), 'probe', 1) end
+end
+
+local function succeed(gate, state, ceiling)
+    redis.call('DEL', streak_key(gate))
+    redis.call('HDEL', gate_key(gate), 'outage', 'until_ms', 'why', 'probe', 'probe_execution')
+    redis.call('HSET', gate_key(gate), 'refusals', 0, 'failures', 0)
+    redis.call('HINCRBY', gate_key(gate), 'passed', 1)
+    local limit = tonumber(state.limit or 0)
+    if limit > 0 then
+        limit = limit + 1 / limit
+        if limit >= (ceiling or 1000) then redis.call('HDEL', gate_key(gate), 'limit')
+        else redis.call('HSET', gate_key(gate), 'limit', string.format('%.6f', limit)) end
+    end
+end
+
+-- The attempts spent since the last success, job id -> count; from now on they count as given back.
+local function take_back_attempts(gate)
+    local spent = {}
+    for job, attempts in pairs(hash(streak_key(gate))) do
+        if tonumber(attempts) > 0 then spent[job] = tonumber(attempts) end
+        redis.call('HSET', streak_key(gate), job, 0)
+    end
+    return spent
+end
+
+-- A transient failure. Returns the attempts to give back when it looks like an outage.
+local function fail(gate, state, windows, outcome, current, now_ms)
+    redis.call('HINCRBY', streak_key(gate), outcome.job, 1)
+    redis.call('PEXPIRE', streak_key(gate), 3600 * 1000)
+    local failures = redis.call('HINCRBY', gate_key(gate), 'failures', 1)
+    local jobs = redis.call('HLEN', streak_key(gate))
+    if not state.outage and (failures < OUTAGE_FAILURES or jobs < OUTAGE_JOBS) then return {} end
+    redis.call('HSET', gate_key(gate), 'outage', 1)
+    if current then close(gate, state, windows, outcome, 'outage', now_ms) end
+    return take_back_attempts(gate)
+end
+
+local function hold(key, outcome, now_ms)
+    redis.call('HSET', key, 'hold_reason', outcome.reason, 'hold_message', outcome.message,
+        'hold_since', string.format('%d', now_ms))
+    redis.call('HINCRBY', key, 'gen', 1)
+end
+
+-- What an answer (or its absence) teaches the gate. `outcome.verdict`: ok | throttled | unreachable | transient |
+-- hold | suspect | unused | gone. Only a permit of the current generation may open or close. Returns attempts to
+-- give back, and whether this refusal closed the gate. A permit that is no longer in the set was heard before
+-- (a repeated command) or has run out.
+local function feedback(outcome, windows, ceiling, now_ms)
+    local gate = outcome.account .. ':' .. outcome.lane
+    if redis.call('ZREM', permits_key(gate), outcome.execution) == 0 then return {} end
+    local state, owner = hash(gate_key(gate)), hash(account_key(outcome.account))
+    local verdict = outcome.verdict
+    local current = generation(state, owner) == outcome.generation
+    if state.probe_execution == outcome.execution then redis.call('HDEL', gate_key(gate), 'probe_execution') end
+    if verdict == 'unused' then
+        refund(gate, windows, outcome.spent_ms)
+        redis.call('HINCRBY', gate_key(gate), 'granted', -1)
+        if not owner.proven then redis.call('HDEL', account_key(outcome.account), 'first_ms') end
+        return {}
+    end
+    if verdict ~= 'hold' and verdict ~= 'unreachable' and verdict ~= 'gone' then
+        redis.call('HSET', account_key(outcome.account), 'proven', 1)
+    end
+    if verdict == 'ok' then
+        redis.call('HINCRBY', gate_key(gate), 'passes', 1)
+        if current then succeed(gate, state, ceiling) end
+    elseif verdict == 'transient' then
+        return fail(gate, state, windows, outcome, current, now_ms)
+    elseif current and (verdict == 'throttled' or verdict == 'unreachable') then
+        close(gate, state, windows, outcome, outcome.why, now_ms)
+        return {}, true
+    elseif current and verdict == 'hold' then
+        hold(outcome.scope == 'account' and account_key(outcome.account) or gate_key(gate), outcome, now_ms)
+    end
+    return {}
+end

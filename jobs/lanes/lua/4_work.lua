@@ -1,0 +1,263 @@
+-- Take, settle, keep alive: the worker's three moves. Each is one round trip, for any number of jobs.
+
+local FINISHED_TTL_S, FAILED_TTL_S = 300, 24 * 3600    -- RQ's view only; the ledger keeps everything
+
+-- A job that was refused this often as the probe goes behind the others; if others pass, it is suspect.
+local PROBE_REFUSALS = 3
+
+local function alone_queue(lane) return lane .. '@alone' end
+
+-- RQ's bookkeeping of a started job, and our lease on it.
+local function start(args, job, execution, now_ms)
+    local id = job.id
+    redis.call('HSET', job_key(id), 'status', 'started', 'execution', execution, 'worker_name', args.worker,
+        'started_at', args.now_iso, 'last_heartbeat', args.now_iso)
+    redis.call('HSET', execution_key(id, execution), 'id', execution, 'job_id', id, 'worker_name', args.worker,
+        'created_at', now_ms / 1000, 'last_heartbeat', now_ms / 1000)
+    redis.call('EXPIRE', execution_key(id, execution), args.execution_ttl_s)
+    redis.call('ZADD', executions_key(id), now_ms / 1000 + args.execution_ttl_s, execution)
+    redis.call('EXPIRE', executions_key(id), args.execution_ttl_s)
+    redis.call('ZADD', started_key(job.queue), now_ms / 1000 + args.execution_ttl_s, id .. ':' .. execution)
+    redis.call('SADD', worker_executions_key(args.worker), id .. ':' .. execution)
+    redis.call('EXPIRE', worker_executions_key(args.worker), args.execution_ttl_s)
+    redis.call('ZADD', LEASES, now_ms + args.lease_ms, id)
+end
+
+local function claim(args, lane, account, job, state, owner, index, now_ms, windows)
+    local gate, execution = account .. ':' .. lane, args.executions[index]
+    local gen, probe = grant(gate, account, state, owner, execution, windows, now_ms, args.lease_ms)
+    start(args, job, execution, now_ms)
+    local suspect = job.probe_refusals >= PROBE_REFUSALS and tonumber(state.passes or 0) > job.passed_then
+    return {job = job.id, execution = execution, queue = job.queue, lane = lane, account = account,
+            generation = gen, probe = probe, suspect = suspect and 1 or 0, data = job.data,
+            spent_ms = now_ms, alone = job.queue == alone_queue(lane) and 1 or 0}
+end
+
+-- A model's own budget also holds for `model:provider`.
+local function windows_of(args, lane)
+    local bare = string.match(lane, '^(.*):[^:]*$')
+    return list(args.windows[lane] or args.windows[bare] or args.windows['*'])
+end
+
+-- A job that was lost with its worker runs alone. One worker at a time empties itself for such jobs.
+-- Returns 'none', 'drain' (take nothing, somebody is waiting for you to be empty) or a claim.
+local function take_alone(args, lanes, now_ms)
+    for _, lane in ipairs(lanes) do
+        local queue, account = alone_queue(lane), args.accounts[string.match(lane, '^%a+')]
+        if account and redis.call('LLEN', queue_key(queue)) > 0 then
+            local windows = windows_of(args, lane)
+            local wait, state, owner = closed_for_ms(account .. ':' .. lane, account, windows, args.ceiling, now_ms)
+            local turn = redis.call('GET', ALONE_TURN)
+            if not wait and (not turn or turn == args.worker) then
+                redis.call('SET', ALONE_TURN, args.worker, 'PX', args.lease_ms)
+                if args.in_flight > 0 then return 'drain' end
+                local id = redis.call('LPOP', queue_key(queue))
+                local data = redis.call('HGET', job_key(id), 'data')
+                if data then
+                    local job = {id = id, queue = queue, data = data, probe_refusals = 0, passed_then = 0}
+                    return claim(args, lane, account, job, state, owner, 1, now_ms, windows)
+                end
+            end
+        end
+    end
+    return 'none'
+end
+
+-- Up to `want` jobs with a permit each, lanes in turn: {claims, refused (ids set aside), wait_ms (when to look
+-- again), waiting (lanes that will have work without anybody's help), suspended}.
+local function take(args, now_ms)
+    local claims, refused, wait_ms, waiting = {}, {}, 1000, 0
+    local function taken() return {claims = claims, refused = refused, wait_ms = wait_ms, waiting = waiting} end
+    if args.want < 1 then return taken() end
+    if redis.call('EXISTS', rq .. ':suspended') == 1 then
+        return {claims = claims, refused = refused, wait_ms = wait_ms, waiting = 1, suspended = true}
+    end
+    local lanes = redis.call('ZRANGE', LANES, 0, -1)
+    local alone = take_alone(args, lanes, now_ms)
+    if alone ~= 'none' then
+        waiting = 1
+        if alone ~= 'drain' then claims[1] = alone end
+        return taken()
+    end
+    while #claims < args.want and #lanes > 0 do
+        local still = {}
+        for _, lane in ipairs(lanes) do
+            local account, windows = args.accounts[string.match(lane, '^%a+')], windows_of(args, lane)
+            if account and #claims < args.want then
+                local wait, state, owner =
+                    closed_for_ms(account .. ':' .. lane, account, windows, args.ceiling, now_ms)
+                local job = nil
+                if not wait then job, wait = pop(lane, now_ms, refused) end
+                if job then
+                    claims[#claims + 1] = claim(args, lane, account, job, state, owner, #claims + 1, now_ms, windows)
+                    redis.call('ZADD', LANES, 'XX', redis.call('INCR', TURN), lane)
+                    still[#still + 1] = lane
+                elseif wait then
+                    wait_ms = math.min(wait_ms, math.max(wait, 1))
+                    if wait < NEVER_MS then waiting = waiting + 1 end
+                end
+            end
+        end
+        lanes = still
+    end
+    return taken()
+end
+
+-- What becomes of a job whose execution ended. Ignored unless this execution still holds the job.
+local function move(outcome, args, now_ms)
+    local id, execution, queue, lane = outcome.job, outcome.execution, outcome.queue, outcome.lane
+    if redis.call('HGET', job_key(id), 'execution') ~= execution then return 0 end
+    redis.call('DEL', execution_key(id, execution), executions_key(id))
+    redis.call('ZREM', started_key(queue), id .. ':' .. execution)
+    redis.call('SREM', worker_executions_key(outcome.worker), id .. ':' .. execution)
+    redis.call('ZREM', LEASES, id)
+    redis.call('HDEL', job_key(id), 'execution')
+    local to = outcome.to
+    if to == 'finished' or to == 'failed' then
+        local ttl_s = to == 'finished' and FINISHED_TTL_S or FAILED_TTL_S
+        local registry = to == 'finished' and finished_key(queue) or failed_key(queue)
+        redis.call('HSET', job_key(id), 'status', to, 'ended_at', args.now_iso)
+        if outcome.error then redis.call('HSET', job_key(id), 'exc_info', outcome.error) end
+        redis.call('EXPIRE', job_key(id), ttl_s)
+        redis.call('ZREMRANGEBYSCORE', registry, '-inf', now_ms / 1000)
+        redis.call('ZADD', registry, now_ms / 1000 + ttl_s, id)
+        redis.call('EXPIRE', registry, ttl_s)
+        redis.call('HINCRBY', worker_key(outcome.worker), to == 'finished' and 'successful_job_count'
+            or 'failed_job_count', 1)
+        redis.call('HINCRBYFLOAT', worker_key(outcome.worker), 'total_working_time', outcome.took_s or 0)
+        redis.call('EXPIRE', worker_key(outcome.worker), args.execution_ttl_s)
+    elseif to == 'drop' then
+        redis.call('DEL', job_key(id))
+    elseif to == 'refuse' then
+        redis.call('DEL', job_key(id))
+        redis.call('LPUSH', REFUSED, id)
+        redis.call('LTRIM', REFUSED, 0, 999)
+    elseif to == 'delay' then
+        redis.call('HSET', job_key(id), 'status', 'scheduled')
+        redis.call('ZADD', scheduled_key(queue), (now_ms + outcome.delay_ms) / 1000, id)
+        enter_ring(lane, queue)
+    else
+        local target = to == 'alone' and alone_queue(lane) or queue
+        redis.call('HSET', job_key(id), 'status', 'queued', 'origin', target)
+        redis.call(to == 'back' and 'RPUSH' or 'LPUSH', queue_key(target), id)
+        enter_ring(lane, target)
+    end
+    leave_ring_if_empty(lane, queue)
+    return 1
+end
+
+-- Three times refused as the probe: behind the others, and from now on compared with them.
+local function count_probe_refusal(outcome)
+    local refusals = redis.call('HINCRBY', job_key(outcome.job), 'probe_refusals', 1)
+    if refusals < PROBE_REFUSALS then return end
+    local gate = outcome.account .. ':' .. outcome.lane
+    redis.call('HSET', job_key(outcome.job), 'passed_then', redis.call('HGET', gate_key(gate), 'passes') or 0)
+    if outcome.to == 'front' then outcome.to = 'back' end
+end
+
+-- outcomes: {job, execution, queue, lane, account, generation, spent_ms, worker, verdict?, to?, ...}. A verdict
+-- speaks to the gate, `to` moves the job; either may be absent.
+local function settle(args, now_ms)
+    local give_back, moved = {}, {}
+    for _, outcome in ipairs(list(args.outcomes)) do
+        if outcome.verdict then
+            local windows = windows_of(args, outcome.lane)
+            local spent, closed = feedback(outcome, windows, args.ceiling, now_ms)
+            for job, attempts in pairs(spent) do give_back[#give_back + 1] = {job, attempts} end
+            -- With a known budget there are no probes: every closing is somebody's doing.
+            if closed and outcome.verdict == 'throttled' and (outcome.probe == 1 or #windows > 0) then
+                count_probe_refusal(outcome)
+            end
+        end
+        if outcome.to and move(outcome, args, now_ms) == 1 then moved[#moved + 1] = outcome.job end
+    end
+    return give_back, moved
+end
+
+-- For `rq info`: what the worker is doing.
+local function show_state(args, taken)
+    local busy = redis.call('EXISTS', worker_executions_key(args.worker)) == 1
+    redis.call('HSET', worker_key(args.worker), 'state', taken.suspended and 'suspended' or busy and 'busy' or 'idle')
+    redis.call('EXPIRE', worker_key(args.worker), args.execution_ttl_s)
+end
+
+-- One turn of a worker's loop: settle what has ended, then take what is wanted.
+function ops.turn(args)
+    local now_ms = now_of(args)
+    local give_back, moved = settle(args, now_ms)
+    local reply = take(args, now_ms)
+    reply.give_back, reply.moved = give_back, moved
+    for _, id in ipairs(reply.refused) do redis.call('LPUSH', REFUSED, id) end
+    if #reply.refused > 0 then redis.call('LTRIM', REFUSED, 0, 999) end
+    if reply.suspended or #reply.claims + #moved > 0 then show_state(args, reply) end
+    return cjson.encode(reply)
+end
+
+-- What the workers publish; who hasn't spoken since `since_s` is forgotten.
+local function live_workers(since_s)
+    local live = {}
+    for worker, entry in pairs(hash(WORKERS)) do
+        local readable, fields = pcall(cjson.decode, entry)
+        if readable and tonumber(fields.seen_s or 0) >= since_s then live[#live + 1] = entry
+        else redis.call('HDEL', WORKERS, worker) end
+    end
+    return live
+end
+
+-- The worker lives, and so does all it has in flight. What Redis has forgotten is written anew.
+-- Returns the other workers' entries, and whether this Redis is new to us.
+function ops.beat(args)
+    local now_ms = now_of(args)
+    local lost = {}
+    for _, claim in ipairs(list(args.claims)) do
+        local id, execution, gate = claim.job, claim.execution, claim.account .. ':' .. claim.lane
+        local job = redis.call('HMGET', job_key(id), 'status', 'execution')
+        if job[2] == execution then
+            redis.call('ZADD', LEASES, now_ms + args.lease_ms, id)
+            redis.call('ZADD', permits_key(gate), 'XX', now_ms + args.lease_ms, execution)
+            redis.call('HSET', execution_key(id, execution), 'last_heartbeat', now_ms / 1000)
+            redis.call('EXPIRE', execution_key(id, execution), args.execution_ttl_s)
+            redis.call('EXPIRE', executions_key(id), args.execution_ttl_s)
+            redis.call('ZADD', executions_key(id), now_ms / 1000 + args.execution_ttl_s, execution)
+            redis.call('ZADD', started_key(claim.queue), now_ms / 1000 + args.execution_ttl_s, id .. ':' .. execution)
+            redis.call('SADD', worker_executions_key(args.worker), id .. ':' .. execution)
+            redis.call('HSET', job_key(id), 'last_heartbeat', args.now_iso)
+        elseif not job[1] then
+            write_job(id, claim.queue, args)
+            start(args, {id = id, queue = claim.queue}, execution, now_ms)
+            redis.call('ZADD', permits_key(gate), now_ms + args.lease_ms, execution)
+            redis.call('SADD', rq .. ':queues', queue_key(claim.queue))
+        else
+            lost[#lost + 1] = execution     -- somebody else's now
+        end
+    end
+    redis.call('EXPIRE', worker_executions_key(args.worker), args.execution_ttl_s)
+    args.entry.seen_s = now_ms / 1000
+    local entry = cjson.encode(args.entry)
+    redis.call('HSET', WORKERS, args.worker, entry)
+    for _, account in pairs(args.entry.accounts) do redis.call('HSET', account_key(account), 'entry', entry) end
+    redis.call('SETNX', EPOCH, string.format('%d', now_ms))
+    return cjson.encode({workers = live_workers(now_ms / 1000 - args.live_s), lost = lost,
+                         known_since_ms = tonumber(redis.call('GET', EPOCH)),
+                         queues = redis.call('SMEMBERS', rq .. ':queues')})
+end
+
+function ops.leave(args)
+    redis.call('HDEL', WORKERS, args.worker)
+    if redis.call('GET', ALONE_TURN) == args.worker then redis.call('DEL', ALONE_TURN) end
+    return 0
+end
+
+-- Jobs whose worker is lost, with the execution that held them: {job, execution, queue, worker}...
+function ops.expired(args)
+    local found = {}
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now_of(args), 'LIMIT', 0, args.limit)) do
+        local job = redis.call('HMGET', job_key(id), 'status', 'execution', 'origin', 'worker_name')
+        if job[1] == 'started' and job[2] then
+            found[#found + 1] = {id, job[2], job[3], job[4]}
+        else
+            redis.call('ZREM', LEASES, id)
+        end
+    end
+    return cjson.encode(found)
+end

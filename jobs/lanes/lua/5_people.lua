@@ -1,0 +1,57 @@
+-- What people ask: how do the gates stand, and open what is on hold.
+
+-- args: gates [{gate, account, windows, ceiling}]. One row each, in order.
+function ops.describe(args)
+    local now_ms, rows = now_of(args), {}
+    for _, asked in ipairs(list(args.gates)) do
+        local gate, windows = asked.account .. ':' .. asked.lane, list(asked.windows)
+        local wait, state, owner = closed_for_ms(gate, asked.account, windows, asked.ceiling, now_ms)
+        local spent = {}
+        for index, window in ipairs(windows) do spent[index] = spent_count(gate, window, now_ms) end
+        rows[#rows + 1] = {
+            reason = owner.hold_reason or state.hold_reason, message = owner.hold_message or state.hold_message,
+            since_ms = tonumber(owner.hold_since or state.hold_since), until_ms = tonumber(state.until_ms),
+            why = state.why, limit = tonumber(state.limit), probing = state.probe and true or false,
+            in_flight = redis.call('ZCARD', permits_key(gate)), spent = spent,
+            wait_ms = wait or 0, budget_wait_ms = budget_wait_ms(gate, windows, now_ms)}
+    end
+    return cjson.encode({now_ms = now_ms, rows = rows})
+end
+
+local function open(key)
+    if redis.call('HDEL', key, 'hold_reason', 'hold_message', 'hold_since') == 0 then return 0 end
+    redis.call('HINCRBY', key, 'gen', 1)
+    return 1
+end
+
+-- Open the holds of these gates and of their accounts; one probe goes first. Returns how many were on hold.
+function ops.resume(args)
+    local opened = 0
+    for _, asked in ipairs(list(args.gates)) do
+        local gate = asked.account .. ':' .. asked.lane
+        local was_held = open(gate_key(gate)) + open(account_key(asked.account))
+        if was_held > 0 then
+            opened = opened + 1
+            redis.call('HDEL', account_key(asked.account), 'proven', 'first_ms')
+            redis.call('HDEL', gate_key(gate), 'until_ms', 'probe_execution')
+            redis.call('HSET', gate_key(gate), 'probe', 1)
+        end
+    end
+    redis.call('PUBLISH', 'chartq:wake', '*')
+    return opened
+end
+
+-- Queued, delayed and started jobs of each lane: {lane, queued, scheduled, started}.
+function ops.depths(args)
+    local rows = {}
+    for _, lane in ipairs(list(args.lanes)) do
+        local queued, scheduled, started = 0, 0, 0
+        for _, queue in ipairs(redis.call('ZRANGE', ring_key(lane), 0, -1)) do
+            queued = queued + redis.call('LLEN', queue_key(queue))
+            scheduled = scheduled + redis.call('ZCARD', scheduled_key(queue))
+            started = started + redis.call('ZCARD', started_key(queue))
+        end
+        rows[#rows + 1] = {lane, queued, scheduled, started}
+    end
+    return cjson.encode(rows)
+end

@@ -1,0 +1,105 @@
+"""The queues: one RQ queue per lane and batch. Jobs go in here; workers take them out (worker/claims.py)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from redis import Redis
+
+from jobs.lanes.keys import TASK, Scripts, text
+
+Priority = Literal["high", "normal", "low"]
+_RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
+
+#: Ids per script call: keeps Redis busy for about 5 ms at a time.
+_CHUNK = 1000
+
+#: RQ shows it as the job's time-out; the worker's own deadline per call is what counts.
+JOB_TIMEOUT_S = 600
+
+
+def queue_name(lane: str, batch_id: str) -> str:
+    """The RQ queue that holds this batch's jobs of this lane."""
+    return f"{lane}@{batch_id}"
+
+
+def rq_time(at: datetime | None = None) -> str:
+    """A time as RQ writes it."""
+    return (at or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Depth:
+    """Jobs of a lane in Redis by state, all batches together."""
+
+    lane: str
+    queued: int
+    scheduled: int
+    started: int
+
+
+class LaneQueues:
+    """The producer's hold on the queues. Every method may be repeated without harm."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._scripts = Scripts(redis)
+
+    def enqueue(
+        self,
+        job_ids: Sequence[str],
+        *,
+        lane: str,
+        batch_id: str,
+        priority: Priority = "normal",
+        front: bool = False,
+    ) -> int:
+        """Put jobs on the batch's queue, unless Redis has them as open already. Returns how many were new."""
+        return sum(
+            int(
+                self._scripts.call(
+                    "enqueue",
+                    lane=lane,
+                    queue=queue_name(lane, batch_id),
+                    priority=_RANKS[priority],
+                    ids=list(chunk),
+                    front=front,
+                    task=TASK,
+                    timeout_s=JOB_TIMEOUT_S,
+                    now_iso=rq_time(),
+                )
+            )
+            for chunk in _chunks(job_ids)
+        )
+
+    def unknown(self, job_ids: Sequence[str]) -> list[str]:
+        """Those of `job_ids` that Redis doesn't have as queued, started or scheduled."""
+        return [text(job_id) for chunk in _chunks(job_ids) for job_id in self._scripts.call("unknown", ids=list(chunk))]
+
+    def known_since_s(self) -> float:
+        """Since when this Redis remembers us (Unix time); from now on, if it has been flushed."""
+        return float(self._scripts.call("known_since")) / 1000
+
+    def drop(self, *, lane: str, batch_id: str) -> int:
+        """Empty a batch's queue, waiting and delayed jobs alike. Returns how many there were."""
+        dropped = 0
+        while gone := int(self._scripts.call("drop", lane=lane, queue=queue_name(lane, batch_id), limit=_CHUNK)):
+            dropped += gone
+        return dropped
+
+    def lanes(self) -> list[str]:
+        """Lanes that have work waiting, the one served longest ago first."""
+        return [text(lane) for lane in self._redis.zrange("chartq:lanes", 0, -1)]
+
+    def depths(self, lanes: Iterable[str]) -> list[Depth]:
+        """How many jobs of each lane stand in Redis; O(batches of the lane)."""
+        rows = self._scripts.call_json("depths", lanes=list(lanes))
+        return [
+            Depth(lane=lane, queued=queued, scheduled=scheduled, started=started)
+            for lane, queued, scheduled, started in rows
+        ]
+
+
+def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK))

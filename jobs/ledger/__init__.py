@@ -1,0 +1,42 @@
+"""The results store: one Ledger, and the values that go in and come out."""
+
+from jobs.ledger.changes import AnswerRow, Change, Failed, Finished, Returned
+from jobs.ledger.errors import SchemaTooNewError, StoreUnavailableError
+from jobs.ledger.ledger import Ledger
+from jobs.ledger.rows import (
+    Added,
+    Batch,
+    Canceled,
+    Counts,
+    Hold,
+    JobError,
+    JobRow,
+    Lost,
+    NewMember,
+    OpenJob,
+    ResultRow,
+    StartedJob,
+)
+
+__all__ = [
+    "Added",
+    "AnswerRow",
+    "Batch",
+    "Canceled",
+    "Change",
+    "Counts",
+    "Failed",
+    "Finished",
+    "Hold",
+    "JobError",
+    "JobRow",
+    "Ledger",
+    "Lost",
+    "NewMember",
+    "OpenJob",
+    "ResultRow",
+    "Returned",
+    "SchemaTooNewError",
+    "StartedJob",
+    "StoreUnavailableError",
+]

@@ -1,0 +1,83 @@
+"""What can go wrong with the results store, and the one place where SQLAlchemy's errors become ours.
+
+StoreError (jobs.errors)         wrong for good: broken file, foreign tables, missing rights
+├── StoreUnavailableError        away, locked or full: hold what you have and try again
+└── SchemaTooNewError            written by a newer chartq
+"""
+
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from jobs.errors import StoreError
+
+#: Longest part of a driver's message that is passed on, in characters.
+_MESSAGE_CHARS = 400
+
+#: SQLite's result codes (https://sqlite.org/rescode.html) that pass by themselves or once the user makes room.
+_SQLITE_PASSING = ("BUSY", "LOCKED", "FULL", "CANTOPEN", "IOERR", "READONLY", "PROTOCOL", "PERM")
+
+#: Classes of SQLSTATE (PostgreSQL manual, appendix A) that pass: connection, rollback, resources, object not
+#: in the needed state (locks), operator intervention (shutdown), system error.
+_POSTGRES_PASSING = ("08", "40", "53", "55", "57", "58")
+
+#: A standby that has not been promoted yet refuses writes with this state.
+_POSTGRES_READ_ONLY = "25006"
+
+#: Deadlock and serialisation failure: the same transaction, run again, goes through.
+_POSTGRES_AGAIN = ("40P01", "40001")
+
+
+class StoreUnavailableError(StoreError):
+    """The results store is away, locked or full just now; the same call may work in a while."""
+
+
+class SchemaTooNewError(StoreError):
+    """The results store was written by a newer chartq."""
+
+
+def translated(error: SQLAlchemyError, label: str) -> StoreError:
+    """Our error for SQLAlchemy's. `label` names the store without its password."""
+    kind = StoreUnavailableError if _passes(error) else StoreError
+    return kind(f"results store {label}: {_reason(error)}{_advice(error)}")
+
+
+def worth_repeating(error: SQLAlchemyError) -> bool:
+    """Whether PostgreSQL only sacrificed this transaction so that another could go on."""
+    return _sqlstate(error) in _POSTGRES_AGAIN
+
+
+def _passes(error: SQLAlchemyError) -> bool:
+    if isinstance(error, PoolTimeoutError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    if name := _sqlite_name(error):
+        return name.removeprefix("SQLITE_").split("_")[0] in _SQLITE_PASSING
+    if state := _sqlstate(error):
+        return state[:2] in _POSTGRES_PASSING or state == _POSTGRES_READ_ONLY
+    # Without a state the server never got to answer: it is the connection.
+    return type(error.orig).__name__ in ("OperationalError", "InterfaceError") or error.connection_invalidated
+
+
+def _advice(error: SQLAlchemyError) -> str:
+    if _sqlite_name(error) == "SQLITE_FULL" or _sqlstate(error) == "53100":
+        return " (the disk is full: make room, nothing is lost)"
+    if _sqlite_name(error) in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
+        return " (not a readable database: move it away or restore it from a copy)"
+    return ""
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    # The driver's own words: SQLAlchemy's would add the statement and what is in it.
+    cause: Any = error.orig if isinstance(error, DBAPIError) else error
+    return " ".join(str(cause).split())[:_MESSAGE_CHARS]
+
+
+def _sqlite_name(error: SQLAlchemyError) -> str | None:
+    return getattr(getattr(error, "orig", None), "sqlite_errorname", None)
+
+
+def _sqlstate(error: SQLAlchemyError) -> str | None:
+    return getattr(getattr(error, "orig", None), "sqlstate", None)

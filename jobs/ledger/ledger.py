@@ -1,0 +1,189 @@
+"""The ledger: the durable record of batches, jobs and answers, and everything that may be done with it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from jobs.job import Question
+from jobs.ledger import batches, claims, executions, reading, submission
+from jobs.ledger.changes import Change
+from jobs.ledger.questions import Questions
+from jobs.ledger.rows import (
+    Added,
+    Batch,
+    Canceled,
+    Counts,
+    JobRow,
+    Lost,
+    NewMember,
+    OpenJob,
+    ResultRow,
+    StartedJob,
+)
+from jobs.ledger.store import Store
+
+
+class Ledger:
+    """The results store of one URL. Safe to use from threads; processes share it through the database.
+
+    Every method may raise StoreError; a StoreUnavailableError among them means that the same call may work
+    later. A method that writes does all of it or nothing. Times (`now`) are seconds since the epoch.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._questions = Questions()
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Open the store at an SQLAlchemy URL, create it if it is missing, bring an older one up to date.
+
+        Raises SettingsError (an unusable URL), InstallationError (no driver), StoreError.
+        """
+        store = Store(url)
+        try:
+            store.prepare()
+        except BaseException:
+            store.close()
+            raise
+        return cls(store)
+
+    def close(self) -> None:
+        """End all connections."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Ledger({self._store.label})"
+
+    # Submit
+
+    def open_batch(
+        self,
+        *,
+        question: Question,
+        name: str | None,
+        fingerprint: str,
+        sources: Sequence[str],
+        priority: str,
+        now: float,
+    ) -> Batch:
+        """A new batch without members. `fingerprint` says what was asked for, so that it is found again."""
+        return self._store.write(
+            lambda connection: batches.open_batch(
+                connection,
+                question=question,
+                name=name,
+                fingerprint=fingerprint,
+                sources=sources,
+                priority=priority,
+                now=now,
+            )
+        )
+
+    def find_batch(self, fingerprint: str, *, unsealed_only: bool) -> Batch | None:
+        """The newest batch of this fingerprint that is unsealed or has open rows, and wasn't canceled."""
+        return self._store.read(
+            lambda connection: batches.find_batch(
+                connection, self._questions, fingerprint, unsealed_only=unsealed_only
+            )
+        )
+
+    def add_members(
+        self, batch: Batch, rows: Sequence[NewMember], *, refresh: bool, count_rehearsals: bool, now: float
+    ) -> Added:
+        """Add images to a batch, any number; adding them again changes nothing.
+
+        One transaction per thousand rows, so that workers get their turn: after an error, add all of them again.
+        Raises InputError if the batch was canceled meanwhile.
+        """
+        policy = submission.Policy(refresh=refresh, count_rehearsals=count_rehearsals)
+        queue: dict[str, None] = {}
+        cached = 0
+        for chunk in claims.chunks(rows):
+            added = self._store.write(
+                lambda connection, chunk=chunk: submission.add_chunk(connection, batch, chunk, policy, now)
+            )
+            queue.update(dict.fromkeys(added.queue))
+            cached += added.cached
+        return Added(queue=list(queue), cached=cached)
+
+    def seal(self, batch: Batch, now: float) -> None:
+        """The submit is through: the batch can be completed from here on."""
+        self._store.write(lambda connection: batches.seal(connection, batch, now))
+
+    def retry(self, batch: Batch, now: float) -> list[str]:
+        """Ask again what failed, with fresh attempts. Returns the job ids that belong on the queue."""
+        return self._store.write(lambda connection: claims.retry(connection, batch, now))
+
+    def cancel(self, batch: Batch, now: float) -> Canceled:
+        """Take the batch's claim from all that has not started."""
+        return self._store.write(lambda connection: claims.cancel(connection, batch, now))
+
+    # Work
+
+    def start(self, claims: Sequence[tuple[str, str]], now: float) -> dict[str, StartedJob]:
+        """Give jobs to executions: (job id, execution id). What has ended or is unknown is not in the answer."""
+        return self._store.write(lambda connection: executions.start(connection, claims, now))
+
+    def question(self, question_id: str) -> Question:
+        """The question; the last ones used are kept in memory. Raises UnknownIdError."""
+        kept = self._questions.kept(question_id)
+        if kept is not None:
+            return kept
+        return self._store.read(lambda connection: self._questions.get(connection, question_id))
+
+    def record(self, changes: Sequence[Change], now: float) -> set[str]:
+        """Write what became of executions. Returns the ids of the jobs that it changed."""
+        if not changes:
+            return set()
+        return set(self._store.write(lambda connection: executions.record(connection, changes, now)))
+
+    def give_back_attempts(self, spent: Mapping[str, int]) -> None:
+        """Take attempts (job id -> how many) off jobs that are still open."""
+        self._store.write(lambda connection: executions.give_back_attempts(connection, spent))
+
+    def lose(self, losses: Sequence[tuple[str, str]], *, max_losses: int, now: float) -> Lost:
+        """Take jobs from executions (job id, execution id) that died; more than `max_losses` fail a job."""
+        return self._store.write(
+            lambda connection: executions.lose(connection, losses, max_losses=max_losses, now=now)
+        )
+
+    def images_of(self, job_id: str) -> list[str]:
+        """All paths under which a job's image was submitted, the newest first."""
+        return self._store.read(lambda connection: executions.images_of(connection, job_id))
+
+    def open_jobs(self, after_id: int, limit: int, *, batch: Batch | None = None) -> list[OpenJob]:
+        """The next open jobs whose row id is above `after_id` (0: from the start), in the order of row ids."""
+        return self._store.read(lambda connection: executions.open_jobs(connection, after_id, limit, batch))
+
+    # Reading
+
+    def batch(self, batch_id: str) -> Batch:
+        """The batch as it is now; raises UnknownIdError."""
+        return self._store.read(lambda connection: batches.get_batch(connection, self._questions, batch_id))
+
+    def batches(self) -> Iterator[Batch]:
+        """All batches, the newest first."""
+        return batches.all_batches(self._store, self._questions)
+
+    def counts(self, batch: Batch, *, recent_since: float) -> Counts:
+        """Where the batch stands at this moment."""
+        return self._store.read(
+            lambda connection: reading.count(connection, batch, recent_since=recent_since)
+        )
+
+    def job(self, job_id: str) -> JobRow:
+        """Everything about one job; raises UnknownIdError."""
+        return self._store.read(lambda connection: reading.get_job(connection, self._questions, job_id))
+
+    def results(self, batch: Batch, *, status: str | None = None) -> Iterator[ResultRow]:
+        """The batch's rows in the order of submission, of one status or of all; read as they are asked for."""
+        return reading.results(self._store, batch, status=status)

@@ -1,0 +1,76 @@
+"""Questions in the ledger: written once, read often."""
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from jobs.errors import UnknownIdError
+from jobs.job import Question, canonical_json
+from jobs.ledger.schema import questions
+from jobs.ledger.store import upserting
+
+#: Questions kept in memory per process; a prompt may have 100 kB.
+_KEPT = 256
+
+
+class Questions:
+    """The questions of one ledger, the last ones used kept in memory. Safe to use from threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, Question] = OrderedDict()
+
+    def kept(self, question_id: str) -> Question | None:
+        """The question, if it is in memory."""
+        with self._lock:
+            if question_id in self._kept:
+                self._kept.move_to_end(question_id)
+            return self._kept.get(question_id)
+
+    def get(self, connection: Connection, question_id: str) -> Question:
+        """The question; raises UnknownIdError."""
+        found = self.get_all(connection, [question_id]).get(question_id)
+        if found is None:
+            raise UnknownIdError(f"no question {question_id} in the results store")
+        return found
+
+    def get_all(self, connection: Connection, question_ids: Iterable[str]) -> dict[str, Question]:
+        """Those of the questions that exist, by id."""
+        wanted = set(question_ids)
+        found = {one: question for one in wanted if (question := self.kept(one)) is not None}
+        if missing := wanted - found.keys():
+            rows = connection.execute(select(questions).where(questions.c.id.in_(sorted(missing))))
+            for row in rows:
+                found[row.id] = self._keep(row.id, _question(row))
+        return found
+
+    def _keep(self, question_id: str, question: Question) -> Question:
+        with self._lock:
+            self._kept[question_id] = question
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return question
+
+
+def put(connection: Connection, question: Question) -> None:
+    """Write the question unless it is there."""
+    statement = upserting(connection, questions).values(
+        id=question.id,
+        prompt=question.prompt,
+        model=question.model,
+        parameters=canonical_json(dict(question.parameters)),
+        api=question.api,
+        task=question.task,
+        lane=question.lane,
+    )
+    connection.execute(statement.on_conflict_do_nothing(index_elements=["id"]))
+
+
+def _question(row: Row[Any]) -> Question:
+    return Question(
+        prompt=row.prompt, model=row.model, parameters=json.loads(row.parameters), api=row.api, task=row.task
+    )

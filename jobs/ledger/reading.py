@@ -1,0 +1,168 @@
+"""What people ask about: where a batch stands, its results, one job. Nothing here writes."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, case, func, or_, select
+
+from jobs.errors import UnknownIdError
+from jobs.job import OPEN_STATES
+from jobs.ledger.questions import Questions
+from jobs.ledger.rows import Batch, Counts, JobError, JobRow, ResultRow
+from jobs.ledger.schema import answers, batches, jobs, members
+from jobs.ledger.standing import standing
+from jobs.ledger.store import Store
+
+#: Results read at a time: memory stays flat, and no transaction stays open while the caller writes a file.
+_PAGE = 200
+
+
+def count(connection: Connection, batch: Batch, *, recent_since: float) -> Counts:
+    """Where the batch stands, in one statement, hence at one moment."""
+    recent = case((jobs.c.finished_at >= recent_since, 1), else_=0)
+    rows = connection.execute(
+        select(
+            standing.label("status"),
+            func.count().label("rows"),
+            func.sum(jobs.c.prompt_tokens).label("prompt_tokens"),
+            func.sum(jobs.c.completion_tokens).label("completion_tokens"),
+            func.sum(recent).label("recent"),
+            func.max(jobs.c.finished_at).label("last_ended_at"),
+        )
+        .join(jobs, jobs.c.id == members.c.job)
+        .where(members.c.batch == batch.id)
+        .group_by(standing)
+    ).all()
+    by_status = {row.status: row for row in rows}
+    ended = [by_status[status] for status in ("finished", "failed") if status in by_status]
+    finished = by_status.get("finished")
+    return Counts(
+        total=sum(row.rows for row in rows),
+        prompt_tokens=int(finished.prompt_tokens or 0) if finished else 0,
+        completion_tokens=int(finished.completion_tokens or 0) if finished else 0,
+        recent_ended=sum(int(row.recent) for row in ended),
+        last_ended_at=max((row.last_ended_at for row in ended), default=None),
+        **{status: row.rows for status, row in by_status.items()},
+    )
+
+
+def get_job(connection: Connection, known: Questions, job_id: str) -> JobRow:
+    """Everything about one job; raises UnknownIdError."""
+    row = connection.execute(
+        select(jobs, answers.c.text, answers.c.raw)
+        .outerjoin(answers, and_(answers.c.job == jobs.c.id, jobs.c.status == "finished"))
+        .where(jobs.c.job_id == job_id)
+    ).one_or_none()
+    if row is None:
+        raise UnknownIdError(f"no job {job_id!r}; `chartq results BATCH_ID` shows a batch's jobs")
+    place = connection.execute(
+        select(members.c.custom_id, batches.c.batch_id)
+        .join(batches, batches.c.id == members.c.batch)
+        .where(members.c.job == row.id)
+        .order_by(members.c.batch.desc(), members.c.position)
+        .limit(1)
+    ).one_or_none()
+    return JobRow(
+        **_common(row, row.status),
+        question=known.get(connection, row.question_id),
+        custom_id=place and place.custom_id,
+        batch_id=place and place.batch_id,
+        image_sha256=row.image_sha256,
+        execution_id=row.execution_id,
+        losses=row.losses,
+        rehearsal=row.rehearsal,
+        created_at=row.created_at,
+        queued_at=row.queued_at,
+        started_at=row.started_at,
+    )
+
+
+def results(store: Store, batch: Batch, *, status: str | None) -> Iterator[ResultRow]:
+    """The batch's rows in the order of submission, of one status or of all."""
+    last: tuple[int, str] | None = None
+    while page := store.read(lambda connection, last=last: _page(connection, batch, status, last)):
+        yield from page
+        last = (page[-1].position, page[-1].custom_id)
+
+
+def _page(
+    connection: Connection, batch: Batch, status: str | None, last: tuple[int, str] | None
+) -> list[ResultRow]:
+    statement = (
+        select(
+            members.c.position,
+            members.c.custom_id,
+            members.c.image,
+            standing.label("standing"),
+            jobs.c.status,
+            jobs.c.job_id,
+            jobs.c.attempts,
+            jobs.c.throttled,
+            jobs.c.error_type,
+            jobs.c.error_message,
+            jobs.c.status_code,
+            jobs.c.prompt_tokens,
+            jobs.c.completion_tokens,
+            jobs.c.latency_s,
+            jobs.c.request_id,
+            jobs.c.provider,
+            jobs.c.started_at,
+            jobs.c.finished_at,
+            answers.c.text,
+            answers.c.raw,
+        )
+        .join(jobs, jobs.c.id == members.c.job)
+        .outerjoin(answers, and_(answers.c.job == jobs.c.id, standing == "finished"))
+        .where(members.c.batch == batch.id)
+        .order_by(members.c.position, members.c.custom_id)
+        .limit(_PAGE)
+    )
+    if last is not None:
+        position, custom_id = last
+        statement = statement.where(
+            members.c.position >= position,
+            or_(members.c.position > position, members.c.custom_id > custom_id),
+        )
+    if status is not None:
+        statement = statement.where(standing == status)
+    return [_result(row, batch) for row in connection.execute(statement)]
+
+
+def _result(row: Row[Any], batch: Batch) -> ResultRow:
+    return ResultRow(
+        **_common(row, row.standing),
+        position=row.position,
+        custom_id=row.custom_id,
+        model=batch.question.model,
+        prompt=batch.question.prompt,
+    )
+
+
+def _common(row: Row[Any], status: str) -> dict[str, Any]:
+    """What a job and a row of results show alike: an answer only when finished, an error only when not."""
+    finished = status == "finished"
+    return {
+        "job_id": row.job_id,
+        "image": row.image,
+        "status": status,
+        "attempts": row.attempts,
+        "throttled": row.throttled,
+        "error": _error(row, status),
+        "text": row.text,
+        "raw": None if row.raw is None else json.loads(row.raw),
+        "prompt_tokens": row.prompt_tokens if finished else None,
+        "completion_tokens": row.completion_tokens if finished else None,
+        "latency_s": row.latency_s if finished else None,
+        "request_id": row.request_id if finished else None,
+        "provider": row.provider if finished else None,
+        "finished_at": None if status in OPEN_STATES else row.finished_at,
+    }
+
+
+def _error(row: Row[Any], status: str) -> JobError | None:
+    # Queued again and not started since: the error belongs to the job's last life, and to rows that failed then.
+    past_life = row.started_at is None and status != "failed"
+    if row.error_type is None or status == "finished" or past_life:
+        return None
+    return JobError(type=row.error_type, message=row.error_message or "", status_code=row.status_code)

@@ -1,0 +1,57 @@
+"""Where one member of a batch stands: its job's status, unless the member has an ending of its own.
+
+`members.ended` says so:
+- `canceled`: the batch gave up its claim; what becomes of the job is others' business;
+- `finished`, `failed`: how the job had ended for this batch when another batch had it queued again (a refresh,
+  a submit of what had failed). So a batch's ended rows stay ended whatever other batches do. A failed one
+  becomes finished with the job's answer, if there is one.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, and_, case, or_, update
+
+from jobs.ledger.schema import jobs, members
+
+#: The status of a member; for statements that join `members` and `jobs`.
+standing = case(
+    (members.c.ended.in_(("canceled", "finished")), members.c.ended),
+    (and_(members.c.ended == "failed", jobs.c.status != "finished"), "failed"),
+    else_=jobs.c.status,
+)
+
+#: Members that wait for their job or took its ending: the ones that may want it to go on.
+has_claim = members.c.ended.is_(None)
+
+
+def queue_again(
+    connection: Connection,
+    *,
+    finished: Sequence[int],
+    failed: Sequence[int],
+    canceled: Sequence[int],
+    for_batch: int,
+    now: float,
+) -> None:
+    """Ended jobs (row ids, by how they ended) start over for one batch; others keep the ending they have."""
+    others = members.c.batch != for_batch
+    keep_answer = and_(members.c.job.in_(finished), others, or_(has_claim, members.c.ended == "failed"))
+    keep_failure = and_(members.c.job.in_(failed), others, has_claim)
+    if finished:
+        connection.execute(update(members).where(keep_answer).values(ended="finished"))
+    if failed:
+        connection.execute(update(members).where(keep_failure).values(ended="failed"))
+    # The last answer's figures and the last error stay until the next outcome: rows of other batches show them.
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.id.in_([*finished, *failed, *canceled]))
+        .values(
+            status="queued",
+            execution_id=None,
+            attempts=0,
+            throttled=0,
+            losses=0,
+            queued_at=now,
+            started_at=None,
+        )
+    )

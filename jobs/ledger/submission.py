@@ -1,0 +1,192 @@
+"""A submit's rows, written in bulk: which jobs are new, which are asked again, which are answered already."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from jobs.errors import InputError
+from jobs.job import ENDED_STATES
+from jobs.ledger.claims import drop_unclaimed
+from jobs.ledger.columns import clean
+from jobs.ledger.rows import Added, Batch, NewMember
+from jobs.ledger.schema import batches, jobs, members
+from jobs.ledger.standing import queue_again
+from jobs.ledger.store import upserting
+
+_new_image = update(jobs).where(jobs.c.id == bindparam("row_id")).values(image=bindparam("new_image"))
+
+_known_columns = (
+    jobs.c.id,
+    jobs.c.job_id,
+    jobs.c.status,
+    jobs.c.image,
+    jobs.c.queued_at,
+    jobs.c.finished_at,
+    jobs.c.rehearsal,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What counts as an answer for this submit."""
+
+    refresh: bool
+    count_rehearsals: bool
+
+
+def add_chunk(
+    connection: Connection, batch: Batch, rows: Sequence[NewMember], policy: Policy, now: float
+) -> Added:
+    """Write one chunk of a batch. Writing it again, after a crash say, changes nothing."""
+    _check_not_canceled(connection, batch)
+    existing = _known_jobs(connection, rows)
+    mine = _mine(connection, batch, existing)
+    again = [row for row in existing.values() if _asked_again(row, row.id in mine, batch, policy)]
+    _insert_new(connection, batch, [row for row in rows if row.job_id not in existing], now)
+    _queue_again(connection, again, batch, now)
+    known = _known_jobs(connection, rows)
+    _update_images(connection, rows, known)
+    ended = _write_members(connection, batch, rows, known, renewed={row.id for row in again}, now=now)
+    return _added(batch, rows, known, ended)
+
+
+def _check_not_canceled(connection: Connection, batch: Batch) -> None:
+    canceled_at = connection.execute(
+        select(batches.c.canceled_at).where(batches.c.id == batch.id)
+    ).scalar_one()
+    if canceled_at is not None:
+        raise InputError(f"batch {batch.batch_id} was canceled: nothing is added to it any more")
+
+
+def _known_jobs(connection: Connection, rows: Sequence[NewMember]) -> dict[str, Row[Any]]:
+    """The chunk's jobs that are in the ledger, by job id, locked until the transaction ends."""
+    wanted = {row.job_id for row in rows}
+    found = connection.execute(
+        select(*_known_columns).where(jobs.c.job_id.in_(wanted)).order_by(jobs.c.id).with_for_update()
+    )
+    return {row.job_id: row for row in found}
+
+
+def _mine(connection: Connection, batch: Batch, existing: dict[str, Row[Any]]) -> set[int]:
+    """Those of the jobs (row ids) that this batch claimed before."""
+    ids = [row.id for row in existing.values()]
+    if not ids:
+        return set()
+    found = connection.execute(
+        select(members.c.job).where(members.c.batch == batch.id, members.c.job.in_(ids))
+    )
+    return set(found.scalars())
+
+
+def _asked_again(row: Row[Any], mine: bool, batch: Batch, policy: Policy) -> bool:
+    """Whether an existing job starts over for this batch. What it asked for once it doesn't ask for twice."""
+    if row.status == "finished":
+        stale = policy.refresh or (row.rehearsal and not policy.count_rehearsals)
+        asked_before_batch = row.queued_at < batch.created_at
+        return bool(stale and (asked_before_batch or (row.queued_at == batch.created_at and not mine)))
+    if row.status == "failed":
+        return not mine  # what failed for this batch is `retry`'s business
+    return bool(row.status == "canceled")
+
+
+def _insert_new(connection: Connection, batch: Batch, rows: Sequence[NewMember], now: float) -> None:
+    if not rows:
+        return
+    values = {
+        row.job_id: {
+            "job_id": row.job_id,
+            "question_id": batch.question.id,
+            "image_sha256": row.image_sha256,
+            "image": row.image,
+            "status": "queued",
+            "created_at": now,
+            "queued_at": now,
+        }
+        for row in rows
+    }
+    # Another submit may be writing the same jobs: sorted, so that the two don't wait for each other.
+    insert = upserting(connection, jobs).on_conflict_do_nothing(index_elements=["job_id"])
+    connection.execute(insert, [values[job_id] for job_id in sorted(values)])
+
+
+def _queue_again(connection: Connection, rows: Sequence[Row[Any]], batch: Batch, now: float) -> None:
+    if rows:
+        ended = {state: [row.id for row in rows if row.status == state] for state in ENDED_STATES}
+        queue_again(connection, **ended, for_batch=batch.id, now=now)
+
+
+def _update_images(connection: Connection, rows: Sequence[NewMember], known: dict[str, Row[Any]]) -> None:
+    newest = {row.job_id: row.image for row in rows}
+    moved = [
+        {"row_id": known[job_id].id, "new_image": image}
+        for job_id, image in newest.items()
+        if known[job_id].image != image
+    ]
+    if moved:
+        connection.execute(_new_image, sorted(moved, key=lambda row: row["row_id"]))
+
+
+def _write_members(
+    connection: Connection,
+    batch: Batch,
+    rows: Sequence[NewMember],
+    known: dict[str, Row[Any]],
+    *,
+    renewed: set[int],
+    now: float,
+) -> dict[str, str | None]:
+    """Claim the jobs. Returns `ended` of the rows that keep an ending of their own, by custom id."""
+    names = [clean(row.custom_id) for row in rows]
+    before = {
+        row.custom_id: row
+        for row in connection.execute(
+            select(members.c.custom_id, members.c.job, members.c.ended).where(
+                members.c.batch == batch.id, members.c.custom_id.in_(names)
+            )
+        )
+    }
+    ended: dict[str, str | None] = {}
+    for row, name in zip(rows, names, strict=True):
+        old = before.get(name)
+        job = known[row.job_id].id
+        stays = old is not None and old.job == job and old.ended != "canceled" and job not in renewed
+        ended[name] = old.ended if stays and old is not None else None
+    insert = upserting(connection, members)
+    statement = insert.on_conflict_do_update(
+        index_elements=["batch", "custom_id"],
+        set_={name: insert.excluded[name] for name in ("position", "job", "ended", "image")},
+    )
+    connection.execute(
+        statement,
+        [
+            {
+                "batch": batch.id,
+                "position": row.position,
+                "custom_id": row.custom_id,
+                "job": known[row.job_id].id,
+                "image": row.image,
+                "ended": ended[name],
+            }
+            for row, name in zip(rows, names, strict=True)
+        ],
+    )
+    replaced = {row.job for row in before.values()} - {row.id for row in known.values()}
+    if replaced:
+        drop_unclaimed(connection, replaced, now)
+    return ended
+
+
+def _added(
+    batch: Batch, rows: Sequence[NewMember], known: dict[str, Row[Any]], ended: dict[str, str | None]
+) -> Added:
+    queue: dict[str, None] = {}  # ordered, each once
+    cached = 0
+    for row in rows:
+        job, ending = known[row.job_id], ended[clean(row.custom_id)]
+        if "finished" in (ending, job.status):
+            cached += job.finished_at <= batch.created_at
+        elif ending is None and job.status not in ENDED_STATES:
+            queue[row.job_id] = None
+    return Added(queue=list(queue), cached=cached)

@@ -1,0 +1,89 @@
+"""Put back on the queues what Redis has lost: every unfinished job of the ledger that Redis no longer knows, once."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from jobs.lanes import LaneQueues, Priority
+from jobs.ledger import Batch, Ledger, OpenJob
+
+#: Rows looked at in one page.
+PAGE = 2000
+
+#: Workers write down anew what they have in flight with their next heartbeat (every 5 s): a job that stands as
+#: started is nobody's only when two of them have passed.
+TWO_HEARTBEATS_S = 10.0
+
+#: A job that was lost with its worker runs alone; the third loss while alone is its last.
+MAX_LOSSES = 3
+
+#: Stands in for the batch in the name of the queue of jobs that run alone (see lua/4_work.lua).
+ALONE = "alone"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PutBack:
+    """What came of looking at some rows."""
+
+    looked_at: int = 0
+    put_back: int = 0
+    failed: int = 0
+    #: Started jobs whose worker may still report them; look again in TWO_HEARTBEATS_S.
+    left_alone: int = 0
+
+    def __add__(self, other: "PutBack") -> "PutBack":
+        return PutBack(
+            looked_at=self.looked_at + other.looked_at,
+            put_back=self.put_back + other.put_back,
+            failed=self.failed + other.failed,
+            left_alone=self.left_alone + other.left_alone,
+        )
+
+
+def put_back_all(ledger: Ledger, queues: LaneQueues, *, now: float, batch: Batch | None = None) -> PutBack:
+    """Look at every open row (of one batch, if given)."""
+    total = PutBack()
+    for page in _pages(ledger, batch):
+        total += put_back(ledger, queues, page, now=now)
+    return total
+
+
+def put_back(ledger: Ledger, queues: LaneQueues, rows: Sequence[OpenJob], *, now: float) -> PutBack:
+    """Put back those of `rows` that Redis doesn't know. May run anywhere, at any time, twice at once."""
+    unknown = set(queues.unknown([row.job_id for row in rows]))
+    missing = [row for row in rows if row.job_id in unknown and row.batch_id is not None]
+    started = [row for row in missing if row.status == "started"]
+    gone = [row for row in started if _is_given_up(row, queues.known_since_s(), now)]
+    lost = ledger.lose([(row.job_id, row.execution_id or "") for row in gone], max_losses=MAX_LOSSES, now=now)
+    again = {row.job_id for row in gone} - set(lost.failed)
+    waiting = [row for row in missing if row.status != "started" or row.job_id in again]
+    return PutBack(
+        looked_at=len(rows),
+        put_back=_enqueue(queues, waiting, alone=again),
+        failed=len(lost.failed),
+        left_alone=len(started) - len(gone),
+    )
+
+
+def _is_given_up(row: OpenJob, redis_knows_us_since: float, now: float) -> bool:
+    silent_since = max(row.started_at or 0.0, redis_knows_us_since)
+    return now - silent_since >= TWO_HEARTBEATS_S
+
+
+def _enqueue(queues: LaneQueues, rows: Sequence[OpenJob], *, alone: set[str]) -> int:
+    by_queue: dict[tuple[str, str, Priority], list[str]] = defaultdict(list)
+    for row in rows:
+        batch_id = ALONE if row.losses > 0 or row.job_id in alone else str(row.batch_id)
+        by_queue[row.lane, batch_id, cast(Priority, row.priority or "normal")].append(row.job_id)
+    return sum(
+        queues.enqueue(job_ids, lane=lane, batch_id=batch_id, priority=priority)
+        for (lane, batch_id, priority), job_ids in by_queue.items()
+    )
+
+
+def _pages(ledger: Ledger, batch: Batch | None) -> Iterator[Sequence[OpenJob]]:
+    after_id = 0
+    while rows := ledger.open_jobs(after_id, PAGE, batch=batch):
+        yield rows
+        after_id = rows[-1].id

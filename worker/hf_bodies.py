@@ -1,0 +1,154 @@
+"""The JSON that is sent: chat completions, and the classic task bodies. Pure.
+
+A body is joined from an encoded frame and the image's base64, so that a 1.3 MB string is never run through a
+JSON encoder; `model` comes first, since the router reads only the start of a body to route it.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from worker.hf_errors import HFRequestError
+
+#: Tokens that an answer may take when `parameters` don't say: a page of text, and an end to what a run costs.
+DEFAULT_MAX_TOKENS = 1024
+
+#: Fields that this module sets itself.
+_RESERVED = ("model", "messages", "stream")
+
+#: Names of the same limit: the classic API's, and the two of chat.
+_LEGACY_LENGTHS = ("max_new_tokens", "max_length")
+_LENGTHS = ("max_tokens", "max_completion_tokens")
+
+#: Classic parameters with no meaning in chat, which strict servers refuse.
+_CLASSIC_ONLY = ("return_full_text", "details", "do_sample", *_LEGACY_LENGTHS)
+
+_MIME_BY_MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+}
+
+#: base64 characters that hold every magic number above and WebP's 12 bytes.
+_MAGIC_CHARS = 24
+
+
+class PreparedImage(Protocol):
+    """What the image processor made of a file."""
+
+    @property
+    def data(self) -> bytes: ...
+
+
+ImageInput = bytes | str | PreparedImage
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image as it travels."""
+
+    base64: bytes
+    mime: str
+
+
+def encode_image(image: ImageInput) -> EncodedImage:
+    """`image` (bytes, base64 text, or a data URI) as base64. Raises HFRequestError if it is none of these."""
+    if isinstance(image, str):
+        encoded = _checked_base64(image)
+    else:
+        data = image if isinstance(image, bytes | bytearray | memoryview) else image.data
+        encoded = base64.b64encode(data)
+    if not encoded:
+        raise HFRequestError("The image is empty")
+    return EncodedImage(encoded, sniff_mime(base64.b64decode(encoded[:_MAGIC_CHARS])))
+
+
+def sniff_mime(start: bytes) -> str:
+    """The type of an image by its first bytes; image/jpeg when they tell nothing."""
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "image/webp"
+    return next((mime for magic, mime in _MIME_BY_MAGIC.items() if start.startswith(magic)), "image/jpeg")
+
+
+def chat_body(
+    *, model: str, prompt: str, image: EncodedImage | None, parameters: Mapping[str, Any] | None
+) -> bytes:
+    """One user message: the prompt, then the image as a data URI. Raises HFRequestError."""
+    rest = _json({**chat_parameters(parameters or {}), "stream": False})[1:]
+    if image is None:
+        messages = _json([{"role": "user", "content": prompt}])
+        return b'{"model":%b,"messages":%b,%b' % (_json(model), messages, rest)
+    parts = [
+        b'{"model":%b,"messages":[{"role":"user","content":[{"type":"text","text":' % _json(model),
+        _json(prompt),
+        b'},{"type":"image_url","image_url":{"url":"data:%b;base64,' % image.mime.encode(),
+        image.base64,
+        b'"}}]}],',
+        rest,
+    ]
+    return b"".join(parts)
+
+
+def task_body(
+    *, task: str, prompt: str, image: EncodedImage | None, parameters: Mapping[str, Any] | None
+) -> bytes:
+    """The classic body of a task. An `image-to-text` model takes no prompt, so none is sent."""
+    rest = b',"parameters":%b}' % _json(dict(parameters or {}))
+    if task == "text-generation":
+        return b'{"inputs":%b%b' % (_json(prompt), rest)
+    if image is None:
+        raise HFRequestError(f"The task {task} needs an image")
+    if task == "image-to-text":
+        return b"".join((b'{"inputs":"', image.base64, b'"', rest))
+    if task == "visual-question-answering":
+        head = b'{"inputs":{"question":%b,"image":"' % _json(prompt)
+        return b"".join((head, image.base64, b'"}', rest))
+    raise HFRequestError(f"Unknown task: {task}")
+
+
+def chat_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """`parameters` as fields of a chat body: `extra_body` opened, the classic names translated."""
+    extra = parameters.get("extra_body") or {}
+    if not isinstance(extra, Mapping):
+        raise HFRequestError("extra_body must be an object")
+    given = {**{name: value for name, value in parameters.items() if name != "extra_body"}, **extra}
+    _check_reserved(given)
+    fields = {name: value for name, value in given.items() if name not in (*_CLASSIC_ONLY, "stream")}
+    if given.get("do_sample") is False:
+        fields.setdefault("temperature", 0)
+    if not any(fields.get(name) is not None for name in _LENGTHS):
+        legacy = (given[name] for name in _LEGACY_LENGTHS if given.get(name) is not None)
+        fields["max_tokens"] = next(legacy, DEFAULT_MAX_TOKENS)
+    return fields
+
+
+def _check_reserved(given: Mapping[str, Any]) -> None:
+    for name in _RESERVED:
+        if name in given and not (name == "stream" and not given[name]):
+            raise HFRequestError(f"{name} can't be a parameter: chartq sets it itself")
+
+
+def _checked_base64(text: str) -> bytes:
+    """The base64 in `text`, without a data URI's head and white space, in the standard alphabet."""
+    payload = text.partition(",")[2] if text.startswith("data:") else text
+    payload = "".join(payload.split()).replace("-", "+").replace("_", "/")
+    try:
+        encoded = payload.encode("ascii")
+        encoded += b"=" * (-len(encoded) % 4)
+        base64.b64decode(encoded, validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raise HFRequestError("The image is neither bytes nor base64 text") from None
+    return encoded
+
+
+def _json(value: Any) -> bytes:
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as why:
+        raise HFRequestError(f"The parameters are no JSON: {why}") from None

@@ -1,0 +1,64 @@
+"""JSON from a server that nobody vouches for: any bytes give a plain value or a ValueError."""
+
+import json
+import math
+from typing import Any
+
+#: Deepest nesting that is taken: a chat reply has 6 levels; re-encoding a deep one would exhaust the stack.
+MAX_DEPTH = 64
+
+#: Most digits of an integer that is kept as one; longer ones fit no column and no other language.
+_MAX_INT_DIGITS = 30
+
+
+def parse_json(text: bytes | str) -> Any:
+    """The value in `text`. NaN and infinities become None: no JSON elsewhere can hold them.
+
+    Raises ValueError for whatever is not JSON, or nested deeper than `MAX_DEPTH`.
+    """
+    try:
+        value = json.loads(text, parse_constant=_nothing, parse_float=_finite, parse_int=_integer)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if _may_be_deep(text) and _depth(value) > MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    return value
+
+
+def storable(text: str) -> str:
+    """`text` without lone surrogates and NUL, which no UTF-8 file and no PostgreSQL column takes."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _nothing(_name: str) -> None:
+    return None
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def _integer(digits: str) -> int | float | None:
+    return int(digits) if len(digits) <= _MAX_INT_DIGITS else _finite(digits)
+
+
+def _may_be_deep(text: bytes | str) -> bool:
+    """A cheap upper bound, so that ordinary replies are not walked."""
+    if isinstance(text, bytes):
+        return text.count(b"[") + text.count(b"{") > MAX_DEPTH
+    return text.count("[") + text.count("{") > MAX_DEPTH
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level and depth <= MAX_DEPTH:
+        depth += 1
+        level = [child for node in level for child in _children(node)]
+    return depth
+
+
+def _children(node: Any) -> list[Any]:
+    if isinstance(node, dict):
+        return list(node.values())
+    return node if isinstance(node, list) else []

@@ -1,0 +1,107 @@
+"""The janitor: takes over from workers that are lost, and puts back what Redis has lost.
+
+Every worker has one; a lock in Redis sees to it that one at a time is at work.
+"""
+
+import logging
+import threading
+import time
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq.scripts import acquire_or_refresh_lock
+
+from jobs.errors import StoreError
+from jobs.lanes import LaneQueues
+from jobs.ledger import Ledger
+from jobs.recovery import MAX_LOSSES, PAGE, TWO_HEARTBEATS_S, put_back, put_back_all
+from worker.desk import Desk, Settlement
+from worker.heart import Heart
+
+log = logging.getLogger("chartq.worker")
+
+#: Seconds between two rounds. With LEASE_S and two heartbeats, a lost worker's jobs run again within 30 s.
+ROUND_S = 2.0
+
+#: After a whole look through the open rows, seconds until the next: Redis rarely loses single jobs.
+_SWEEP_PAUSE_S = 30.0
+
+#: Executions taken over in one round.
+_LOST_AT_A_TIME = 200
+
+_LOCK, _LOCK_TTL_S = "chartq:janitor", 10
+
+
+class Janitor:
+    """Runs in a thread of its own, so that neither heartbeats nor calls wait for it."""
+
+    def __init__(self, ledger: Ledger, redis: Redis, desk: Desk, heart: Heart) -> None:
+        self._ledger, self._redis, self._desk, self._heart = ledger, redis, desk, heart
+        self._queues = LaneQueues(redis)
+        self._token = f"{id(self):x}-{time.time_ns():x}"
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="janitor", daemon=True)
+        self._after_id = 0
+        self._sweep_at = 0.0  # monotonic
+        self._look_again_at: float | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(ROUND_S):
+            try:
+                self._round()
+            except (RedisError, StoreError, OSError) as error:
+                log.debug("janitor: %s", error)
+
+    def _round(self) -> None:
+        if acquire_or_refresh_lock(self._redis, _LOCK, self._token, _LOCK_TTL_S) == "taken":
+            return
+        self._restore_redis()
+        if self._heart.steady_for_s() >= TWO_HEARTBEATS_S:
+            self._take_over()
+        self._sweep_a_page()
+
+    def _restore_redis(self) -> None:
+        """All at once after Redis lost everything, and once more when what was in flight has been reported."""
+        due = self._look_again_at is not None and time.monotonic() >= self._look_again_at
+        if not (self._heart.redis_is_new.is_set() or due):
+            return
+        self._heart.redis_is_new.clear()
+        found = put_back_all(self._ledger, self._queues, now=time.time())
+        if found.put_back:
+            log.warning("Redis had lost %d jobs: put back", found.put_back)
+        again_at = time.monotonic() + TWO_HEARTBEATS_S + 1
+        self._look_again_at = again_at if found.left_alone else None
+
+    def _take_over(self) -> None:
+        lost = self._desk.expired(_LOST_AT_A_TIME)
+        if not lost:
+            return
+        fates = self._ledger.lose(
+            [(claim.job, claim.execution) for claim, _ in lost], max_losses=MAX_LOSSES, now=time.time()
+        )
+        failed = set(fates.failed)
+        self._desk.turn(
+            [
+                Settlement(claim=claim, to="failed" if claim.job in failed else "alone", worker=worker)
+                for claim, worker in lost
+            ],
+            want=0,
+            in_flight=0,
+        )
+        log.warning("%d jobs were lost with their worker: they run again, each alone", len(lost))
+
+    def _sweep_a_page(self) -> None:
+        if time.monotonic() < self._sweep_at:
+            return
+        rows = self._ledger.open_jobs(self._after_id, PAGE)
+        put_back(self._ledger, self._queues, rows, now=time.time())
+        if len(rows) == PAGE:
+            self._after_id = rows[-1].id
+        else:
+            self._after_id, self._sweep_at = 0, time.monotonic() + _SWEEP_PAUSE_S

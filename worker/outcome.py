@@ -1,0 +1,145 @@
+"""What to do after a call: the one pure decision between a reply and the queue.
+
+Done | Throttled | Unreachable | Transient | Refused | Hold. Nothing here sleeps, stores or logs.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jobs.errors import ImageError
+from worker.backoff import backoff_s, usable_wait_s
+from worker.hf_errors import (
+    HFAPIError,
+    HFAuthenticationError,
+    HFBadAnswerError,
+    HFConnectionError,
+    HFCreditsError,
+    HFGatedModelError,
+    HFModelLoadingError,
+    HFModelNotFoundError,
+    HFPermissionError,
+    HFRateLimitError,
+    HFRequestError,
+    HFServerError,
+    HFTimeoutError,
+    HFUnreachableError,
+)
+
+Scope = Literal["lane", "account"]
+Reason = Literal["token", "permission", "credits", "model", "gated"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """The answer is in."""
+
+
+@dataclass(frozen=True)
+class Throttled:
+    """The server has no room (429) or loads the model: back to the queue, no attempt spent."""
+
+    #: Seconds that the server asked for, without jitter; None if it didn't say.
+    hint_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Unreachable:
+    """Nothing reached the server: back to the queue, no attempt spent."""
+
+
+@dataclass(frozen=True)
+class Transient:
+    """It may go better next time: one attempt spent."""
+
+    #: Seconds until the next attempt.
+    wait_s: float
+    #: The attempts are used up: the job fails instead.
+    last: bool
+
+
+@dataclass(frozen=True)
+class Refused:
+    """This job's own fault: it fails at once."""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Every job of the lane or account would fail alike: nothing fails, someone has to act."""
+
+    scope: Scope
+    reason: Reason
+    #: What happened and what to do, for the user.
+    message: str
+
+
+Outcome = Done | Throttled | Unreachable | Transient | Refused | Hold
+
+_HOLDS: dict[type[HFAPIError], tuple[Scope, Reason, str]] = {
+    HFPermissionError: (
+        "account",
+        "permission",
+        'Give the token the permission "Make calls to Inference Providers" at '
+        "https://huggingface.co/settings/tokens, then: chartq resume",
+    ),
+    HFAuthenticationError: (
+        "account",
+        "token",
+        "Check HF_TOKEN (https://huggingface.co/settings/tokens), then: chartq resume",
+    ),
+    HFCreditsError: (
+        "account",
+        "credits",
+        "Add credits at https://huggingface.co/settings/billing or wait for next month, then: chartq resume",
+    ),
+    HFGatedModelError: (
+        "lane",
+        "gated",
+        "Accept the model's terms on its page at https://huggingface.co, then: chartq resume",
+    ),
+    HFModelNotFoundError: (
+        "lane",
+        "model",
+        "See who serves it with: chartq models MODEL; check HF_BASE_URL and HF_API, then: chartq resume "
+        "(or submit with another -m)",
+    ),
+}
+_THROTTLES = (HFRateLimitError, HFModelLoadingError)
+_TRANSIENTS = (HFServerError, HFBadAnswerError, HFTimeoutError, HFConnectionError)
+
+
+def decide(
+    error: Exception | None,
+    *,
+    attempts: int,
+    max_attempts: int,
+    retry_delay_s: float,
+    jitter: float,
+    refusal_counts: bool = False,
+) -> Outcome:
+    """What to do with a job whose call ended in `error` (None: it was answered).
+
+    `attempts` counts the one that just failed; `jitter` is drawn from 0..1 by the caller;
+    `refusal_counts` makes a refusal count as an attempt (a job that is refused while others pass).
+    Raises TypeError for an exception that is no outcome of a call: a fault in our own code.
+    """
+    if error is None:
+        return Done()
+    if isinstance(error, ImageError | HFRequestError):
+        return Refused()
+    if (hold := _hold(error)) is not None:
+        return hold
+    if isinstance(error, _THROTTLES) and not refusal_counts:
+        return Throttled(usable_wait_s(error.hint_s))
+    if isinstance(error, HFUnreachableError):
+        return Unreachable()
+    if isinstance(error, _THROTTLES + _TRANSIENTS):
+        wait_s = backoff_s(attempts, retry_delay_s=retry_delay_s, jitter=jitter, hint_s=error.hint_s)
+        return Transient(wait_s, last=attempts >= max_attempts)
+    raise TypeError(f"{type(error).__name__} is no outcome of a call")
+
+
+def _hold(error: Exception) -> Hold | None:
+    for kind, (scope, reason, advice) in _HOLDS.items():
+        if isinstance(error, kind):
+            return Hold(scope, reason, f"{error} — {advice}")
+    return None

@@ -1,0 +1,73 @@
+"""`python -m worker.rehearsal`: the stand-in as a process of its own, until SIGTERM or SIGINT."""
+
+import re
+import signal
+import sys
+import threading
+from typing import Any, get_args
+
+import click
+
+from worker.rehearsal import Behaviour, Rehearsal
+from worker.rehearsal.behaviour import Fault, Hints, Window, check_fault
+
+_UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BUDGET = re.compile(r"^(\d+)/(\d+(?:\.\d+)?)?([smhd]?)$")
+
+
+def parse_budget(text: str) -> tuple[int, float]:
+    """`30/5s`, `5/s`, `30/h`: calls and the window in seconds."""
+    match = _BUDGET.match(text.strip())
+    if match is None or not (match[2] or match[3]):
+        raise click.BadParameter(f"{text!r} is not like 30/5s, 5/s or 30/h")
+    return int(match[1]), float(match[2] or 1) * _UNITS_S[match[3]]
+
+
+def parse_fault(text: str) -> Fault:
+    try:
+        return check_fault(int(text) if text.isdigit() else text)  # type: ignore[arg-type]  # checked right here
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def parse_fail_every(text: str) -> tuple[int, Fault]:
+    count, _, fault = text.partition(":")
+    if not count.isdigit() or int(count) < 1:
+        raise click.BadParameter(f"{text!r} is not like 10:502")
+    return int(count), parse_fault(fault or "500")
+
+
+def _with(parse: Any) -> Any:
+    return lambda _context, _parameter, text: None if text is None else parse(text)
+
+
+@click.command()
+@click.option("--port", default=0, show_default="a free one")
+@click.option("--latency", "latency_s", default=0.3, show_default=True, help="Seconds that an answer takes.")
+@click.option("--budget", callback=_with(parse_budget), metavar="N/WINDOW", help="Like 30/5s, 5/s, 30/h.")
+@click.option("--window", type=click.Choice(get_args(Window)), default="fixed", show_default=True)
+@click.option("--hints", type=click.Choice(get_args(Hints)), default="none", show_default=True)
+@click.option("--cold-start", "cold_start_s", default=0.0, help="Seconds that a model needs to load.")
+@click.option("--credits", type=int, help="Answers per token until 402.")
+@click.option("--token", help="The only token that is let in; made up, it shows in the process list.")
+@click.option("--model", "models", multiple=True, help="The only models that are served.")
+@click.option("--gated", multiple=True, help="Models whose terms nobody accepted.")
+@click.option("--max-concurrency", type=int, help="Most calls of a model in flight.")
+@click.option("--fault", callback=_with(parse_fault), help="For every call: a status, or hang, drop, html...")
+@click.option("--fail-every", callback=_with(parse_fail_every), metavar="N:FAULT", help="Like 10:502.")
+@click.option("--think", is_flag=True, help="Answers begin with a <think> part.")
+@click.option("--look/--no-look", default=True, help="Whether answers come from the image's pixels.")
+def main(port: int, models: tuple[str, ...], **settings: Any) -> None:
+    """Stand in for Hugging Face's API on 127.0.0.1. Prints the base URL, then serves until it is ended."""
+    behaviour = Behaviour(models=models or None, **settings)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with Rehearsal(behaviour, port=port) as server:
+        click.echo(server.base_url)
+        sys.stdout.flush()
+        ended.wait()
+
+
+if __name__ == "__main__":
+    main()

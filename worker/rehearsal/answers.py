@@ -1,0 +1,129 @@
+"""The answers: what a model would say, said by a glance at the pixels, in the shape of each task's body."""
+
+import json
+import time
+from typing import Any
+
+from worker.rehearsal.asked import Asked
+from worker.rehearsal.behaviour import Behaviour
+from worker.rehearsal.look import Glance, look_at
+from worker.rehearsal.reply import EVENTS, HTML, JSON, Reply, json_reply
+from worker.rehearsal.shape import fit, requested_schema
+
+#: With this every text begins, so that nobody takes it for a model's.
+MARK = "[rehearsal]"
+
+_SAYS = {"up": "rises", "down": "falls", "sideways": "ends about where it began"}
+#: Of a vision model's prompt tokens: one for each square of so many pixels (Qwen-VL's patches).
+_PATCH_PX = 28 * 28
+#: How much of the question is repeated in the answer.
+_QUESTION_CHARS = 60
+#: Characters in a piece of a streamed answer.
+_PIECE = 12
+
+
+def answer(asked: Asked, behaviour: Behaviour, number: int) -> Reply:
+    """The good answer to what was asked. Raises ValueError if its image is none."""
+    glance = look_at(asked.image) if asked.image is not None and behaviour.look else None
+    text = _sentence(asked, glance)
+    if asked.kind == "visual-question-answering":
+        word = glance.trend if glance else "unknown"
+        return json_reply([{"score": 0.9, "answer": f"{MARK} {word}"}, {"score": 0.1, "answer": text}])
+    if asked.kind != "chat":
+        return json_reply([{"generated_text": text}])
+    content = _content(asked, glance, text)
+    if behaviour.think:
+        content = f"<think>\n{MARK} Looking at the pixels.\n</think>\n\n{content}"
+    completion = _completion(asked, number, {"role": "assistant", "content": content}, "stop", glance)
+    return _streamed(asked, completion) if asked.body.get("stream") else json_reply(completion)
+
+
+def bad_answer(kind: str, asked: Asked, number: int) -> Reply:
+    """A 200 that is no answer."""
+    if kind == "html":
+        return Reply(200, b"<html><body>rehearsal: please sign in</body></html>", HTML)
+    if kind == "broken-json":
+        return Reply(200, b'{"object": "chat.completion", "choices": [{"index": 0, "mess', JSON)
+    if kind == "error-in-200":
+        return json_reply({"error": "CUDA out of memory (rehearsal)"})
+    if asked.kind != "chat":
+        return json_reply([] if kind == "no-choices" else [{"generated_text": _nothing(kind)}])
+    message = {"role": "assistant", "content": _nothing(kind), "reasoning": f"{MARK} It thought too long."}
+    completion = _completion(asked, number, message, "length", None)
+    if kind == "no-choices":
+        completion["choices"] = []
+    return json_reply(completion)
+
+
+def _nothing(kind: str) -> str | None:
+    return None if kind == "null-content" else ""
+
+
+def _sentence(asked: Asked, glance: Glance | None) -> str:
+    question = " ".join(asked.prompt.split())
+    asks = f' The question was "{question[:_QUESTION_CHARS]}".' if question else ""
+    if glance is None:
+        return f"{MARK} Not a model's answer.{asks}"
+    seen = (
+        f"the curve {_SAYS[glance.trend]} from left to right: trend {glance.trend}"
+        if glance.ends
+        else "no curve seen"
+    )
+    return f"{MARK} Not a model's answer. {glance.width}x{glance.height} {glance.format}; {seen}.{asks}"
+
+
+def _content(asked: Asked, glance: Glance | None, text: str) -> str:
+    schema = requested_schema(asked.body)
+    if schema is None:
+        return text
+    words = _words_for(glance.trend) if glance else ()
+    return json.dumps(fit(schema, text, words))
+
+
+def _words_for(trend: str) -> tuple[str, ...]:
+    """What the values of an enum may call this trend."""
+    names = {
+        "up": ("up", "upward", "rising", "bullish", "uptrend"),
+        "down": ("down", "downward", "falling", "bearish", "downtrend"),
+        "sideways": ("sideways", "flat", "neutral", "ranging"),
+    }[trend]
+    return names + tuple(name.upper() for name in names) + tuple(name.capitalize() for name in names)
+
+
+def _completion(
+    asked: Asked, number: int, message: dict[str, Any], finish_reason: str, glance: Glance | None
+) -> dict[str, Any]:
+    prompt_tokens = 8 + len(asked.prompt) // 4 + (glance.width * glance.height // _PATCH_PX if glance else 0)
+    completion_tokens = 1 + len(message["content"] or message.get("reasoning", "")) // 4
+    return {
+        "id": f"chatcmpl-rehearsal-{number}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": asked.model_id,
+        "system_fingerprint": "chartq-rehearsal",
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
+        "usage": {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "total_tokens": prompt_tokens + completion_tokens,
+        },
+    }
+
+
+def _streamed(asked: Asked, completion: dict[str, Any]) -> Reply:
+    """The same completion as server-sent events."""
+    base = {key: completion[key] for key in ("id", "created", "model", "system_fingerprint")}
+    base["object"] = "chat.completion.chunk"
+    content = completion["choices"][0]["message"]["content"]
+    pieces = [content[start : start + _PIECE] for start in range(0, len(content), _PIECE)]
+    deltas: list[tuple[dict[str, Any], str | None]] = [({"role": "assistant", "content": ""}, None)]
+    deltas += [({"content": piece}, None) for piece in pieces]
+    deltas.append(({}, "stop"))
+    events: list[dict[str, Any]] = [
+        {**base, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]}
+        for delta, reason in deltas
+    ]
+    if (asked.body.get("stream_options") or {}).get("include_usage"):
+        events.append({**base, "choices": [], "usage": completion["usage"]})
+    lines = [f"data: {json.dumps(event)}\n\n" for event in events]
+    return Reply(200, ("".join(lines) + "data: [DONE]\n\n").encode(), EVENTS)

@@ -1,0 +1,47 @@
+"""A reply on its way out: status, headers, body, and how it is brought onto the wire."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+JSON = "application/json"
+PLAIN = "text/plain; charset=utf-8"
+HTML = "text/html"
+EVENTS = "text/event-stream"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What to send."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def head(self, extra: Mapping[str, str]) -> bytes:
+        """The status line and all headers, so that head and body can leave in one packet."""
+        headers = {
+            "Content-Type": self.content_type,
+            "Content-Length": str(len(self.body)),
+            "x-chartq-rehearsal": "1",
+            "x-inference-provider": "rehearsal",
+            **self.headers,
+            **extra,
+        }
+        lines = [f"HTTP/1.1 {self.status} {_phrase(self.status)}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def json_reply(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+    return Reply(status, json.dumps(body).encode(), JSON, headers or {})
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"

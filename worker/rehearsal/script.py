@@ -1,0 +1,123 @@
+"""What happens to a call: decided at its arrival from the behaviour, the calls before it and the time."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from worker.rehearsal.asked import Asked
+from worker.rehearsal.behaviour import Behaviour, Fault
+from worker.rehearsal.budget import Budget, Spent
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`fault` is None for a good answer."""
+
+    fault: Fault | None = None
+    #: What the hint of a refusal should say, in seconds.
+    wait_s: float = 0.0
+    #: The budget after this call, if there is one.
+    spent: Spent | None = None
+
+
+class Script:
+    """Asked under a lock, for it isn't thread-safe. `now`: seconds of a clock that only goes forward."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+        self.in_flight: Counter[str] = Counter()
+        self._budgets: dict[tuple[str | None, str], Budget] = {}
+        self._woken: dict[str, float] = {}
+        self._answered: Counter[str | None] = Counter()
+        self._position = 0
+
+    def behave(self, behaviour: Behaviour) -> None:
+        """Go on with another behaviour. What its changed parts had counted begins anew."""
+        before, self.behaviour = self.behaviour, behaviour
+        if (before.budget, before.window) != (behaviour.budget, behaviour.window):
+            self._budgets.clear()
+        if before.cold_start_s != behaviour.cold_start_s:
+            self._woken.clear()
+        if before.credits != behaviour.credits:
+            self._answered.clear()
+        if (before.first_faults, before.fail_every) != (behaviour.first_faults, behaviour.fail_every):
+            self._position = 0
+
+    def decide(self, asked: Asked, now: float) -> Decision:
+        """In the order in which a router looks: itself, the account, the model, the limits, the request."""
+        fault = self.behaviour.fault or self._next_fault() or self._who_and_what(asked)
+        if fault:
+            return Decision(fault, self.behaviour.hint_s)
+        spent = self._spend(asked, now)
+        if spent is not None and not spent.allowed:
+            return Decision("throttled", spent.wait_s, spent)
+        if self._is_full(asked):
+            return Decision("overloaded", self.behaviour.hint_s, spent)
+        loading_s = self._loading_s(asked, now)
+        if loading_s > 0:
+            return Decision("loading", loading_s, spent)
+        fault = self._fault_of_request(asked) or self._credit_fault(asked)
+        return Decision(fault, self.behaviour.hint_s, spent)
+
+    def _next_fault(self) -> Fault | None:
+        self._position += 1
+        if self._position <= len(self.behaviour.first_faults):
+            return self.behaviour.first_faults[self._position - 1]
+        if self.behaviour.fail_every and self._position % self.behaviour.fail_every[0] == 0:
+            return self.behaviour.fail_every[1]
+        return None
+
+    def _who_and_what(self, asked: Asked) -> Fault | None:
+        behaviour = self.behaviour
+        if behaviour.token is not None and asked.token != behaviour.token:
+            return 401
+        if not behaviour.permission:
+            return "permission"
+        if behaviour.models is not None and asked.model_id not in behaviour.models:
+            return "unsupported"
+        if asked.model_id in behaviour.gated:
+            return "gated"
+        return None
+
+    def _spend(self, asked: Asked, now: float) -> Spent | None:
+        if self.behaviour.budget is None:
+            return None
+        key = asked.token_fingerprint, asked.model_id
+        if key not in self._budgets:
+            calls, window_s = self.behaviour.budget
+            refusals_count = self.behaviour.refusals_count
+            self._budgets[key] = Budget(calls, window_s, self.behaviour.window, refusals_count=refusals_count)
+        return self._budgets[key].take(now)
+
+    def _is_full(self, asked: Asked) -> bool:
+        most = self.behaviour.max_concurrency
+        return most is not None and self.in_flight[asked.model_id] >= most
+
+    def _loading_s(self, asked: Asked, now: float) -> float:
+        if self.behaviour.cold_start_s <= 0:
+            return 0.0
+        return self._woken.setdefault(asked.model_id, now) + self.behaviour.cold_start_s - now
+
+    def is_cold(self, model_id: str, now: float) -> bool:
+        """Whether a call now would be refused as loading; asking wakes nothing."""
+        woken = self._woken.get(model_id, now)
+        return woken + self.behaviour.cold_start_s > now
+
+    def _fault_of_request(self, asked: Asked) -> Fault | None:
+        behaviour = self.behaviour
+        if behaviour.image_faults and asked.image_sha256:
+            fault = behaviour.image_faults.get(asked.image_sha256)
+            if fault:
+                return fault
+        for part, prompt_fault in behaviour.prompt_faults.items():
+            if part in asked.prompt:
+                return prompt_fault
+        return behaviour.fault_for(asked) if behaviour.fault_for else None
+
+    def _credit_fault(self, asked: Asked) -> Fault | None:
+        """A credit is taken when the answer begins, so that calls in flight can't overdraw."""
+        if self.behaviour.credits is None:
+            return None
+        if self._answered[asked.token_fingerprint] >= self.behaviour.credits:
+            return 402
+        self._answered[asked.token_fingerprint] += 1
+        return None

@@ -1,0 +1,75 @@
+"""The stand-in as a thing to start and stop."""
+
+from threading import Thread
+from types import TracebackType
+from typing import Any
+
+from worker.rehearsal.behaviour import Behaviour
+from worker.rehearsal.record import Record
+from worker.rehearsal.stage import Stage
+from worker.rehearsal.wire import HttpServer
+
+#: How often the accepting thread looks whether it should stop; stop() waits for that.
+_POLL_S = 0.02
+
+
+class Rehearsal:
+    """The server. `with Rehearsal(...) as server:`, or start() and stop(), also in turns: the port stays."""
+
+    def __init__(self, behaviour: Behaviour | None = None, *, port: int = 0) -> None:
+        self._stage = Stage(behaviour or Behaviour())
+        self._port = port
+        self._http: HttpServer | None = None
+        self._thread: Thread | None = None
+
+    @property
+    def root_url(self) -> str:
+        """Where it is; the base of the task routes (HF_API=task)."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def base_url(self) -> str:
+        """What HF_BASE_URL is set to."""
+        return f"{self.root_url}/v1"
+
+    @property
+    def record(self) -> Record:
+        """What it saw."""
+        return self._stage.record
+
+    @property
+    def behaviour(self) -> Behaviour:
+        return self._stage.behaviour
+
+    def behave(self, **changes: Any) -> None:
+        """From the next call on, with these fields of Behaviour changed, all at once."""
+        self._stage.behave(**changes)
+
+    def start(self) -> "Rehearsal":
+        if self._http is not None:
+            raise RuntimeError("the rehearsal server is running already")
+        self._http = HttpServer(self._stage, self._port)
+        self._port = self._http.server_port
+        name = f"rehearsal-{self._port}"
+        self._thread = Thread(target=self._http.serve_forever, args=(_POLL_S,), name=name, daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Close everything at once, hanging calls included. Whoever calls then is refused the connection."""
+        http, thread = self._http, self._thread
+        if http is None or thread is None:
+            return
+        self._http = self._thread = None
+        http.shutdown()
+        thread.join()
+        http.server_close()
+        http.hang_up()
+
+    def __enter__(self) -> "Rehearsal":
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -1,0 +1,146 @@
+"""What the stand-in knows and does, without the network: decide, note, answer. Safe for many threads."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Any, get_args
+
+from worker.rehearsal import models
+from worker.rehearsal.answers import answer, bad_answer
+from worker.rehearsal.asked import Asked, NotUnderstoodError
+from worker.rehearsal.behaviour import BadAnswerKind, Behaviour, BrokenKind
+from worker.rehearsal.record import Call, Record
+from worker.rehearsal.refusals import hint_headers, not_understood, refuse
+from worker.rehearsal.reply import Reply, json_reply
+from worker.rehearsal.script import Decision, Script
+
+_BAD_ANSWERS = get_args(BadAnswerKind)
+_BROKEN = get_args(BrokenKind)
+_WHAT = "chartq's rehearsal server: it stands in for Hugging Face's API. No answer of it is a model's."
+
+
+@dataclass(frozen=True)
+class Part:
+    """A call's part in the play, from its arrival on."""
+
+    asked: Asked
+    #: The behaviour at its arrival; later changes are for later calls.
+    behaviour: Behaviour
+    decision: Decision
+    #: Its line in the record.
+    call: Call
+    number: int
+
+    def reply(self) -> Reply:
+        """What to send; a broken connection breaks a good answer."""
+        fault = self.decision.fault
+        if fault in _BAD_ANSWERS:
+            return bad_answer(str(fault), self.asked, self.number)
+        if fault is None or fault in _BROKEN:
+            return self._with_budget(self._answer())
+        hints, wait_s = self.behaviour.hints, self.decision.wait_s
+        return self._with_budget(refuse(fault, self.asked, hints=hints, wait_s=wait_s, now_unix=time.time()))
+
+    def _answer(self) -> Reply:
+        try:
+            return answer(self.asked, self.behaviour, self.number)
+        except ValueError as error:
+            return not_understood(NotUnderstoodError(400, f"Error in `inputs`: Invalid image: {error}"))
+
+    def _with_budget(self, reply: Reply) -> Reply:
+        """With `hints="ratelimit"` every answer tells how the budget stands, as the Hub's do."""
+        budget, spent = self.behaviour.budget, self.decision.spent
+        if self.behaviour.hints != "ratelimit" or spent is None or budget is None:
+            return reply
+        stand = hint_headers("ratelimit", spent.wait_s, 0)["RateLimit"].replace("r=0", f"r={spent.left}")
+        policy = f'"{self.behaviour.window} window";"api";q={budget[0]};w={budget[1]:g}'
+        return replace(reply, headers={**reply.headers, "RateLimit": stand, "RateLimit-Policy": policy})
+
+
+class Stage:
+    """Behaviour, script and record of one stand-in."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.record = Record()
+        self._script = Script(behaviour)
+        self._lock = Lock()
+        self._numbers = 0
+
+    @property
+    def behaviour(self) -> Behaviour:
+        return self._script.behaviour
+
+    def behave(self, **changes: Any) -> None:
+        with self._lock:
+            self._script.behave(replace(self._script.behaviour, **changes))
+
+    def enter(self, path: str, asked: Asked, headers: Mapping[str, str]) -> Part:
+        """Decide on a call and note it, in one step, so that record and budget agree on the order."""
+        call = _call(path, asked, headers)
+        with self._lock:
+            decision = self._script.decide(asked, time.monotonic())
+            self._script.in_flight[asked.model_id] += 1
+            self._numbers += 1
+            call.at = time.time()
+            call.concurrent = self._script.in_flight.total()
+            call.outcome = decision.fault or "answer"
+            self.record.add(call)
+            return Part(asked, self._script.behaviour, decision, call, self._numbers)
+
+    def leave(self, part: Part) -> None:
+        with self._lock:
+            self._script.in_flight[part.asked.model_id] -= 1
+
+    def turn_away(self, path: str, headers: Mapping[str, str], error: NotUnderstoodError) -> Reply:
+        """A request that asks nothing: noted as a call, answered outside of all limits."""
+        call = _call(path, Asked(kind="chat", model=""), headers)
+        call.outcome = call.status = error.status
+        call.at = call.ended_at = time.time()
+        self.record.add(call)
+        return not_understood(error)
+
+    def look_up(self, path: str, token: str | None) -> Reply:
+        """The GETs. The router's and the Hub's lists need no token; the classic status does."""
+        behaviour = self.behaviour
+        if path in ("/", "/health"):
+            return json_reply({"rehearsal": True, "what": _WHAT})
+        if path == "/rehearsal/record":
+            return json_reply(self.record.as_json())
+        self.record.lookups.append(path)
+        if isinstance(behaviour.fault, int) and behaviour.fault >= 500:
+            nobody = Asked(kind="chat", model="")
+            return refuse(behaviour.fault, nobody, hints="none", wait_s=0, now_unix=0)
+        if path == "/v1/models":
+            return models.list_models(behaviour)
+        place, found, model_id = path.partition("/models/")
+        if not found:
+            return json_reply({"error": f"Not Found: {path}"}, 404)
+        if place == "/v1":
+            return models.router_model(model_id, behaviour)
+        if place == "/api":
+            return models.hub_model(model_id, behaviour)
+        if behaviour.token is not None and token != behaviour.token:
+            return json_reply({"error": "Invalid username or password."}, 401)
+        with self._lock:
+            cold = self._script.is_cold(model_id, time.monotonic())
+        return models.task_model(model_id, behaviour, cold=cold)
+
+
+def _call(path: str, asked: Asked, headers: Mapping[str, str]) -> Call:
+    """Its line in the record, before anything is decided."""
+    image_size, image_format = asked.image_header()
+    return Call(
+        at=0.0,
+        path=path,
+        model=asked.model or None,
+        prompt=asked.prompt,
+        image_sha256=asked.image_sha256,
+        image_size=image_size,
+        image_format=image_format,
+        concurrent=0,
+        token_fingerprint=asked.token_fingerprint,
+        headers=headers,
+        body=asked.body,
+        outcome="answer",
+    )

@@ -1,0 +1,156 @@
+"""The stand-in's HTTP side: a thread per connection, HTTP/1.1 with keep-alive, on 127.0.0.1 only."""
+
+import os
+import socket
+import socketserver
+import sys
+import time
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Condition, Event
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from worker.rehearsal.asked import NotUnderstoodError, read_request
+from worker.rehearsal.reply import Reply
+from worker.rehearsal.stage import Part, Stage
+
+#: Connections that the kernel may hold until a thread takes them: bursts of hundreds must not be refused.
+_BACKLOG = 512
+#: How long hang_up() waits for the threads. They are woken, so this is never used up.
+_HANG_UP_S = 5.0
+#: A request that announces more than this isn't even read.
+_NEVER_READ_BYTES = 100_000_000
+#: Bytes of a drip.
+_DRIP_BYTES = 4
+_KEPT_HEADERS = ("user-agent", "content-type", "x-hf-bill-to", "x-amzn-trace-id", "accept", "connection")
+
+
+class HttpServer(ThreadingHTTPServer):
+    """Accepts, and knows its open connections so that it can end them."""
+
+    request_queue_size = _BACKLOG
+    daemon_threads = True
+
+    def __init__(self, stage: Stage, port: int) -> None:
+        self.stage = stage
+        #: Set when the server stops: ends every wait.
+        self.closing = Event()
+        self._open: set[socket.socket] = set()
+        self._changed = Condition()
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    def server_bind(self) -> None:
+        # HTTPServer's own asks the resolver for this machine's name, which may take seconds.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._changed:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        with self._changed:
+            self._open.discard(request)
+            self._changed.notify_all()
+
+    def hang_up(self) -> None:
+        """End all connections and wait until their threads have let go of them."""
+        self.closing.set()
+        with self._changed:
+            for connection in self._open:
+                with suppress(OSError):  # its client was faster
+                    connection.shutdown(socket.SHUT_RDWR)
+            self._changed.wait_for(lambda: not self._open, _HANG_UP_S)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that gave up is its own affair; anything else is our mistake and goes to stderr.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: HttpServer
+
+    def do_GET(self) -> None:
+        self._send(self.server.stage.look_up(self._path(), self._token()))
+
+    def do_POST(self) -> None:
+        stage, path, headers = self.server.stage, self._path(), self._kept_headers()
+        try:
+            asked = read_request(path, self.headers.get("Content-Type", ""), self._read_body(), self._token())
+        except NotUnderstoodError as error:
+            self._send(stage.turn_away(path, headers, error))
+            return
+        part = stage.enter(path, asked, headers)
+        try:
+            self._play(part)
+        finally:
+            stage.leave(part)
+
+    def _play(self, part: Part) -> None:
+        reply, fault, closing = part.reply(), part.decision.fault, self.server.closing
+        if fault == "hang":
+            closing.wait()
+        elif reply.status == 200 and part.behaviour.latency_s > 0:
+            closing.wait(part.behaviour.latency_s)
+        if closing.is_set() or fault == "drop":
+            self.close_connection = True
+        elif fault == "drop-midway":
+            self.wfile.write(self._head(reply) + reply.body[: len(reply.body) // 2])
+            self.close_connection = True
+        else:
+            # Noted before it is sent: a client that has its answer must find it in the record.
+            part.call.status, part.call.ended_at = reply.status, time.time()
+            self._send(reply, part.behaviour.drip_s if fault == "drip" else 0)
+        if part.behaviour.hang_up_after_errors and reply.status >= 400:
+            self.close_connection = True
+
+    def _read_body(self) -> bytes:
+        length = int(self.headers.get("Content-Length", "0"))
+        if "Transfer-Encoding" in self.headers or length > _NEVER_READ_BYTES:
+            self.close_connection = True
+            raise NotUnderstoodError(411, "Length Required")
+        data = self.rfile.read(length)
+        if length > self.server.stage.behaviour.max_body_bytes:
+            message = "Failed to buffer the request body: length limit exceeded"
+            raise NotUnderstoodError(413, message, plain=True)
+        return data
+
+    def _path(self) -> str:
+        return unquote(urlsplit(self.path).path)
+
+    def _token(self) -> str | None:
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+    def _kept_headers(self) -> dict[str, str]:
+        return {name: self.headers[name] for name in _KEPT_HEADERS if name in self.headers}
+
+    def _send(self, reply: Reply, drip_s: float = 0) -> None:
+        """In one packet where it fits: head and body apart would wait for the client's acknowledgement."""
+        head = self._head(reply)
+        if not drip_s:
+            self.wfile.write(head + reply.body)
+            return
+        self.wfile.write(head)
+        for start in range(0, len(reply.body), _DRIP_BYTES):
+            if self.server.closing.wait(drip_s):
+                self.close_connection = True
+                return
+            self.wfile.write(reply.body[start : start + _DRIP_BYTES])
+
+    def _head(self, reply: Reply) -> bytes:
+        # The live service appends the client's own id to the one it makes up.
+        trace = self.headers.get("X-Amzn-Trace-Id")
+        extra = {"x-request-id": f"Root=1-{os.urandom(8).hex()}" + (f";{trace}" if trace else "")}
+        if self.close_connection:
+            extra["Connection"] = "close"
+        return reply.head(extra)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Silent: the record tells more."""

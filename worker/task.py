@@ -1,0 +1,133 @@
+"""The task: read the chart, prepare it, make one call, say what came of it. No queue, no ledger, no waiting."""
+
+import hashlib
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.chart_files import read_chart
+from jobs.errors import ImageError
+from jobs.job import Question
+from jobs.ledger import StartedJob
+from worker.hf_answer import Answer
+from worker.hf_client import HuggingFaceClient
+from worker.hf_errors import HFAPIError
+from worker.image_processor import preprocess_chart_image
+from worker.outcome import Outcome, decide
+
+#: Images decoded at a time in one process: a decoded chart takes up to 200 MB, and more than the cores gain nothing.
+_DECODERS = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
+
+
+class ChartChangedError(ImageError):
+    """The file is no longer the one that was submitted; its answer would be another picture's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """What came of one execution."""
+
+    outcome: Outcome
+    answer: Answer | None = None
+    error: Exception | None = None
+    #: Whether the provider was called, and thus a permit used.
+    called: bool = False
+    latency_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """How this worker asks: fixed for its lifetime."""
+
+    client: HuggingFaceClient
+    chart_root: Path | None
+    image_max_side: int
+    image_max_bytes: int
+    timeout_s: float
+    max_attempts: int
+    retry_delay_s: float
+    #: Where else a job's chart may lie: the same picture, submitted from several places.
+    other_images: Callable[[str], list[str]] = lambda _job_id: []
+
+    def perform(self, job: StartedJob, question: Question, *, suspect: bool = False) -> Ended:
+        """Make the call. Never raises for anything that a chart, a server or a network can do.
+
+        `suspect`: others pass where this job is refused, so that its refusals count as attempts.
+        """
+        try:
+            image = self._image(job)
+        except ImageError as error:
+            return self._ended(job, error, suspect=suspect)
+        started = time.monotonic()
+        try:
+            answer = self.client.ask(
+                model=question.model,
+                prompt=question.prompt,
+                image=image,
+                parameters=dict(question.parameters),
+                api=question.api,
+                task=question.task,
+                timeout_s=self.timeout_s,
+                trace_id=job.execution_id,
+            )
+        except HFAPIError as error:
+            return self._ended(job, error, suspect=suspect, called=True, latency_s=time.monotonic() - started)
+        return self._ended(job, None, suspect=suspect, called=True, answer=answer, latency_s=time.monotonic() - started)
+
+    def _ended(
+        self,
+        job: StartedJob,
+        error: Exception | None,
+        *,
+        suspect: bool,
+        called: bool = False,
+        answer: Answer | None = None,
+        latency_s: float = 0.0,
+    ) -> Ended:
+        outcome = decide(
+            error,
+            attempts=job.attempts + 1,
+            max_attempts=self.max_attempts,
+            retry_delay_s=self.retry_delay_s,
+            jitter=random.random(),
+            refusal_counts=suspect,
+        )
+        return Ended(outcome=outcome, answer=answer, error=error, called=called, latency_s=latency_s)
+
+    def _image(self, job: StartedJob) -> bytes:
+        data = self._submitted_bytes(job)
+        with _DECODERS:
+            image, _ = preprocess_chart_image(data, max_side=self.image_max_side, max_bytes=self.image_max_bytes)
+        return image
+
+    def _submitted_bytes(self, job: StartedJob) -> bytes:
+        """The file that was submitted, wherever it still lies; the error names what the first place holds now."""
+        try:
+            return self._verified(job, job.image)
+        except ImageError as first:
+            for image in self.other_images(job.job_id):
+                if image != job.image:
+                    try:
+                        return self._verified(job, image)
+                    except ImageError:
+                        continue
+            raise first from None
+
+    def _verified(self, job: StartedJob, image: str) -> bytes:
+        data = read_chart(image, self.chart_root)
+        found = hashlib.sha256(data).hexdigest()
+        if found != job.image_sha256:
+            raise ChartChangedError(
+                f"{image!r} was changed after it was submitted (submitted: {job.image_sha256[:12]}, now: "
+                f"{found[:12]}): submit it again"
+            )
+        return data
+
+
+def ask(job_id: str) -> None:
+    """The function that our RQ jobs name. A plain `rq worker` that runs it learns what to run instead."""
+    raise RuntimeError(f"job {job_id} is chartq's: run `chartq worker`, it keeps the provider's limits")
