@@ -89,6 +89,5 @@ def _file_errors_as_ours(home: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise QueueError(
-            f"CHARTQ_HOME={home} can't hold the embedded Redis: {error.filename or home}: {reason}. "
-            f"{advice(reason)}"
+            f"CHARTQ_HOME={home} can't hold the embedded Redis: {error.filename or home}: {reason}. {advice(reason)}"
         ) from None

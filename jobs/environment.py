@@ -24,9 +24,7 @@ class Found:
     origin: str
 
 
-def look_up(
-    wanted: Mapping[str, tuple[str, ...]], *, env_file: Path | None
-) -> tuple[dict[str, Found], list[str]]:
+def look_up(wanted: Mapping[str, tuple[str, ...]], *, env_file: Path | None) -> tuple[dict[str, Found], list[str]]:
     """For each key of `wanted` the first of its variables that is set, and a line for each problem met."""
     lines, problems = _read_env_file(env_file) if env_file else ({}, [])
     layers = (("", os.environ), (f"{env_file}: ", lines))
@@ -88,9 +86,7 @@ def _read_env_file(path: Path) -> tuple[dict[str, str], list[str]]:
     broken = [binding for binding in parse_stream(io.StringIO(text)) if _is_broken(binding)]
     if broken:
         # Not the line itself: it may hold a token.
-        return {}, [
-            f"{path}, line {_line_number(b)}, is not NAME=value (are the quotes closed?)" for b in broken
-        ]
+        return {}, [f"{path}, line {_line_number(b)}, is not NAME=value (are the quotes closed?)" for b in broken]
     return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}, []
 
 

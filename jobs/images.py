@@ -109,9 +109,7 @@ def check_image(data: bytes) -> ImageHeader:
     Raises ImageError: empty, not an image, damaged, more than MAX_PIXELS.
     """
     with opened(data) as image:
-        header = ImageHeader(
-            format=image.format or "unknown", width=image.width, height=image.height, mode=image.mode
-        )
+        header = ImageHeader(format=image.format or "unknown", width=image.width, height=image.height, mode=image.mode)
         image.verify()
     return header
 
@@ -126,9 +124,7 @@ def opened(data: bytes) -> Iterator[ImageFile]:
             raise ImageError(_too_many_pixels(f"{image.width} x {image.height}"))
         yield image
     except PILLOW_ERRORS as error:
-        raise ImageError(
-            f"the {image.format} image is damaged ({_reason(error)}): export it again"
-        ) from error
+        raise ImageError(f"the {image.format} image is damaged ({_reason(error)}): export it again") from error
     finally:
         image.close()
 
@@ -156,11 +152,13 @@ def _read_regular(descriptor: int, name: str, max_bytes: int) -> bytes:
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
         raise ImageError(f"{name} is {kind}, not an image file")
-    # One byte more than there should be: the file may be growing. A single read nearly always gets it all.
-    data = os.read(descriptor, min(status.st_size, max_bytes) + 1)
-    while len(data) <= max_bytes and (more := os.read(descriptor, max_bytes + 1 - len(data))):
-        data += more
-    if len(data) > max_bytes:
+    data = b""
+    if status.st_size <= max_bytes:
+        # One byte more than there should be: the file may be growing. One read nearly always gets it all.
+        data = os.read(descriptor, status.st_size + 1)
+        while len(data) <= max_bytes and (more := os.read(descriptor, max_bytes + 1 - len(data))):
+            data += more
+    if max(len(data), status.st_size) > max_bytes:
         raise ImageError(f"{name} is larger than {max_bytes:,} bytes: save the chart at a smaller size")
     return data
 
@@ -191,9 +189,9 @@ def _too_many_pixels(what: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """Pillow's words on one short line."""
+    """Pillow's words on one short line; they may quote the file."""
     words = " ".join(str(error).split())
-    return (words[:100] or type(error).__name__).strip()
+    return "".join(filter(str.isprintable, words[:100])) or type(error).__name__
 
 
 def _os_reason(error: OSError | ValueError) -> str:

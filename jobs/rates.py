@@ -103,15 +103,15 @@ def smallest(*limits: RateLimits) -> RateLimits:
 def _parse_entry(entry: str) -> tuple[str, Window]:
     """`[MODEL=]N/[K]UNIT`; the model is "" for a default entry."""
     model, equals, rate = entry.rpartition("=")
-    model = model.strip()
+    model, shown = model.strip(), repr(entry.strip()[:80])
     match = _RATE.fullmatch(rate.strip())
     if match is None or (equals and not model) or any(c.isspace() for c in model):
-        raise ValueError(f"{entry.strip()!r} is no budget: {_ACCEPTED}")
+        raise ValueError(f"{shown} is no budget: {_ACCEPTED}")
     calls, times, unit = match.groups()
     try:
         return model, Window(calls=int(calls), window_ms=int(times or 1) * _UNITS_MS[unit])
     except ValueError as error:
-        raise ValueError(f"{entry.strip()!r}: {error}") from None
+        raise ValueError(f"{shown}: {error}") from None
 
 
 def _tightest(windows: Iterable[Window]) -> tuple[Window, ...]:

@@ -143,42 +143,42 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
-    hf_token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(None, description="a token hf_...")
+    hf_token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(default=None, description="a token hf_...")
     #: None: the default of the API kind.
-    hf_base_url: Annotated[str, AfterValidator(_http_url)] | None = Field(None, description=_BASE_URL)
-    hf_api: Lower[Api] = Field("chat", description="write chat or task")
+    hf_base_url: Annotated[str, AfterValidator(_http_url)] | None = Field(default=None, description=_BASE_URL)
+    hf_api: Lower[Api] = Field(default="chat", description="write chat or task")
     hf_task: Lower[Task] = Field(
-        "visual-question-answering", description="write visual-question-answering or image-to-text"
+        default="visual-question-answering", description="write visual-question-answering or image-to-text"
     )
     hf_bill_to: Annotated[str, AfterValidator(_without_gaps)] | None = Field(
-        None, description="an organisation's name"
+        default=None, description="an organisation's name"
     )
-    vision_model: ModelId = Field(DEFAULT_VISION_MODEL, description="a model id such as org/name")
-    reasoning_model: ModelId = Field(DEFAULT_REASONING_MODEL, description="a model id such as org/name")
-    vision_timeout_s: TimeoutSeconds = Field(120.0, description=f"seconds above 0, at most {_DAY_S}")
-    reasoning_timeout_s: TimeoutSeconds = Field(120.0, description=f"seconds above 0, at most {_DAY_S}")
-    max_retries: int = Field(2, ge=0, le=100, description="a whole number from 0 to 100")
+    vision_model: ModelId = Field(default=DEFAULT_VISION_MODEL, description="a model id such as org/name")
+    reasoning_model: ModelId = Field(default=DEFAULT_REASONING_MODEL, description="a model id such as org/name")
+    vision_timeout_s: TimeoutSeconds = Field(default=120.0, description=f"seconds above 0, at most {_DAY_S}")
+    reasoning_timeout_s: TimeoutSeconds = Field(default=120.0, description=f"seconds above 0, at most {_DAY_S}")
+    max_retries: int = Field(default=2, ge=0, le=100, description="a whole number from 0 to 100")
     retry_delay_s: float = Field(
-        2.0, ge=0, le=_DAY_S, allow_inf_nan=False, description=f"seconds, from 0 to {_DAY_S}"
+        default=2.0, ge=0, le=_DAY_S, allow_inf_nan=False, description=f"seconds, from 0 to {_DAY_S}"
     )
     hf_rate_limit: Annotated[InstanceOf[RateLimits], BeforeValidator(_limits)] = Field(
-        RateLimits(), description="write 30/h or 5/s,30/h"
+        default=RateLimits(), description="write 30/h or 5/s,30/h"
     )
-    hf_max_concurrency: int | None = Field(None, ge=1, description="a whole number, 1 or more")
-    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(None, description=_REDIS_URL)
+    hf_max_concurrency: int | None = Field(default=None, ge=1, description="a whole number, 1 or more")
+    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(default=None, description=_REDIS_URL)
     results_url: Annotated[SecretStr, AfterValidator(_results_url)] | None = Field(
-        None, description=_RESULTS_URL
+        default=None, description=_RESULTS_URL
     )
-    chartq_home: Annotated[Path, AfterValidator(_absolute)] = Field(Path(".chartq"), description="a folder")
-    chart_root: Annotated[Path, AfterValidator(_resolved)] | None = Field(None, description="a folder")
-    image_max_side: int = Field(1024, ge=16, description="pixels, 16 or more")
-    image_max_bytes: int = Field(1_000_000, ge=1024, description="bytes, 1024 or more")
+    chartq_home: Annotated[Path, AfterValidator(_absolute)] = Field(default=Path(".chartq"), description="a folder")
+    chart_root: Annotated[Path, AfterValidator(_resolved)] | None = Field(default=None, description="a folder")
+    image_max_side: int = Field(default=1024, ge=16, description="pixels, 16 or more")
+    image_max_bytes: int = Field(default=1_000_000, ge=1024, description="bytes, 1024 or more")
     log_level: Annotated[LogLevel, _folded(str.upper)] = Field(
-        "INFO", description="write DEBUG, INFO, WARNING, ERROR or CRITICAL"
+        default="INFO", description="write DEBUG, INFO, WARNING, ERROR or CRITICAL"
     )
-    log_format: Lower[Literal["text", "json"]] = Field("text", description="write text or json")
+    log_format: Lower[Literal["text", "json"]] = Field(default="text", description="write text or json")
     #: Answers of the rehearsal server count as answers here.
-    rehearsal: bool = Field(False, description="write 1 or 0")
+    rehearsal: bool = Field(default=False, description="write 1 or 0")
 
 
 def variables(field: str) -> tuple[str, ...]:
@@ -210,14 +210,13 @@ def _line(detail: ErrorDetails, found: Mapping[str, Found], values: Mapping[str,
     """One problem, for the user."""
     field = str(detail["loc"][0])
     origin = found[field].origin if field in found else variables(field)[0]
-    accepted = (
-        Settings.model_fields[field].description if field in Settings.model_fields else "no such setting"
-    )
+    accepted = Settings.model_fields[field].description if field in Settings.model_fields else "no such setting"
     if detail["type"] == "value_error":
         accepted = str(detail["ctx"]["error"])
-    if field in _SECRET or "@" in str(values[field]):  # a URL with a password in it, where none belongs
+    value = values.get(field, "")
+    if field in _SECRET or "@" in str(value):  # a URL with a password in it, where none belongs
         return f"{origin} can't be used (value not shown): {accepted}"
-    return f"{origin}={_clipped(values[field])} can't be used: {accepted}"
+    return f"{origin}={_clipped(value)} can't be used: {accepted}"
 
 
 def _clipped(value: object) -> str:

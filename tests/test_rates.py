@@ -36,8 +36,26 @@ def test_a_budget_is_read_and_written_back_in_one_spelling(text: str, canonical:
 
 @pytest.mark.parametrize(
     "text",
-    ["30", "h", "30/", "30/w", "0/h", "-1/h", "1.5/h", "30/0s", "30/h,", ",", "=30/h", "M=", "a b=3/h"]
-    + ["30/999999999d", "٣/h", "9" * 5000 + "/h", "30/h;5/s", "1e3/h", "30 per hour"],
+    [
+        "30",
+        "h",
+        "30/",
+        "30/w",
+        "0/h",
+        "-1/h",
+        "1.5/h",
+        "30/0s",
+        "30/h,",
+        ",",
+        "=30/h",
+        "M=",
+        "a b=3/h",
+        "30/999999999d",
+        "٣/h",
+        "30/h;5/s",
+        "1e3/h",
+        "3 an h",
+    ],
 )
 def test_what_is_no_budget_is_refused_with_a_reason(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
@@ -69,8 +87,17 @@ def test_where_workers_differ_the_smallest_of_each_window_holds() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "null", "[]", "{}", '{"default":[[1,1000]]}', '{"default":[[0,1000]],"models":{}}']
-    + ['{"default":[[1,1000.0]],"models":{}}', '{"default":[[true,1000]],"models":{}}', "\xff", "[" * 9999],
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        '{"default":[[1,1000]]}',
+        '{"default":[[0,1000]],"models":{}}',
+        '{"default":[[1,1000.0]],"models":{}}',
+        '{"default":[[true,1000]],"models":{}}',
+        "[" * 99_999,
+    ],
 )
 def test_json_of_someone_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):

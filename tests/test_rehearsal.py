@@ -61,9 +61,7 @@ def messages(prompt: str = "Which trend?", uri: str = DATA_URI) -> list[dict[str
     return [{"role": "user", "content": [{"type": "text", "text": prompt}, image]}]
 
 
-def ask(
-    server: Rehearsal, prompt: str = "Which trend?", *, token: str = "hf_a", **more: Any
-) -> requests.Response:
+def ask(server: Rehearsal, prompt: str = "Which trend?", *, token: str = "hf_a", **more: Any) -> requests.Response:
     body = {"model": MODEL, "messages": messages(prompt), **more}
     headers = {"Authorization": f"Bearer {token}"}
     return requests.post(f"{server.base_url}/chat/completions", json=body, headers=headers, timeout=10)
@@ -268,9 +266,7 @@ def test_budgets_are_read_as_people_write_them(text: str) -> None:
     assert parse_budget(text) == known[text]
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"hints": "maybe"}, {"fault": 200}, {"fault": "tired"}, {"budget": (0, 1.0)}]
-)
+@pytest.mark.parametrize("wrong", [{"hints": "maybe"}, {"fault": 200}, {"fault": "tired"}, {"budget": (0, 1.0)}])
 def test_a_behaviour_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))[1:4]):
         Behaviour(**wrong)
@@ -434,6 +430,30 @@ def test_the_record_tells_what_was_asked_and_never_the_token_or_the_pixels(serve
     assert DATA_URI[30:60] not in published
 
 
+def test_a_call_that_has_ended_makes_room_for_the_next(server: Rehearsal) -> None:
+    server.behave(max_concurrency=1, first_faults=[None, 500, "drop-midway"])
+    for _ in range(2):
+        ask(server)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        ask(server)
+    _until(lambda: ask(server).status_code == 200)
+    assert server.record[0].concurrent == server.record[1].concurrent == 1
+
+
+def test_the_clients_own_id_comes_back_inside_the_request_id(server: Rehearsal) -> None:
+    body = {"model": MODEL, "messages": messages()}
+    headers = {"X-Amzn-Trace-Id": "job-7"}
+    reply = requests.post(f"{server.base_url}/chat/completions", json=body, headers=headers, timeout=10)
+    assert reply.headers["x-request-id"].endswith(";job-7")
+    assert server.record[0].headers["x-amzn-trace-id"] == "job-7"
+
+
+def test_a_body_of_unknown_length_is_refused_and_the_connection_ends(server: Rehearsal) -> None:
+    url = f"{server.base_url}/chat/completions"
+    reply = requests.post(url, data=iter([b"{", b"}"]), timeout=10)
+    assert (reply.status_code, reply.headers["Connection"]) == (411, "close")
+
+
 def test_the_record_knows_the_busiest_interval(server: Rehearsal) -> None:
     for _ in range(3):
         ask(server)
@@ -492,9 +512,7 @@ def test_on_a_command_line_it_prints_its_address_and_ends_cleanly(ending: signal
         "message",
     ]
     root = Path(__file__).parent.parent
-    with subprocess.Popen(
-        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip() + "/chat/completions"
         body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
@@ -604,9 +622,7 @@ def test_openai_asks_about_an_image(oai: openai.OpenAI) -> None:
     completion = oai.chat.completions.create(model=MODEL, messages=messages())  # type: ignore[arg-type]
     assert "trend up" in str(completion.choices[0].message.content)
     assert completion.usage is not None
-    assert (
-        completion.usage.total_tokens == completion.usage.prompt_tokens + completion.usage.completion_tokens
-    )
+    assert completion.usage.total_tokens == completion.usage.prompt_tokens + completion.usage.completion_tokens
 
 
 def test_openai_lists_and_finds_models(oai: openai.OpenAI) -> None:

@@ -22,9 +22,9 @@ def _bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(f"{name}_FILE", raising=False)
 
 
-def problems(**overrides: object) -> list[str]:
+def problems() -> list[str]:
     with pytest.raises(SettingsError) as caught:
-        load_settings(**overrides)
+        load_settings()
     assert caught.value.__context__ is None, "the caught error's frames hold the values"
     return str(caught.value).splitlines()
 
@@ -45,9 +45,7 @@ def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
     assert (settings.log_level, settings.log_format, settings.rehearsal) == ("INFO", "text", False)
 
 
-def test_variable_beats_file_beats_env_file_beats_default(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_variable_beats_file_beats_env_file_beats_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("HF_TOKEN=from_env_file\n")
     (tmp_path / "secret").write_text("  from_secret\n")
     assert token(load_settings()) == "from_env_file"
@@ -140,6 +138,7 @@ def test_all_problems_are_told_at_once_each_with_variable_value_and_what_is_acce
         ("LOG_FORMAT", "xml"),
         ("CHARTQ_HOME", "~nobody-of-this-name/x"),
         ("CHARTQ_REHEARSAL", "perhaps"),
+        ("HF_RATE_LIMIT", "9" * 5000 + "/h"),
     ],
 )
 def test_an_unusable_value_is_shown_with_its_variable(
@@ -148,7 +147,8 @@ def test_an_unusable_value_is_shown_with_its_variable(
     monkeypatch.setenv(variable, value)
     (problem,) = problems()
     assert problem.startswith(f"{variable}=")
-    assert value.split()[0] in problem
+    assert value[:9].split()[0] in problem
+    assert len(problem) < 500
 
 
 @pytest.mark.parametrize(
@@ -184,8 +184,9 @@ def test_an_unusable_secret_is_told_without_showing_it(
         "redis://host:1/2?health_check_interval=5",
         "rediss://me:p%2Fw@host/0",
         "redis://[::1]:6379/",
-    ]
-    + ["unix:///run/redis.sock", "unix://:pw@/run/redis.sock?db=1"],
+        "unix:///run/redis.sock",
+        "unix://:pw@/run/redis.sock?db=1",
+    ],
 )
 def test_the_urls_that_redis_takes_are_taken(url: str) -> None:
     settings = load_settings(redis_url=url)
@@ -252,11 +253,11 @@ def test_windows_line_ends_a_byte_order_mark_and_a_folder_named_env_do_no_harm(t
 
 
 def test_every_setting_stands_in_the_example_with_its_default(tmp_path: Path) -> None:
+    # The base URL's default depends on the kind of API; the other three are examples.
+    no_defaults = r"^(HF_TOKEN|HF_BASE_URL|REDIS_URL|RESULTS_URL)=.*"
     text = (REPOSITORY / ".env.example").read_text()
     documented = set(re.findall(r"^#?([A-Z_]+)=", text, flags=re.MULTILINE))
     assert documented == {variables(field)[0] for field in Settings.model_fields}
     taken = re.sub(r"^#(?=[A-Z_]+=)", "", text, flags=re.MULTILINE)
-    (tmp_path / ".env").write_text(
-        re.sub(r"^(HF_TOKEN|REDIS_URL|RESULTS_URL)=.*", "", taken, flags=re.MULTILINE)
-    )
+    (tmp_path / ".env").write_text(re.sub(no_defaults, "", taken, flags=re.MULTILINE))
     assert load_settings() == load_settings(env_file=None)

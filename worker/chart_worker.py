@@ -114,6 +114,11 @@ class ChartWorker(BaseWorker):
             self._leave_at = time.monotonic() + self._grace_s
         self._events.put(None)
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it has been told to stop."""
+        return bool(self._stop_requested)
+
     def wake(self) -> None:
         """Look for work now. Safe from any thread."""
         self._events.put(None)

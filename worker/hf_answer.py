@@ -114,9 +114,7 @@ def _why_empty(content: Any, message: dict[str, Any], choice: dict[str, Any]) ->
     if _joined(content).strip():
         kind = "nothing but thinking"
     if choice.get("finish_reason") == "length":
-        return (
-            f"{kind}: max_tokens ran out before the answer began; raise it, or turn thinking off (extra_body)"
-        )
+        return f"{kind}: max_tokens ran out before the answer began; raise it, or turn thinking off (extra_body)"
     if message.get("tool_calls"):
         return f"{kind}: the model called a tool"
     refused = _word(message.get("refusal"))

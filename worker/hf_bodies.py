@@ -9,7 +9,7 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from worker.hf_errors import HFRequestError
 
@@ -39,14 +39,8 @@ _MIME_BY_MAGIC = {
 _MAGIC_CHARS = 24
 
 
-class PreparedImage(Protocol):
-    """What the image processor made of a file."""
-
-    @property
-    def data(self) -> bytes: ...
-
-
-ImageInput = bytes | str | PreparedImage
+#: An image's bytes, or its base64 text.
+ImageInput = bytes | str
 
 
 @dataclass(frozen=True)
@@ -59,11 +53,7 @@ class EncodedImage:
 
 def encode_image(image: ImageInput) -> EncodedImage:
     """`image` (bytes, base64 text, or a data URI) as base64. Raises HFRequestError if it is none of these."""
-    if isinstance(image, str):
-        encoded = _checked_base64(image)
-    else:
-        data = image if isinstance(image, bytes | bytearray | memoryview) else image.data
-        encoded = base64.b64encode(data)
+    encoded = _checked_base64(image) if isinstance(image, str) else base64.b64encode(image)
     if not encoded:
         raise HFRequestError("The image is empty")
     return EncodedImage(encoded, sniff_mime(base64.b64decode(encoded[:_MAGIC_CHARS])))
@@ -76,9 +66,7 @@ def sniff_mime(start: bytes) -> str:
     return next((mime for magic, mime in _MIME_BY_MAGIC.items() if start.startswith(magic)), "image/jpeg")
 
 
-def chat_body(
-    *, model: str, prompt: str, image: EncodedImage | None, parameters: Mapping[str, Any] | None
-) -> bytes:
+def chat_body(*, model: str, prompt: str, image: EncodedImage | None, parameters: Mapping[str, Any] | None) -> bytes:
     """One user message: the prompt, then the image as a data URI. Raises HFRequestError."""
     rest = _json({**chat_parameters(parameters or {}), "stream": False})[1:]
     if image is None:
@@ -95,9 +83,7 @@ def chat_body(
     return b"".join(parts)
 
 
-def task_body(
-    *, task: str, prompt: str, image: EncodedImage | None, parameters: Mapping[str, Any] | None
-) -> bytes:
+def task_body(*, task: str, prompt: str, image: EncodedImage | None, parameters: Mapping[str, Any] | None) -> bytes:
     """The classic body of a task. An `image-to-text` model takes no prompt, so none is sent."""
     rest = b',"parameters":%b}' % _json(dict(parameters or {}))
     if task == "text-generation":

@@ -114,7 +114,7 @@ class HuggingFaceClient:
         return self._ask_patiently(self._model(model_id, DEFAULT_TEXT_MODEL), prompt, None, parameters).text
 
     def check_model_status(self, model_id: str | None = None) -> dict[str, Any]:
-        """`{"available": bool, "model_id": str, ...}`, with "error" if not. Never raises for server trouble."""
+        """`{"available": bool, "model_id": str, ...}`, with "error" if not. Never raises HFAPIError."""
         model = self._model(model_id, DEFAULT_VISION_MODEL)
         try:
             info = self.model_info(model)
@@ -184,9 +184,7 @@ class HuggingFaceClient:
         task = task or ("text-generation" if image is None else self.config.task)
         return task_body(task=task, prompt=prompt, image=encoded, parameters=parameters)
 
-    def _send(
-        self, body: bytes, *, api: Api, model: str, timeout_s: float | None, trace_id: str | None
-    ) -> Answer:
+    def _send(self, body: bytes, *, api: Api, model: str, timeout_s: float | None, trace_id: str | None) -> Answer:
         path = "chat/completions" if api == "chat" else f"models/{model_path(model)}"
         reply = self._transport.call(
             "POST",
@@ -229,22 +227,14 @@ class HuggingFaceClient:
         if isinstance(error, HFRateLimitError) and hint_s > MAX_WAIT_S:
             return None
         delay_s = self.config.retry_delay
-        return min(
-            backoff_s(attempt, retry_delay_s=delay_s, jitter=random.random(), hint_s=hint_s), MAX_WAIT_S
-        )
+        return min(backoff_s(attempt, retry_delay_s=delay_s, jitter=random.random(), hint_s=hint_s), MAX_WAIT_S)
 
 
-def create_vision_client(
-    api_key: str | None, model_id: str | None = None, **overrides: Any
-) -> HuggingFaceClient:
+def create_vision_client(api_key: str | None, model_id: str | None = None, **overrides: Any) -> HuggingFaceClient:
     """A client for questions about images; `overrides` are fields of HFConfig."""
-    return HuggingFaceClient(
-        HFConfig(api_key=api_key, model_id=model_id or DEFAULT_VISION_MODEL, **overrides)
-    )
+    return HuggingFaceClient(HFConfig(api_key=api_key, model_id=model_id or DEFAULT_VISION_MODEL, **overrides))
 
 
-def create_text_client(
-    api_key: str | None, model_id: str | None = None, **overrides: Any
-) -> HuggingFaceClient:
+def create_text_client(api_key: str | None, model_id: str | None = None, **overrides: Any) -> HuggingFaceClient:
     """A client for texts; `overrides` are fields of HFConfig."""
     return HuggingFaceClient(HFConfig(api_key=api_key, model_id=model_id or DEFAULT_TEXT_MODEL, **overrides))

@@ -66,9 +66,7 @@ class HFConfig:
         if self.api not in DEFAULT_BASE_URLS:
             raise ValueError(f"api must be 'chat' or 'task', not {self.api!r}")
         if self.task not in ("visual-question-answering", "image-to-text"):
-            raise ValueError(
-                f"task must be 'visual-question-answering' or 'image-to-text', not {self.task!r}"
-            )
+            raise ValueError(f"task must be 'visual-question-answering' or 'image-to-text', not {self.task!r}")
         if self.base_url is not None:
             object.__setattr__(self, "base_url", _clean_url(self.base_url))
 

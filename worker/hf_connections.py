@@ -97,7 +97,7 @@ class _Watched(HTTPConnection):
 
     def close(self) -> None:
         if self.guard is not None:
-            self.guard.close()
+            self.guard.release()
             self.guard = None
         super().close()
 
@@ -122,6 +122,9 @@ class _ReportingPool(HTTPConnectionPool):
     def _put_conn(self, conn: Any) -> None:
         if conn is not None and conn.spoiled:
             conn.close()
+        if conn is not None and self.pool is not None and self.pool.full():
+            conn.close()  # urllib3 would do it with a warning per call
+            return
         super()._put_conn(conn)
 
 

@@ -22,21 +22,28 @@ class Guard:
     """A duplicate of a connection's socket, by which another thread can end its conversation.
 
     A duplicate, since TLS takes the original's file descriptor away, and since shutting down a descriptor
-    that its owner has closed might hit somebody else's new socket.
+    that its owner has closed might hit somebody else's new socket. Held by the connection, and by the call:
+    http.client closes a connection that won't be reused as soon as the headers are in, the body still to come.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self._lock = threading.Lock()
         self._sock: socket.socket | None = sock.dup()
+        self._holders = 1
+
+    def hold(self) -> None:
+        with self._lock:
+            self._holders += 1
 
     def cut(self) -> None:
         with self._lock, contextlib.suppress(OSError):
             if self._sock is not None:
                 self._sock.shutdown(socket.SHUT_RDWR)
 
-    def close(self) -> None:
+    def release(self) -> None:
         with self._lock:
-            if self._sock is not None:
+            self._holders -= 1
+            if self._holders == 0 and self._sock is not None:
                 self._sock.close()
                 self._sock = None
 
@@ -71,6 +78,8 @@ class Call:
 
     def attach(self, guard: Guard, *, reused: bool) -> None:
         """Called by the connection that carries the call."""
+        self.end()
+        guard.hold()
         with self._lock:
             self._guard, self.connected, self.reused = guard, True, reused
             if self.overdue:
@@ -86,7 +95,9 @@ class Call:
     def end(self) -> None:
         """The connection is free for others: from here on this call can't cut it."""
         with self._lock:
-            self._guard = None
+            guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.release()
 
 
 class Watchdog:

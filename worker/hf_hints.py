@@ -16,9 +16,7 @@ MAX_HINT_S = 3600.0
 _SEARCHED_CHARS = 10_000
 
 _NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{0,12})?")
-_TRY_AGAIN = re.compile(
-    r"(?:try again|retry)(?: in| after)\s{1,3}((?:[0-9.]{1,12}\s?[a-z]{1,12}\s?,?\s?){1,4})", re.I
-)
+_TRY_AGAIN = re.compile(r"(?:try again|retry)(?: in| after)\s{1,3}((?:[0-9.]{1,12}\s?[a-z]{1,12}\s?,?\s?){1,4})", re.I)
 _DURATION_PART = re.compile(
     r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s?"
     r"(milliseconds?|ms|minutes?|mins?|m|seconds?|secs?|s|hours?|hrs?|h)(?![a-z])",

@@ -107,9 +107,7 @@ def model_path(model: str) -> str:
     return quote(model, safe="/:@", errors="replace")
 
 
-def _lookup_elsewhere(
-    transport: Transport, config: HFConfig, model: str, name: str, choice: str
-) -> ModelInfo:
+def _lookup_elsewhere(transport: Transport, config: HFConfig, model: str, name: str, choice: str) -> ModelInfo:
     """The list, for servers without a page per model; the Hub, for what the router's list leaves out."""
     try:
         entries = {str(entry["id"]): entry for entry in _list(transport, config)}
@@ -117,15 +115,11 @@ def _lookup_elsewhere(
         entries = {}
     for candidate in (model, name):
         if candidate in entries:
-            return _chosen(
-                _model_info(entries[candidate], model), choice if candidate == name != model else ""
-            )
+            return _chosen(_model_info(entries[candidate], model), choice if candidate == name != model else "")
     if is_router(config):
         return _chosen(_lookup_hub(transport, config, model, name), choice)
     shown = ", ".join(list(entries)[:5])
-    note = (
-        f"the server lists {len(entries)} other models: {shown}" if entries else "the server lists no models"
-    )
+    note = f"the server lists {len(entries)} other models: {shown}" if entries else "the server lists no models"
     return ModelInfo(id=model, served=False, note=note)
 
 

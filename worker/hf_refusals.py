@@ -72,9 +72,7 @@ _SAYS: dict[type[HFAPIError], str] = {
 }
 
 
-def refusal(
-    status: int, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None
-) -> HFAPIError:
+def refusal(status: int, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None) -> HFAPIError:
     """The typed error for a reply with this status. Takes any bytes and headers; `now` is for HTTP dates."""
     said = error_text(headers, body)
     kind = _kind(status, body, said)
@@ -145,9 +143,7 @@ def _from_string(text: str, opened: int) -> str:
 def _from_page(page: str) -> str:
     title = _HTML_TITLE.search(page)
     rest = _HTML_TAG.sub(" ", page[title.end() :] if title else page)
-    return "; ".join(
-        filter(None, (html.unescape(part).strip() for part in (title[2] if title else "", rest)))
-    )
+    return "; ".join(filter(None, (html.unescape(part).strip() for part in (title[2] if title else "", rest))))
 
 
 def _kind(status: int, body: bytes, said: str) -> type[HFAPIError]:

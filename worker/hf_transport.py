@@ -103,9 +103,7 @@ class Transport:
 
     def _exchange(self, request: dict[str, Any], call: Call) -> Reply:
         timeout = (call.remaining_s(), call.remaining_s())
-        with self._session.request(
-            **request, timeout=timeout, stream=True, allow_redirects=False
-        ) as response:
+        with self._session.request(**request, timeout=timeout, stream=True, allow_redirects=False) as response:
             body = _read(response, call)
         if call.overdue and response.status_code < 300:  # cut, a reply without a length looks whole
             raise TimeoutError
@@ -140,7 +138,7 @@ class _NoAuth(_Bearer):
 class _Session(requests.Session):
     """Follows nothing: requests reads a redirect's whole body even when told not to follow it."""
 
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  # its signature
+    def get_redirect_target(self, resp: requests.Response) -> None:  # its signature
         return None
 
 
@@ -167,7 +165,7 @@ def _read(response: requests.Response, call: Call) -> bytes:
     limit = MAX_ERROR_BODY_BYTES if is_error else MAX_BODY_BYTES
     body = bytearray()
     try:
-        while len(body) <= limit and (chunk := response.raw.read(_CHUNK_BYTES, decode_content=True)):
+        while len(body) <= limit and (chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True)):
             body += chunk
     except _FOREIGN:
         if not is_error:

@@ -62,8 +62,8 @@ def preprocess_chart_image(
 ) -> tuple[bytes, dict[str, Any]]:
     """What to send for an image file: its bytes, and what they are.
 
-    The file is decoded whole: first frame, turned as EXIF says; palette, CMYK and 16 bit brought to 8-bit grey
-    or RGB, transparency laid on white; no side longer than `max_side` pixels, at most `max_bytes` bytes.
+    The file is decoded whole: first frame, turned as EXIF says; palette, CMYK and 16 bit brought to 8-bit
+    grey or RGB, transparency laid on white; no side longer than `max_side` pixels, at most `max_bytes` bytes.
     Colour profiles are not applied.
 
     The second value is JSON-able: `format` (PNG or JPEG), `mime`, `width`, `height`, `bytes`, `changed`, and
@@ -133,7 +133,7 @@ def _is_clean(image: ImageFile, source: dict[str, Any], *, max_side: int, max_by
         and image.mode in ("L", "RGB")
         and not image.has_transparency_data
         and not source["animated"]
-        and max(image.size) <= max_side
+        and max(source["width"], source["height"]) <= max_side
         and source["bytes"] <= max_bytes
     )
 

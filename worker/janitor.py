@@ -15,7 +15,7 @@ from jobs.errors import StoreError
 from jobs.lanes import LaneQueues
 from jobs.ledger import Ledger
 from jobs.recovery import MAX_LOSSES, PAGE, TWO_HEARTBEATS_S, put_back, put_back_all
-from worker.desk import Desk, Settlement
+from worker.desk import Desk, Move, Settlement
 from worker.heart import Heart
 
 log = logging.getLogger("chartq.worker")
@@ -85,15 +85,13 @@ class Janitor:
         fates = self._ledger.lose(
             [(claim.job, claim.execution) for claim, _ in lost], max_losses=MAX_LOSSES, now=time.time()
         )
-        failed = set(fates.failed)
-        self._desk.turn(
-            [
-                Settlement(claim=claim, to="failed" if claim.job in failed else "alone", worker=worker)
-                for claim, worker in lost
-            ],
-            want=0,
-            in_flight=0,
-        )
+        # Neither again nor failed: it never got as far as the ledger, or has ended there.
+        moves: dict[str, Move] = dict.fromkeys(fates.again, "alone")
+        moves.update((job, "failed") for job in fates.failed)
+        settlements = [
+            Settlement(claim=claim, to=moves.get(claim.job, "front"), worker=worker) for claim, worker in lost
+        ]
+        self._desk.turn(settlements, want=0, in_flight=0)
         log.warning("%d jobs were lost with their worker: they run again, each alone", len(lost))
 
     def _sweep_a_page(self) -> None:

@@ -4,16 +4,16 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import partial
 
-from sqlalchemy import Connection, Row, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, true, update
 
 from jobs.errors import UnknownIdError
 from jobs.job import Question, canonical_json
 from jobs.ledger import questions
 from jobs.ledger.questions import Questions
 from jobs.ledger.rows import Batch, Hold
-from jobs.ledger.schema import batches, job_is_open, jobs, members
+from jobs.ledger.schema import AnyRow, batches, job_is_open, jobs, members
 from jobs.ledger.standing import has_claim
 from jobs.ledger.store import Store, upserting
 
@@ -58,20 +58,14 @@ def seal(connection: Connection, batch: Batch, now: float) -> None:
     """Nothing is added any more: from here on the batch can be completed."""
     count = select(func.count()).where(members.c.batch == batch.id).scalar_subquery()
     sealed_at = func.coalesce(batches.c.sealed_at, now)
-    connection.execute(
-        update(batches).where(batches.c.id == batch.id).values(sealed_at=sealed_at, total=count)
-    )
+    connection.execute(update(batches).where(batches.c.id == batch.id).values(sealed_at=sealed_at, total=count))
 
 
-def find_batch(
-    connection: Connection, known: Questions, fingerprint: str, *, unsealed_only: bool
-) -> Batch | None:
+def find_batch(connection: Connection, known: Questions, fingerprint: str, *, unsealed_only: bool) -> Batch | None:
     """The newest batch of this fingerprint that has not been canceled and is not through."""
-    unfinished = batches.c.sealed_at.is_(None)
+    unfinished: ColumnElement[bool] = batches.c.sealed_at.is_(None)
     if not unsealed_only:
-        waits = exists().where(
-            members.c.batch == batches.c.id, has_claim, jobs.c.id == members.c.job, job_is_open
-        )
+        waits = exists().where(members.c.batch == batches.c.id, has_claim, jobs.c.id == members.c.job, job_is_open)
         unfinished = or_(unfinished, waits)
     row = connection.execute(
         select(batches)
@@ -93,16 +87,14 @@ def get_batch(connection: Connection, known: Questions, batch_id: str) -> Batch:
 def all_batches(store: Store, known: Questions) -> Iterator[Batch]:
     """Newest first; read page by page, so that no transaction stays open meanwhile."""
     before: int | None = None
-    while page := store.read(lambda connection, before=before: _page(connection, known, before)):
+    while page := store.read(partial(_page, known=known, before=before)):
         yield from page
         before = page[-1].id
 
 
-def _page(connection: Connection, known: Questions, before: int | None) -> list[Batch]:
-    older = True if before is None else batches.c.id < before
-    rows = connection.execute(
-        select(batches).where(and_(True, older)).order_by(batches.c.id.desc()).limit(_PAGE)
-    ).all()
+def _page(connection: Connection, *, known: Questions, before: int | None) -> list[Batch]:
+    older = true() if before is None else batches.c.id < before
+    rows = connection.execute(select(batches).where(older).order_by(batches.c.id.desc()).limit(_PAGE)).all()
     asked = known.get_all(connection, {row.question_id for row in rows})
     return [_batch(row, asked[row.question_id]) for row in rows]
 
@@ -112,7 +104,7 @@ def _new_batch_id(now: float) -> str:
     return f"b{day}-" + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_CHARS))
 
 
-def _batch(row: Row[Any], question: Question) -> Batch:
+def _batch(row: AnyRow, question: Question) -> Batch:
     hold = None
     if row.hold_reason is not None:
         hold = Hold(reason=row.hold_reason, message=row.hold_message or "", since=row.hold_since or 0.0)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, and_, case, exists, func, select, update
+from sqlalchemy import Connection, and_, case, exists, func, select, update
 
 from jobs.ledger.rows import Batch, Canceled
-from jobs.ledger.schema import answers, batches, jobs, members
+from jobs.ledger.schema import AnyRow, answers, batches, jobs, members
 from jobs.ledger.standing import has_claim, queue_again, standing
 
 T = TypeVar("T")
@@ -56,9 +56,7 @@ def cancel(connection: Connection, batch: Batch, now: float) -> Canceled:
         _end(connection, unwanted, now)
         orphans += [names[job] for job in unwanted]
     connection.execute(
-        update(batches)
-        .where(batches.c.id == batch.id)
-        .values(canceled_at=func.coalesce(batches.c.canceled_at, now))
+        update(batches).where(batches.c.id == batch.id).values(canceled_at=func.coalesce(batches.c.canceled_at, now))
     )
     return Canceled(count=count, orphans=orphans, kept=kept)
 
@@ -74,7 +72,7 @@ def drop_unclaimed(connection: Connection, job_rows: Iterable[int], now: float) 
     _end(connection, [job for job in waiting_ids if job not in wanted], now)
 
 
-def _jobs_of(connection: Connection, batch: Batch, condition: Any) -> list[Row[Any]]:
+def _jobs_of(connection: Connection, batch: Batch, condition: Any) -> list[AnyRow]:
     """The batch's jobs that meet the condition, each once, locked until the transaction ends.
 
     Locks are taken in the order of ids, here as everywhere, so that nobody waits in a circle.
@@ -97,9 +95,7 @@ def _claimants(connection: Connection, job_rows: Iterable[int]) -> dict[int, str
         .group_by(members.c.job)
         .subquery()
     )
-    rows = connection.execute(
-        select(newest.c.job, batches.c.batch_id).join(batches, batches.c.id == newest.c.batch)
-    )
+    rows = connection.execute(select(newest.c.job, batches.c.batch_id).join(batches, batches.c.id == newest.c.batch))
     return {row.job: row.batch_id for row in rows}
 
 

@@ -15,7 +15,7 @@ from jobs.errors import StoreError
 #: Longest part of a driver's message that is passed on, in characters.
 _MESSAGE_CHARS = 400
 
-#: SQLite's result codes (https://sqlite.org/rescode.html) that pass by themselves or once the user makes room.
+#: SQLite's result codes (https://sqlite.org/rescode.html) that pass, by themselves or when the user makes room.
 _SQLITE_PASSING = ("BUSY", "LOCKED", "FULL", "CANTOPEN", "IOERR", "READONLY", "PROTOCOL", "PERM")
 
 #: Classes of SQLSTATE (PostgreSQL manual, appendix A) that pass: connection, rollback, resources, object not

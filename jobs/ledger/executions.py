@@ -1,11 +1,12 @@
 """The worker's side: jobs started, what became of them, and which are still open."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, exists, func, select, update
+from sqlalchemy import Connection, Integer, bindparam, case, exists, func, select, update
 
 from jobs.ledger.changes import AnswerRow, Change, Finished, WorkerLost
 from jobs.ledger.rows import Batch, Lost, OpenJob, StartedJob
@@ -14,11 +15,11 @@ from jobs.ledger.standing import has_claim
 from jobs.ledger.store import upserting
 from jobs.ledger.transitions import State, after
 
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
 _state_names = [field.name for field in fields(State)]
 
-_newest_claim = (
-    select(func.max(members.c.batch)).where(members.c.job == jobs.c.id, has_claim).scalar_subquery()
-)
+_newest_claim = select(func.max(members.c.batch)).where(members.c.job == jobs.c.id, has_claim).scalar_subquery()
 _claiming_batch_id = select(batches.c.batch_id).where(batches.c.id == _newest_claim).scalar_subquery()
 
 # Statements of the hot path are built once: building one costs more than running it.
@@ -54,7 +55,7 @@ _write_state = (
     .where(jobs.c.id == bindparam("row_id"))
     .values({name: bindparam(f"new_{name}") for name in _state_names if name != "id"})
 )
-_spent = bindparam("spent")
+_spent = bindparam("spent", type_=Integer)
 _give_back = (
     update(jobs)
     .where(jobs.c.job_id == bindparam("wanted"), job_is_open)
@@ -106,8 +107,7 @@ def record(connection: Connection, changes: Sequence[Change], now: float) -> dic
 def lose(connection: Connection, losses: Sequence[tuple[str, str]], *, max_losses: int, now: float) -> Lost:
     """Executions (job id, execution id) whose worker is gone: their jobs run again, or fail at last."""
     reports = [
-        WorkerLost(job_id=job_id, execution_id=execution_id, max_losses=max_losses)
-        for job_id, execution_id in losses
+        WorkerLost(job_id=job_id, execution_id=execution_id, max_losses=max_losses) for job_id, execution_id in losses
     ]
     changed = record(connection, reports, now)
     return Lost(
@@ -169,8 +169,7 @@ def _locked_states(connection: Connection, job_ids: set[str]) -> dict[str, State
 
 def _write_states(connection: Connection, states: Iterable[State]) -> None:
     values: list[dict[str, Any]] = [
-        {"row_id" if name == "id" else f"new_{name}": getattr(state, name) for name in _state_names}
-        for state in states
+        {"row_id" if name == "id" else f"new_{name}": getattr(state, name) for name in _state_names} for state in states
     ]
     if values:
         connection.execute(_write_state, values)
@@ -188,9 +187,12 @@ def _write_answers(connection: Connection, given: Mapping[int, AnswerRow]) -> No
 
 
 def _json(value: Any) -> str:
-    """A reply as strict JSON, in the server's order; NaN and infinities, which it may hold, become null."""
+    """A reply as JSON that everybody reads, in the server's order: NaN and infinities, which it may hold,
+    become null, lone surrogates U+FFFD.
+    """
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except ValueError:
         plain = json.loads(json.dumps(value), parse_constant=lambda _: None)
-        return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)

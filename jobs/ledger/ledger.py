@@ -1,6 +1,7 @@
 """The ledger: the durable record of batches, jobs and answers, and everything that may be done with it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -91,9 +92,7 @@ class Ledger:
     def find_batch(self, fingerprint: str, *, unsealed_only: bool) -> Batch | None:
         """The newest batch of this fingerprint that is unsealed or has open rows, and wasn't canceled."""
         return self._store.read(
-            lambda connection: batches.find_batch(
-                connection, self._questions, fingerprint, unsealed_only=unsealed_only
-            )
+            lambda connection: batches.find_batch(connection, self._questions, fingerprint, unsealed_only=unsealed_only)
         )
 
     def add_members(
@@ -101,16 +100,14 @@ class Ledger:
     ) -> Added:
         """Add images to a batch, any number; adding them again changes nothing.
 
-        One transaction per thousand rows, so that workers get their turn: after an error, add all of them again.
+        One transaction per thousand rows, so that workers get their turn: after an error, add them all again.
         Raises InputError if the batch was canceled meanwhile.
         """
         policy = submission.Policy(refresh=refresh, count_rehearsals=count_rehearsals)
         queue: dict[str, None] = {}
         cached = 0
         for chunk in claims.chunks(rows):
-            added = self._store.write(
-                lambda connection, chunk=chunk: submission.add_chunk(connection, batch, chunk, policy, now)
-            )
+            added = self._store.write(partial(submission.add_chunk, batch=batch, rows=chunk, policy=policy, now=now))
             queue.update(dict.fromkeys(added.queue))
             cached += added.cached
         return Added(queue=list(queue), cached=cached)
@@ -130,7 +127,7 @@ class Ledger:
     # Work
 
     def start(self, claims: Sequence[tuple[str, str]], now: float) -> dict[str, StartedJob]:
-        """Give jobs to executions: (job id, execution id). What has ended or is unknown is not in the answer."""
+        """Give jobs to executions: (job id, execution id). Jobs that have ended or are unknown are left out."""
         return self._store.write(lambda connection: executions.start(connection, claims, now))
 
     def question(self, question_id: str) -> Question:
@@ -152,16 +149,14 @@ class Ledger:
 
     def lose(self, losses: Sequence[tuple[str, str]], *, max_losses: int, now: float) -> Lost:
         """Take jobs from executions (job id, execution id) that died; more than `max_losses` fail a job."""
-        return self._store.write(
-            lambda connection: executions.lose(connection, losses, max_losses=max_losses, now=now)
-        )
+        return self._store.write(lambda connection: executions.lose(connection, losses, max_losses=max_losses, now=now))
 
     def images_of(self, job_id: str) -> list[str]:
         """All paths under which a job's image was submitted, the newest first."""
         return self._store.read(lambda connection: executions.images_of(connection, job_id))
 
     def open_jobs(self, after_id: int, limit: int, *, batch: Batch | None = None) -> list[OpenJob]:
-        """The next open jobs whose row id is above `after_id` (0: from the start), in the order of row ids."""
+        """The next open jobs whose row id is above `after_id` (0: all of them), in the order of row ids."""
         return self._store.read(lambda connection: executions.open_jobs(connection, after_id, limit, batch))
 
     # Reading
@@ -176,14 +171,12 @@ class Ledger:
 
     def counts(self, batch: Batch, *, recent_since: float) -> Counts:
         """Where the batch stands at this moment."""
-        return self._store.read(
-            lambda connection: reading.count(connection, batch, recent_since=recent_since)
-        )
+        return self._store.read(lambda connection: reading.count(connection, batch, recent_since=recent_since))
 
     def job(self, job_id: str) -> JobRow:
         """Everything about one job; raises UnknownIdError."""
         return self._store.read(lambda connection: reading.get_job(connection, self._questions, job_id))
 
     def results(self, batch: Batch, *, status: str | None = None) -> Iterator[ResultRow]:
-        """The batch's rows in the order of submission, of one status or of all; read as they are asked for."""
+        """The batch's rows in the order of submission, of one status or of all; read as they are taken."""
         return reading.results(self._store, batch, status=status)

@@ -4,13 +4,12 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from jobs.errors import UnknownIdError
 from jobs.job import Question, canonical_json
-from jobs.ledger.schema import questions
+from jobs.ledger.schema import AnyRow, questions
 from jobs.ledger.store import upserting
 
 #: Questions kept in memory per process; a prompt may have 100 kB.
@@ -70,7 +69,7 @@ def put(connection: Connection, question: Question) -> None:
     connection.execute(statement.on_conflict_do_nothing(index_elements=["id"]))
 
 
-def _question(row: Row[Any]) -> Question:
+def _question(row: AnyRow) -> Question:
     return Question(
         prompt=row.prompt, model=row.model, parameters=json.loads(row.parameters), api=row.api, task=row.task
     )

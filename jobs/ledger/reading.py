@@ -1,17 +1,19 @@
 """What people ask about: where a batch stands, its results, one job. Nothing here writes."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, func, or_, select
+from sqlalchemy import Connection, and_, case, func, or_, select
 
 from jobs.errors import UnknownIdError
 from jobs.job import OPEN_STATES
 from jobs.ledger.questions import Questions
 from jobs.ledger.rows import Batch, Counts, JobError, JobRow, ResultRow
-from jobs.ledger.schema import answers, batches, jobs, members
-from jobs.ledger.standing import standing
+from jobs.ledger.schema import AnyRow, answers, batches, jobs, members
+from jobs.ledger.standing import standing, standing_of
 from jobs.ledger.store import Store
 
 #: Results read at a time: memory stays flat, and no transaction stays open while the caller writes a file.
@@ -20,30 +22,32 @@ _PAGE = 200
 
 def count(connection: Connection, batch: Batch, *, recent_since: float) -> Counts:
     """Where the batch stands, in one statement, hence at one moment."""
-    recent = case((jobs.c.finished_at >= recent_since, 1), else_=0)
-    rows = connection.execute(
+    groups = connection.execute(
         select(
-            standing.label("status"),
+            jobs.c.status,
+            members.c.ended,
             func.count().label("rows"),
             func.sum(jobs.c.prompt_tokens).label("prompt_tokens"),
             func.sum(jobs.c.completion_tokens).label("completion_tokens"),
-            func.sum(recent).label("recent"),
+            func.sum(case((jobs.c.finished_at >= recent_since, 1), else_=0)).label("recent"),
             func.max(jobs.c.finished_at).label("last_ended_at"),
         )
         .join(jobs, jobs.c.id == members.c.job)
         .where(members.c.batch == batch.id)
-        .group_by(standing)
+        .group_by(jobs.c.status, members.c.ended)
     ).all()
-    by_status = {row.status: row for row in rows}
-    ended = [by_status[status] for status in ("finished", "failed") if status in by_status]
-    finished = by_status.get("finished")
+    rows: Counter[str] = Counter()
+    for group in groups:
+        rows[standing_of(group.status, group.ended)] += group.rows
+    finished = [group for group in groups if standing_of(group.status, group.ended) == "finished"]
+    failed = [group for group in groups if standing_of(group.status, group.ended) == "failed"]
     return Counts(
-        total=sum(row.rows for row in rows),
-        prompt_tokens=int(finished.prompt_tokens or 0) if finished else 0,
-        completion_tokens=int(finished.completion_tokens or 0) if finished else 0,
-        recent_ended=sum(int(row.recent) for row in ended),
-        last_ended_at=max((row.last_ended_at for row in ended), default=None),
-        **{status: row.rows for status, row in by_status.items()},
+        total=rows.total(),
+        **rows,
+        prompt_tokens=sum(int(group.prompt_tokens or 0) for group in finished),
+        completion_tokens=sum(int(group.completion_tokens or 0) for group in finished),
+        recent_ended=sum(int(group.recent) for group in finished + failed),
+        last_ended_at=max((group.last_ended_at for group in finished + failed), default=None),
     )
 
 
@@ -81,14 +85,12 @@ def get_job(connection: Connection, known: Questions, job_id: str) -> JobRow:
 def results(store: Store, batch: Batch, *, status: str | None) -> Iterator[ResultRow]:
     """The batch's rows in the order of submission, of one status or of all."""
     last: tuple[int, str] | None = None
-    while page := store.read(lambda connection, last=last: _page(connection, batch, status, last)):
+    while page := store.read(partial(_page, batch=batch, status=status, last=last)):
         yield from page
         last = (page[-1].position, page[-1].custom_id)
 
 
-def _page(
-    connection: Connection, batch: Batch, status: str | None, last: tuple[int, str] | None
-) -> list[ResultRow]:
+def _page(connection: Connection, *, batch: Batch, status: str | None, last: tuple[int, str] | None) -> list[ResultRow]:
     statement = (
         select(
             members.c.position,
@@ -129,7 +131,7 @@ def _page(
     return [_result(row, batch) for row in connection.execute(statement)]
 
 
-def _result(row: Row[Any], batch: Batch) -> ResultRow:
+def _result(row: AnyRow, batch: Batch) -> ResultRow:
     return ResultRow(
         **_common(row, row.standing),
         position=row.position,
@@ -139,7 +141,7 @@ def _result(row: Row[Any], batch: Batch) -> ResultRow:
     )
 
 
-def _common(row: Row[Any], status: str) -> dict[str, Any]:
+def _common(row: AnyRow, status: str) -> dict[str, Any]:
     """What a job and a row of results show alike: an answer only when finished, an error only when not."""
     finished = status == "finished"
     return {
@@ -160,8 +162,8 @@ def _common(row: Row[Any], status: str) -> dict[str, Any]:
     }
 
 
-def _error(row: Row[Any], status: str) -> JobError | None:
-    # Queued again and not started since: the error belongs to the job's last life, and to rows that failed then.
+def _error(row: AnyRow, status: str) -> JobError | None:
+    # Queued again, not started since: the error is of the job's last life, and of the rows that failed then.
     past_life = row.started_at is None and status != "failed"
     if row.error_type is None or status == "finished" or past_life:
         return None

@@ -7,6 +7,7 @@ of a bulk submit.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -17,11 +18,12 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Row,
     Table,
     Text,
     UniqueConstraint,
-    bindparam,
     inspect,
+    literal_column,
     select,
     text,
 )
@@ -39,6 +41,9 @@ STEPS: Sequence[Step] = ()
 
 #: PostgreSQL advisory lock that only one process at a time creates or upgrades under ("chartq" in hex).
 _SCHEMA_LOCK = 0x636861727471
+
+#: A row of a statement; which columns it has, the statement says.
+AnyRow = Row[*tuple[Any, ...]]
 
 metadata = MetaData()
 _id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows itself only in a plain INTEGER
@@ -106,8 +111,9 @@ jobs = Table(
 )
 
 #: SQLite uses a partial index only for the very words it was made with, hence no bound values here.
-job_is_open = jobs.c.status.in_(bindparam("open", OPEN_STATES, expanding=True, literal_execute=True))
-_open_where = text("status IN ({})".format(", ".join(f"'{state}'" for state in OPEN_STATES)))
+_open_words = [literal_column(f"'{state}'") for state in OPEN_STATES]
+job_is_open = jobs.c.status.in_(_open_words)
+_open_where = text(f"status IN ({', '.join(map(str, _open_words))})")
 Index("jobs_open", jobs.c.id, sqlite_where=_open_where, postgresql_where=_open_where)
 
 answers = Table(
@@ -128,7 +134,7 @@ members = Table(
     Column("custom_id", CleanText, nullable=False),
     Column("image", PathText, nullable=False),
     UniqueConstraint("batch", "custom_id"),
-    Index("members_in_order", "batch", "position"),
+    Index("members_in_order", "batch", "position", "job", "ended"),  # all that counting needs
     Index("members_of_job", "job", "batch"),
 )
 
@@ -137,7 +143,8 @@ def current_version(connection: Connection) -> int | None:
     """The version of the tables that are there; None if there are none."""
     if not inspect(connection).has_table(schema_info.name):
         return None
-    return connection.execute(select(schema_info.c.version)).scalar_one()
+    version: int = connection.execute(select(schema_info.c.version)).scalar_one()
+    return version
 
 
 def prepare(connection: Connection, *, version: int = VERSION, steps: Sequence[Step] = STEPS) -> None:

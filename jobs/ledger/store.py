@@ -95,7 +95,7 @@ class Store:
             raise translated(error, self.label) from error
         except ModuleNotFoundError as error:
             raise InstallationError(
-                f"RESULTS_URL asks for {self.label}, whose driver is not installed: pip install 'chartq[postgres]'"
+                f"RESULTS_URL asks for {self.label}; its driver is missing: pip install 'chartq[postgres]'"
             ) from error
 
 
@@ -122,9 +122,7 @@ def _parsed(url: str) -> URL:
 def _label(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
         return str(url.database)
-    return (
-        f"postgresql at {url.host or 'local socket'}{f':{url.port}' if url.port else ''}/{url.database or ''}"
-    )
+    return f"postgresql at {url.host or 'local socket'}{f':{url.port}' if url.port else ''}/{url.database or ''}"
 
 
 def _engine(url: URL) -> Engine:
@@ -164,7 +162,7 @@ def _bound_postgres_waits(connection: Any, _record: Any) -> None:
 def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # SQLAlchemy's documented way to say BEGIN ourselves ("Using SQLAlchemy to emit BEGIN").
     connection.isolation_level = None
-    # In WAL mode: safe against every crash of a process; a power cut may undo the last transactions, not more.
+    # In WAL mode safe against every crash of a process; a power cut may undo the last transactions, no more.
     connection.execute("PRAGMA synchronous = NORMAL")
 
 

@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from jobs.errors import InputError
 from jobs.job import ENDED_STATES
 from jobs.ledger.claims import drop_unclaimed
 from jobs.ledger.columns import clean
 from jobs.ledger.rows import Added, Batch, NewMember
-from jobs.ledger.schema import batches, jobs, members
+from jobs.ledger.schema import AnyRow, batches, jobs, members
 from jobs.ledger.standing import queue_again
 from jobs.ledger.store import upserting
 
@@ -36,9 +35,7 @@ class Policy:
     count_rehearsals: bool
 
 
-def add_chunk(
-    connection: Connection, batch: Batch, rows: Sequence[NewMember], policy: Policy, now: float
-) -> Added:
+def add_chunk(connection: Connection, batch: Batch, rows: Sequence[NewMember], policy: Policy, now: float) -> Added:
     """Write one chunk of a batch. Writing it again, after a crash say, changes nothing."""
     _check_not_canceled(connection, batch)
     existing = _known_jobs(connection, rows)
@@ -53,14 +50,12 @@ def add_chunk(
 
 
 def _check_not_canceled(connection: Connection, batch: Batch) -> None:
-    canceled_at = connection.execute(
-        select(batches.c.canceled_at).where(batches.c.id == batch.id)
-    ).scalar_one()
+    canceled_at = connection.execute(select(batches.c.canceled_at).where(batches.c.id == batch.id)).scalar_one()
     if canceled_at is not None:
         raise InputError(f"batch {batch.batch_id} was canceled: nothing is added to it any more")
 
 
-def _known_jobs(connection: Connection, rows: Sequence[NewMember]) -> dict[str, Row[Any]]:
+def _known_jobs(connection: Connection, rows: Sequence[NewMember]) -> dict[str, AnyRow]:
     """The chunk's jobs that are in the ledger, by job id, locked until the transaction ends."""
     wanted = {row.job_id for row in rows}
     found = connection.execute(
@@ -69,18 +64,16 @@ def _known_jobs(connection: Connection, rows: Sequence[NewMember]) -> dict[str, 
     return {row.job_id: row for row in found}
 
 
-def _mine(connection: Connection, batch: Batch, existing: dict[str, Row[Any]]) -> set[int]:
+def _mine(connection: Connection, batch: Batch, existing: dict[str, AnyRow]) -> set[int]:
     """Those of the jobs (row ids) that this batch claimed before."""
     ids = [row.id for row in existing.values()]
     if not ids:
         return set()
-    found = connection.execute(
-        select(members.c.job).where(members.c.batch == batch.id, members.c.job.in_(ids))
-    )
+    found = connection.execute(select(members.c.job).where(members.c.batch == batch.id, members.c.job.in_(ids)))
     return set(found.scalars())
 
 
-def _asked_again(row: Row[Any], mine: bool, batch: Batch, policy: Policy) -> bool:
+def _asked_again(row: AnyRow, mine: bool, batch: Batch, policy: Policy) -> bool:
     """Whether an existing job starts over for this batch. What it asked for once it doesn't ask for twice."""
     if row.status == "finished":
         stale = policy.refresh or (row.rehearsal and not policy.count_rehearsals)
@@ -111,13 +104,13 @@ def _insert_new(connection: Connection, batch: Batch, rows: Sequence[NewMember],
     connection.execute(insert, [values[job_id] for job_id in sorted(values)])
 
 
-def _queue_again(connection: Connection, rows: Sequence[Row[Any]], batch: Batch, now: float) -> None:
+def _queue_again(connection: Connection, rows: Sequence[AnyRow], batch: Batch, now: float) -> None:
     if rows:
         ended = {state: [row.id for row in rows if row.status == state] for state in ENDED_STATES}
         queue_again(connection, **ended, for_batch=batch.id, now=now)
 
 
-def _update_images(connection: Connection, rows: Sequence[NewMember], known: dict[str, Row[Any]]) -> None:
+def _update_images(connection: Connection, rows: Sequence[NewMember], known: dict[str, AnyRow]) -> None:
     newest = {row.job_id: row.image for row in rows}
     moved = [
         {"row_id": known[job_id].id, "new_image": image}
@@ -132,7 +125,7 @@ def _write_members(
     connection: Connection,
     batch: Batch,
     rows: Sequence[NewMember],
-    known: dict[str, Row[Any]],
+    known: dict[str, AnyRow],
     *,
     renewed: set[int],
     now: float,
@@ -178,9 +171,7 @@ def _write_members(
     return ended
 
 
-def _added(
-    batch: Batch, rows: Sequence[NewMember], known: dict[str, Row[Any]], ended: dict[str, str | None]
-) -> Added:
+def _added(batch: Batch, rows: Sequence[NewMember], known: dict[str, AnyRow], ended: dict[str, str | None]) -> Added:
     queue: dict[str, None] = {}  # ordered, each once
     cached = 0
     for row in rows:

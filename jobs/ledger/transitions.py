@@ -99,9 +99,7 @@ def _returned(state: State, change: Returned) -> State:
     if change.error is None:
         return back
     error = change.error
-    return replace(
-        back, error_type=error.type, error_message=error.message, status_code=_storable(error.status_code)
-    )
+    return replace(back, error_type=error.type, error_message=error.message, status_code=_storable(error.status_code))
 
 
 def _lost(state: State, change: WorkerLost, now: float) -> State:

@@ -18,12 +18,10 @@ from typing import Any, Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-Trend = Literal["up", "down", "sideways"]
+from worker.demo import CHARTS, TRENDS_FILE, Trend
+
 Colour = str
 Box = tuple[int, int, int, int]
-
-CHARTS = Path(__file__).parent / "charts"
-TRENDS_FILE = "trends.json"
 
 #: Change of the price from the first bar to the last, without the noise.
 _DRIFT: dict[Trend, float] = {"up": 0.42, "down": -0.34, "sideways": 0.0}
@@ -124,10 +122,7 @@ def prices(chart: Chart) -> list[Bar]:
 
 def moving_average(values: Sequence[float], length: int) -> list[float | None]:
     """The simple moving average; None while there are too few values."""
-    return [
-        sum(values[end - length : end]) / length if end >= length else None
-        for end in range(1, len(values) + 1)
-    ]
+    return [sum(values[end - length : end]) / length if end >= length else None for end in range(1, len(values) + 1)]
 
 
 def relative_strength(closes: Sequence[float], length: int = 14) -> list[float | None]:
@@ -151,9 +146,7 @@ def nice_ticks(low: float, high: float, count: int) -> list[float]:
 class Panel:
     """A rectangle of the picture with its own scale of values."""
 
-    def __init__(
-        self, image: Image.Image, box: Box, theme: Theme, bars: int, low: float, high: float
-    ) -> None:
+    def __init__(self, image: Image.Image, box: Box, theme: Theme, bars: int, low: float, high: float) -> None:
         self.image, self.box, self.theme = image, box, theme
         self.low, self.high = low, high
         self.draw = ImageDraw.Draw(image, "RGBA")
@@ -166,9 +159,7 @@ class Panel:
         share = (value - self.low) / (self.high - self.low)
         return self.box[3] - share * (self.box[3] - self.box[1])
 
-    def grid(
-        self, ticks: Sequence[float], font: ImageFont.FreeTypeFont, digits: int, *, tag: float = math.inf
-    ) -> None:
+    def grid(self, ticks: Sequence[float], font: ImageFont.FreeTypeFont, digits: int, *, tag: float = math.inf) -> None:
         """Horizontal lines with their values, except where the tag of the last price will stand."""
         left, _, right, _ = self.box
         for tick in ticks:
@@ -208,9 +199,7 @@ class Panel:
         for index, bar in enumerate(bars):
             colour = self.theme.rise if bar.close >= bar.open else self.theme.fall
             x = round(self.x(index))
-            self.draw.rectangle(
-                (x - half, round(self.y(bar.volume)), x + half, self.box[3]), fill=f"{colour}80"
-            )
+            self.draw.rectangle((x - half, round(self.y(bar.volume)), x + half, self.box[3]), fill=f"{colour}80")
 
     def tag(self, value: float, text: str, colour: Colour, font: ImageFont.FreeTypeFont) -> None:
         """The last price on the axis, as trading programs show it."""
@@ -272,9 +261,7 @@ def _price_panel(
     margin = (high - low) * 0.07
     panel = Panel(image, box, chart.theme, len(bars), low - margin, high + margin)
     digits = _digits(chart)
-    panel.grid(
-        nice_ticks(panel.low, panel.high, max(5, (box[3] - box[1]) // 45)), font, digits, tag=closes[-1]
-    )
+    panel.grid(nice_ticks(panel.low, panel.high, max(5, (box[3] - box[1]) // 45)), font, digits, tag=closes[-1])
     if chart.style == "candles":
         panel.candles(bars)
     elif chart.style == "area":
@@ -319,9 +306,7 @@ def _heading(panel: Panel, chart: Chart, bars: Sequence[Bar], font: ImageFont.Fr
     change = (last.close / bars[-2].close - 1) * 100
     values = (("O", last.open), ("H", last.high), ("L", last.low), ("C", last.close))
     text = "  ".join(f"{name} {value:,.{digits}f}" for name, value in values) + f"  {change:+.2f}%"
-    panel.draw.text(
-        (x, y), text, fill=theme.rise if change >= 0 and theme is not FAX else theme.ink, font=font
-    )
+    panel.draw.text((x, y), text, fill=theme.rise if change >= 0 and theme is not FAX else theme.ink, font=font)
     x += round(panel.draw.textlength(text, font=font) + font.size * 1.5)
     for length, colour in zip(chart.averages, _average_colours(chart), strict=False):
         panel.draw.text((x, y), f"MA {length}", fill=colour, font=font)

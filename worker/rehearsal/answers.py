@@ -65,9 +65,7 @@ def _sentence(asked: Asked, glance: Glance | None) -> str:
     if glance is None:
         return f"{MARK} Not a model's answer.{asks}"
     seen = (
-        f"the curve {_SAYS[glance.trend]} from left to right: trend {glance.trend}"
-        if glance.ends
-        else "no curve seen"
+        f"the curve {_SAYS[glance.trend]} from left to right: trend {glance.trend}" if glance.ends else "no curve seen"
     )
     return f"{MARK} Not a model's answer. {glance.width}x{glance.height} {glance.format}; {seen}.{asks}"
 

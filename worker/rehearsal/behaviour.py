@@ -106,7 +106,5 @@ def check_fault(fault: Fault) -> Fault:
     """Raises ValueError for what isn't an error status or the name of a fault."""
     good = 400 <= fault <= 599 if isinstance(fault, int) else fault in _KINDS
     if not good:
-        raise ValueError(
-            f"{fault!r} is neither a status of 400 to 599 nor one of {', '.join(sorted(_KINDS))}"
-        )
+        raise ValueError(f"{fault!r} is neither a status of 400 to 599 nor one of {', '.join(sorted(_KINDS))}")
     return fault

@@ -66,9 +66,7 @@ def _ink(grey: Image.Image) -> Image.Image:
     """White where the picture differs from its most frequent shade."""
     left, top, right, bottom = _VIEW
     width, height = grey.size
-    view = grey.crop(
-        (int(left * width), int(top * height), int(right * width) or 1, int(bottom * height) or 1)
-    )
+    view = grey.crop((int(left * width), int(top * height), int(right * width) or 1, int(bottom * height) or 1))
     histogram = view.histogram()
     background = Image.new("L", view.size, histogram.index(max(histogram)))
     return ImageChops.difference(view, background).point([255 * (shade >= _INK) for shade in range(256)])

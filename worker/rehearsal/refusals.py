@@ -18,9 +18,7 @@ _GATED = "You cannot access this model unless the model owner gives you access, 
 
 #: `error` is a string, a list or an object, and sometimes the text stands elsewhere: clients meet them all.
 _JSON_BODIES: Mapping[int, Any] = {
-    400: {
-        "error": {"message": "Invalid request", "type": "invalid_request_error", "param": None, "code": None}
-    },
+    400: {"error": {"message": "Invalid request", "type": "invalid_request_error", "param": None, "code": None}},
     401: {"error": "Invalid credentials in Authorization header"},
     402: {"error": _CREDITS},
     403: {"error": _GATED},

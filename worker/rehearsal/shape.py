@@ -72,9 +72,7 @@ def _type_of(schema: Mapping[str, Any]) -> str:
     return str(named[0] if isinstance(named, list) else named)
 
 
-def _fit_object(
-    schema: Mapping[str, Any], root: Mapping[str, Any], text: str, prefer: Collection[str]
-) -> Any:
+def _fit_object(schema: Mapping[str, Any], root: Mapping[str, Any], text: str, prefer: Collection[str]) -> Any:
     properties = schema.get("properties")
     if not properties:
         return {"answer": text}

@@ -1,0 +1,6 @@
+"""`python -m jobs`: the producer's half of chartq, without the worker's libraries."""
+
+from jobs.cli import producer, run
+
+if __name__ == "__main__":
+    run(producer)

@@ -1,0 +1,88 @@
+"""From what somebody typed to a question: prompt, model, parameters, checked before anything is written."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jobs.errors import InputError
+from jobs.job import Question
+from jobs.settings import Settings
+
+#: Characters of the longest prompt: beyond it something else was pasted, and providers refuse the body.
+MAX_PROMPT_CHARS = 200_000
+
+#: chartq writes these itself.
+_RESERVED = ("model", "messages", "stream")
+
+
+def make_question(
+    settings: Settings, *, prompt: str | None, model: str | None, parameters: Mapping[str, Any]
+) -> Question:
+    """The question of a submit. Raises InputError naming what is wrong with prompt, model or parameters."""
+    chosen = _checked_model(model or settings.vision_model)
+    _check_parameters(parameters)
+    if settings.hf_api == "task" and settings.hf_task == "image-to-text":
+        # These models caption; a prompt is no part of the question because none is sent.
+        return Question(prompt="", model=chosen, parameters=dict(parameters), api="task", task="image-to-text")
+    if not (prompt or "").strip():
+        raise InputError("the prompt is empty: give one with -p or --prompt-file")
+    text = str(prompt)
+    if len(text) > MAX_PROMPT_CHARS:
+        raise InputError(f"the prompt has {len(text):,} characters; at most {MAX_PROMPT_CHARS:,} are taken")
+    task = settings.hf_task if settings.hf_api == "task" else None
+    return Question(prompt=_encodable(text), model=chosen, parameters=dict(parameters), api=settings.hf_api, task=task)
+
+
+def read_prompt_file(path: Path) -> str:
+    """The prompt in a file, without the final newline. Raises InputError."""
+    try:
+        return path.read_text("utf-8").removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the prompt file {str(path)!r} can't be read as UTF-8 text: {error}") from error
+
+
+def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
+    """`K=V` pairs; V is JSON where it is JSON (`0.2`, `true`, `{"a": 1}`), else a string. Raises InputError."""
+    parameters: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"--param {pair!r}: write NAME=VALUE, as in --param max_tokens=300")
+        parameters[name.strip()] = _value(value)
+    return parameters
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)  # NaN and Infinity are no JSON: keep the word
+
+
+def _check_parameters(parameters: Mapping[str, Any]) -> None:
+    for name in _RESERVED:
+        if name in parameters:
+            raise InputError(f"the parameter {name!r} is chartq's own: leave it out (the model is -m)")
+    try:
+        json.dumps(dict(parameters), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"parameters must be JSON values: {error}") from error
+
+
+def _checked_model(model: str) -> str:
+    if not model.strip() or any(char.isspace() or not char.isprintable() for char in model) or len(model) > 300:
+        raise InputError(f"{model!r} is no model id: write it as on its page, org/name or org/name:provider")
+    return model
+
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"the prompt is not valid UTF-8 at character {error.start}: retype it") from error
+    return text

@@ -1,0 +1,38 @@
+"""How long will it take? A pure function of what is open, the gates and the recent pace."""
+
+from collections.abc import Sequence
+
+from jobs.lanes import Gate
+
+
+def eta_s(open_jobs: int, gates: Sequence[Gate], *, recent_ended: int, recent_span_s: float) -> float | None:
+    """Seconds until `open_jobs` calls are through, or None if nothing tells.
+
+    Two bounds, the larger holds: the permits that the budgets give (all accounts together), and the pace of the
+    last `recent_span_s` seconds. A closed gate delays both.
+    """
+    if open_jobs == 0:
+        return 0.0
+    usable = [gate for gate in gates if not gate.held]
+    if gates and not usable:
+        return None
+    closed_s = min((max(0.0, (gate.until_s or 0.0) - gate.now_s) for gate in usable), default=0.0)
+    by_budget = _by_budget_s(open_jobs, usable)
+    by_pace = open_jobs * recent_span_s / recent_ended if recent_ended and recent_span_s > 0 else None
+    known = [seconds for seconds in (by_budget, by_pace) if seconds is not None]
+    return round(closed_s + max(known), 1) if known else None
+
+
+def _by_budget_s(open_jobs: int, gates: Sequence[Gate]) -> float | None:
+    """Until the budgets have given that many permits; None if an account has no budget."""
+    if not gates or not all(gate.windows for gate in gates):
+        return None
+    left = sum(_left(gate) for gate in gates)
+    if open_jobs <= left:
+        return 0.0
+    per_s = sum(min(1000 * window.calls / window.window_ms for window in gate.windows) for gate in gates)
+    return (open_jobs - left) / per_s
+
+
+def _left(gate: Gate) -> int:
+    return max(0, min(w.calls - spent for w, spent in zip(gate.windows, gate.spent, strict=True)))

@@ -1,0 +1,76 @@
+"""Follow a batch until it has ended, is on hold, or time runs out; and say in a line where it stands."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from jobs.ledger import Batch
+from jobs.session import Session
+
+#: Exit codes of `run`, `wait` and `watch` (the contract's).
+DONE, SOME_FAILED, ON_HOLD, TIMED_OUT = 0, 1, 3, 124
+
+#: Seconds between two looks.
+LOOK_S = 0.5
+
+
+def exit_code(document: dict[str, Any]) -> int | None:
+    """What a batch's document means for `wait`; None while there is work to wait for."""
+    status = document["status"]
+    if status == "on_hold":
+        # Calls in flight may still end; the hold is reported when they have.
+        return None if document["request_counts"]["started"] else ON_HOLD
+    if status == "in_progress":
+        return None
+    counts = document["request_counts"]
+    return SOME_FAILED if counts["failed"] or counts["canceled"] else DONE
+
+
+def follow(
+    session: Session,
+    batch: Batch,
+    *,
+    timeout_s: float | None = None,
+    look_s: float = LOOK_S,
+    show: Callable[[dict[str, Any]], None] = lambda _document: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> tuple[int, dict[str, Any]]:
+    """Look until the batch has an exit code or `timeout_s` seconds are over. Returns code and last document."""
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        document = session.status(batch)
+        show(document)
+        code = exit_code(document)
+        if code is not None:
+            return code, document
+        left_s = None if deadline is None else deadline - time.monotonic()
+        if left_s is not None and left_s <= 0:
+            return TIMED_OUT, document
+        sleep(look_s if left_s is None else min(look_s, left_s))
+
+
+def summary(document: dict[str, Any]) -> str:
+    """Where a batch stands, in a line for people."""
+    counts = document["request_counts"]
+    states = ", ".join(
+        f"{counts[state]} {state}"
+        for state in ("finished", "failed", "canceled", "started", "scheduled", "queued")
+        if counts[state]
+    )
+    line = f"{document['batch_id']} {document['status']}: {states or 'nothing yet'} of {counts['total']}"
+    if document["hold"]:
+        line += f" — on hold ({document['hold']['reason']}): {document['hold']['message']}"
+    elif document["resume_at"]:
+        line += f" — waits until {document['resume_at']}"
+    if document["eta_s"]:
+        line += f" — about {duration(document['eta_s'])} to go"
+    return line
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 45 s, 12 min, 3.5 h, 2 days."""
+    for unit, length_s, below in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
+        if seconds < below * length_s:
+            value = seconds / length_s
+            return f"{value:.0f} {unit}" if unit != "h" else f"{value:.1f} h"
+    return f"{seconds / 86400:.1f} days"

@@ -1,0 +1,127 @@
+"""What a command works with: the settings' ledger and Redis, opened when first needed, closed together."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+from redis import Redis
+
+from jobs.connections import redis_connection
+from jobs.documents import RECENT_S, batch_document, job_document, result_document
+from jobs.errors import UnknownIdError
+from jobs.home import make_home
+from jobs.lanes import Gate, Gates, LaneQueues
+from jobs.ledger import Batch, Ledger
+from jobs.recovery import PutBack, put_back_all
+from jobs.settings import Settings
+from jobs.submit import Order, Submitted, submit
+
+#: The SQLite file of the results store under CHARTQ_HOME.
+_RESULTS_FILE = "results.sqlite"
+
+
+class Session:
+    """The producer's half of chartq for one set of settings. A context manager; not for several threads at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    @cached_property
+    def results_url(self) -> str:
+        """The store's URL; it may hold a password."""
+        if self.settings.results_url is not None:
+            return self.settings.results_url.get_secret_value()
+        return f"sqlite:///{self.settings.chartq_home / _RESULTS_FILE}"
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Raises StoreError, SettingsError."""
+        if self.settings.results_url is None:
+            make_home(self.settings.chartq_home)
+        return self._open.enter_context(Ledger.open(self.results_url))
+
+    @cached_property
+    def redis(self) -> Redis:
+        """Raises QueueError, InstallationError."""
+        return self._open.enter_context(redis_connection(self.settings))
+
+    @cached_property
+    def queues(self) -> LaneQueues:
+        return LaneQueues(self.redis)
+
+    @cached_property
+    def gates(self) -> Gates:
+        return Gates(self.redis)
+
+    def submit(self, order: Order, *, take_up_unfinished: bool = False, **hooks: Any) -> Submitted:
+        """See `jobs.submit.submit`."""
+        return submit(self.ledger, self.queues, order, take_up_unfinished=take_up_unfinished, **hooks)
+
+    def status(self, batch: Batch) -> dict[str, Any]:
+        """The batch's document, as it stands now."""
+        now = time.time()
+        batch = self.ledger.batch(batch.batch_id)
+        counts = self.ledger.counts(batch, recent_since=now - RECENT_S)
+        unfinished = counts.queued + counts.started + counts.scheduled
+        return batch_document(batch, counts, self.gates_of(batch) if unfinished else [], now=now)
+
+    def document(self, batch_or_job_id: str) -> dict[str, Any]:
+        """The document of a batch or job. Raises UnknownIdError."""
+        try:
+            return self.status(self.ledger.batch(batch_or_job_id))
+        except UnknownIdError as no_batch:
+            try:
+                return job_document(self.ledger.job(batch_or_job_id))
+            except UnknownIdError:
+                raise no_batch from None
+
+    def results(self, batch: Batch, *, status: str | None = None) -> Iterator[dict[str, Any]]:
+        """The batch's result documents, read as they are asked for."""
+        return map(result_document, self.ledger.results(batch, status=status))
+
+    def gates_of(self, batch: Batch) -> list[Gate]:
+        return self.gates.of_lane(batch.question.lane)
+
+    def retry(self, batch: Batch) -> int:
+        """Queue again what failed, with fresh attempts. Returns how many."""
+        again = self.ledger.retry(batch, time.time())
+        self._enqueue(batch, again)
+        return len(again)
+
+    def cancel(self, batch: Batch) -> int:
+        """Take the batch's claim from all that has not started. Returns how many rows were canceled."""
+        canceled = self.ledger.cancel(batch, time.time())
+        self.queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
+        kept: dict[str, list[str]] = defaultdict(list)
+        for job_id, other in canceled.kept:
+            kept[other].append(job_id)
+        for other, job_ids in kept.items():
+            self._enqueue(self.ledger.batch(other), job_ids)
+        return canceled.count
+
+    def resume(self, lanes: set[str] | None, batch: Batch | None = None) -> tuple[int, PutBack]:
+        """Open what is on hold in these lanes (None: in all), and put back what Redis has lost."""
+        gates = [gate for gate in self.gates.all() if gate.held and (lanes is None or gate.lane in lanes)]
+        opened = self.gates.resume(gates)
+        return opened, put_back_all(self.ledger, self.queues, now=time.time(), batch=batch)
+
+    def _enqueue(self, batch: Batch, job_ids: list[str]) -> None:
+        self.queues.enqueue(
+            job_ids,
+            lane=batch.question.lane,
+            batch_id=batch.batch_id,
+            priority=batch.priority,  # type: ignore[arg-type]  # the ledger only ever gets ours
+        )

@@ -1,0 +1,176 @@
+"""Submit: folders in, a batch of jobs in the ledger and on the queues out. Streamed, idempotent, sealed at the end."""
+
+import hashlib
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from jobs.chart_files import stored_path
+from jobs.errors import InputError
+from jobs.images import check_image, read_bounded
+from jobs.job import Question, canonical_json, job_id
+from jobs.lanes import LaneQueues, Priority
+from jobs.ledger import Batch, Ledger, NewMember
+from jobs.walk import Found, walk
+
+#: Rows per transaction and per enqueue.
+_CHUNK = 500
+
+#: Files read at a time: hashing and check sums run outside Python's lock, so a few more than cores pay off.
+_READERS = min(8, 2 * (os.cpu_count() or 1))
+
+#: Files handed to the readers ahead of the one that is waited for.
+_AHEAD = 8 * _READERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is to be submitted."""
+
+    paths: Sequence[Path]
+    question: Question
+    name: str | None = None
+    recursive: bool = True
+    refresh: bool = False
+    priority: Priority = "normal"
+    chart_root: Path | None = None
+    #: Answers of the rehearsal server count as answers (in the rehearsal's own home).
+    count_rehearsals: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same PATHs and question: an unfinished batch is found by it."""
+        paths = [os.fsencode(path.absolute()).hex() for path in self.paths]
+        parts = [paths, self.question.id, self.recursive, self.refresh]
+        return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+
+@dataclass(kw_only=True)
+class Submitted:
+    """What came of a submit; `total` accepted images, `cached` of them had their answer already."""
+
+    batch: Batch | None = None
+    total: int = 0
+    cached: int = 0
+    rejected: list[dict[str, str]] = field(default_factory=list)
+
+    def document(self) -> dict[str, object]:
+        return {
+            "batch_id": self.batch.batch_id if self.batch else None,
+            "total": self.total,
+            "queued": self.total - self.cached,
+            "cached": self.cached,
+            "rejected": self.rejected,
+        }
+
+
+Progress = Callable[[Submitted], None]
+
+
+def submit(
+    ledger: Ledger,
+    queues: LaneQueues,
+    order: Order,
+    *,
+    take_up_unfinished: bool = False,
+    progress: Progress = lambda _so_far: None,
+    opened: Callable[[Batch], None] = lambda _batch: None,
+) -> Submitted:
+    """Write the batch into the ledger, then put its jobs on their queue, chunk by chunk; seal it at the end.
+
+    A submit that died is finished by running it again: the unsealed batch of the same fingerprint is taken up,
+    and with `take_up_unfinished` (as `run` does) also a sealed one that has open jobs.
+    Without any accepted image there is no batch. Raises StoreError, QueueError, redis's errors.
+    """
+    done = Submitted()
+    done.batch = ledger.find_batch(order.fingerprint, unsealed_only=not take_up_unfinished)
+    for chunk in chunked(accepted(order, done), _CHUNK):
+        if done.batch is None:
+            done.batch = _open(ledger, order)
+        opened(done.batch)
+        added = ledger.add_members(
+            done.batch,
+            chunk,
+            refresh=order.refresh,
+            count_rehearsals=order.count_rehearsals,
+            now=time.time(),
+        )
+        queues.enqueue(added.queue, lane=order.question.lane, batch_id=done.batch.batch_id, priority=order.priority)
+        done.total += len(chunk)
+        done.cached += added.cached
+        progress(done)
+    if done.batch is not None:
+        ledger.seal(done.batch, time.time())
+    return done
+
+
+def accepted(order: Order, done: Submitted) -> Iterator[NewMember]:
+    """The order's images as rows, read in parallel, in order; those that are refused go into `done.rejected`."""
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="reader") as pool:
+        files = walk(order.paths, recursive=order.recursive)
+        for position, (found, outcome) in enumerate(in_order(pool, _examine, files)):
+            if isinstance(outcome, InputError):
+                done.rejected.append({"path": printable(found.path), "error": str(outcome)})
+                continue
+            try:
+                yield NewMember(
+                    position=position,
+                    custom_id=printable(found.custom_id),
+                    job_id=job_id(outcome, order.question.id),
+                    image_sha256=outcome,
+                    image=stored_path(found.path, order.chart_root),
+                )
+            except InputError as error:
+                done.rejected.append({"path": printable(found.path), "error": str(error)})
+
+
+def printable(path: Path | str) -> str:
+    """A path for people and JSON: bytes that are not UTF-8 are shown escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Found], str | InputError], items: Iterable[Found]
+) -> Iterator[tuple[Found, str | InputError]]:
+    """`work` on each item in the pool's threads, results in the items' order, a bounded number ahead."""
+    waiting: deque[tuple[Found, Future[str | InputError]]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(work, item)))
+        if len(waiting) >= _AHEAD:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    for item, future in waiting:
+        yield item, future.result()
+
+
+def chunked(rows: Iterator[NewMember], size: int) -> Iterator[list[NewMember]]:
+    while chunk := list(islice(rows, size)):
+        yield chunk
+
+
+def _examine(found: Found) -> str | InputError:
+    """The SHA-256 of a file that is an image, or why it can't be asked about."""
+    if found.error is not None:
+        return InputError(found.error)
+    try:
+        data = read_bounded(found.path)
+        check_image(data)
+    except InputError as error:
+        return error
+    return hashlib.sha256(data).hexdigest()
+
+
+def _open(ledger: Ledger, order: Order) -> Batch:
+    return ledger.open_batch(
+        question=order.question,
+        name=order.name,
+        fingerprint=order.fingerprint,
+        sources=[printable(path) for path in order.paths],
+        priority=order.priority,
+        now=time.time(),
+    )

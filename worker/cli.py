@@ -1,0 +1,142 @@
+"""The console script `chartq`: the producer's commands, and those that call the provider."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from jobs.cli import INTERRUPTED, TERMINATED, group
+from jobs.cli import run as run_command_line
+from jobs.commands import PRODUCER_COMMANDS, json_option, make_order, submit_options, tell_rejects
+from jobs.follow import summary
+from jobs.output import dumps, messages, print_data, say
+from jobs.progress import shown
+from jobs.session import Session
+from jobs.settings import load_settings
+from worker.demo.show import show_demo
+from worker.doctor import doctor
+from worker.logs import configure_logging
+from worker.model_commands import models
+from worker.running import Run
+from worker.staffing import make_worker
+
+_SIGNAL_CODES = {2: INTERRUPTED, 15: TERMINATED}
+
+concurrency_option = click.option(
+    "--concurrency", type=click.IntRange(1, 1000), default=16, show_default=True, help="Calls in flight at most."
+)
+
+
+def grace_option(default_s: float) -> Any:
+    return click.option(
+        "--grace",
+        "grace_s",
+        type=click.FloatRange(min=0),
+        default=default_s,
+        show_default=True,
+        metavar="S",
+        help="Seconds that running calls get to end after Ctrl-C or SIGTERM.",
+    )
+
+
+@click.command()
+@submit_options
+@concurrency_option
+@grace_option(30.0)
+@json_option
+def run(concurrency: int, grace_s: float, as_json: bool, **options: Any) -> int:
+    """Submit a folder of charts, ask about all of them, and show how it goes.
+
+    Run again with the same arguments it goes on where it stopped.
+
+    \b
+    Example: chartq run charts/ -p "Is the trend up or down?"
+    """
+    settings = load_settings()
+    order = make_order(settings, options)
+    configure_logging("WARNING" if settings.log_level == "INFO" else settings.log_level, settings.log_format)
+    with Session(settings) as session, shown(messages(), quiet=as_json) as show:
+        worker = make_worker(session, concurrency=concurrency, grace_s=grace_s)
+        worker.install_signal_handlers()
+        running = Run(
+            session=session,
+            order=order,
+            worker=worker,
+            show_submitted=lambda done: show(f"{done.total} charts submitted"),
+            show_status=lambda document: show(summary(document)),
+        )
+        running.work()
+    return _report(running, as_json=as_json)
+
+
+def _report(running: Run, *, as_json: bool) -> int:
+    if running.error is not None:
+        raise running.error
+    done, document = running.submitted, running.document
+    if done is not None and not as_json:
+        tell_rejects(done)
+    if as_json:
+        print_data(dumps(document or (done.document() if done else {})))
+    elif document is not None:
+        say(summary(document))
+        say(f"results: chartq results {document['batch_id']}")
+    elif done is not None:
+        say("no image was accepted: nothing was submitted")
+    if running.code is not None:
+        return running.code
+    signal_code = _SIGNAL_CODES.get(running.worker.signal_received or 0)
+    if signal_code is not None:
+        say("interrupted: the same command goes on where this one stopped")
+        return signal_code
+    return 1
+
+
+@click.command()
+@concurrency_option
+@click.option("--burst", is_flag=True, help="Leave when there is nothing to do (jobs that wait are waited for).")
+@click.option("--max-jobs", type=click.IntRange(min=1), help="Leave after N jobs.")
+@grace_option(30.0)
+def worker(concurrency: int, burst: bool, max_jobs: int | None, grace_s: float) -> int:
+    """Work on what is queued: up to N calls in flight, within the provider's limits.
+
+    SIGTERM or Ctrl-C: takes no new job, lets running ones end within the grace, gives the rest back.
+
+    \b
+    Example: chartq worker --concurrency 32
+    """
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_format)
+    with Session(settings) as session:
+        staff = make_worker(session, concurrency=concurrency, grace_s=grace_s)
+        staff.install_signal_handlers()
+        staff.run(burst=burst, max_jobs=max_jobs)
+    return 0
+
+
+@click.command()
+def demo() -> int:
+    """Ask about the sample charts: Hugging Face if HF_TOKEN is set, else the rehearsal server.
+
+    \b
+    Example: chartq demo
+    """
+    logging.captureWarnings(True)
+    started = time.monotonic()
+    code = show_demo()
+    say(f"took {time.monotonic() - started:.1f} s")
+    return code
+
+
+COMMANDS: Sequence[click.Command] = (run, worker, *PRODUCER_COMMANDS, models, doctor, demo)
+chartq = group(COMMANDS, "chartq")
+
+
+def main() -> NoReturn:
+    """The entry point."""
+    run_command_line(chartq)
+
+
+if __name__ == "__main__":
+    main()

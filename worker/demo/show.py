@@ -1,0 +1,112 @@
+"""`chartq demo`: the main job on the sample charts, in a home of its own, and its results as a table."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from jobs.asking import make_question
+from jobs.follow import summary
+from jobs.output import messages, say
+from jobs.progress import shown
+from jobs.session import Session
+from jobs.settings import Settings, load_settings
+from jobs.submit import Order
+from worker.demo import CHARTS
+from worker.logs import configure_logging
+from worker.rehearsal import Behaviour, Rehearsal
+from worker.running import Run
+from worker.staffing import make_worker
+
+_PROMPT = "Is the trend of this trading chart up, down or sideways? Answer in one sentence."
+
+#: A provider that throttles a little, so that the demo shows what chartq is for.
+_REHEARSED = Behaviour(latency_s=0.4, budget=(8, 2.0), hints="retry-after")
+
+
+def show_demo() -> int:
+    """Run it; returns the exit code of `run`."""
+    settings = load_settings()
+    configure_logging("WARNING", settings.log_format)
+    with ExitStack() as stack:
+        rehearsal = settings.hf_token is None
+        if rehearsal:
+            server = stack.enter_context(Rehearsal(_REHEARSED))
+            settings = _rehearsed(settings, server.base_url)
+        settings = _at_home(settings)
+        say(_who_answers(settings, rehearsal=rehearsal))
+        session = stack.enter_context(Session(settings))
+        running = _run(session, rehearsal=rehearsal)
+        if running.error is not None:
+            raise running.error
+        if running.document is not None:
+            _print_results(session, running.document)
+            say(summary(running.document))
+        say(_who_answers(settings, rehearsal=rehearsal))
+        say(f"stored in {settings.chartq_home} (the answers: results.sqlite)")
+        return running.code if running.code is not None else 1
+
+
+def _run(session: Session, *, rehearsal: bool) -> Run:
+    order = Order(
+        paths=[CHARTS],
+        question=make_question(session.settings, prompt=_PROMPT, model=None, parameters={}),
+        name="demo",
+        refresh=rehearsal,
+        count_rehearsals=rehearsal,
+    )
+    with shown(messages()) as show:
+        worker = make_worker(session, concurrency=8, grace_s=10.0)
+        worker.install_signal_handlers()
+        running = Run(
+            session=session,
+            order=order,
+            worker=worker,
+            show_submitted=lambda done: show(f"{done.total} charts submitted"),
+            show_status=lambda document: show(summary(document)),
+        )
+        running.work()
+    return running
+
+
+def _rehearsed(settings: Settings, base_url: str) -> Settings:
+    changes: dict[str, Any] = {
+        "hf_token": SecretStr("hf_rehearsal_only"),
+        "hf_base_url": base_url,
+        "hf_api": "chat",
+        "rehearsal": True,
+    }
+    return settings.model_copy(update=changes)
+
+
+def _at_home(settings: Settings) -> Settings:
+    """The demo's own home, and nobody's servers: its answers are nobody else's."""
+    return settings.model_copy(
+        update={
+            "chartq_home": settings.chartq_home / "demo",
+            "redis_url": None,
+            "results_url": None,
+            "chart_root": None,
+        }
+    )
+
+
+def _who_answers(settings: Settings, *, rehearsal: bool) -> str:
+    if rehearsal:
+        return (
+            "HF_TOKEN is not set: the REHEARSAL SERVER answers, not a model. Set HF_TOKEN to ask Hugging Face itself."
+        )
+    where = settings.hf_base_url or "Hugging Face"
+    return f"HF_TOKEN is set: {where} answers, with {settings.vision_model}."
+
+
+def _print_results(session: Session, document: dict[str, Any]) -> None:
+    table = Table("chart", "status", "answer", title=f"{document['batch_id']} · {document['model']}")
+    batch = session.ledger.batch(document["batch_id"])
+    for row in session.results(batch):
+        answer = row["text"] or (row["error"] or {}).get("message") or ""
+        table.add_row(Path(row["custom_id"]).as_posix(), row["status"], answer)
+    Console(highlight=False).print(table)

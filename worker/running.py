@@ -1,0 +1,87 @@
+"""`run`: submit, work and watch in one process, until the batch has ended or needs the user."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from jobs.errors import ChartqError
+from jobs.follow import LOOK_S, exit_code
+from jobs.ledger import Batch
+from jobs.session import Session
+from jobs.submit import Order, Submitted
+from worker.chart_worker import ChartWorker
+
+Show = Callable[[str], None]
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A submit and the watch over its batch, in a thread beside the worker's main thread."""
+
+    session: Session
+    order: Order
+    worker: ChartWorker
+    show_submitted: Callable[[Submitted], None]
+    show_status: Callable[[dict[str, Any]], None]
+    submitted: Submitted | None = None
+    document: dict[str, Any] | None = None
+    error: Exception | None = None
+
+    def work(self) -> None:
+        """Run worker and watch until both are through. Call from the main thread."""
+        watch = threading.Thread(target=self._submit_and_watch, name="watch", daemon=True)
+        watch.start()
+        self.worker.run()
+        self._stopped.set()
+        watch.join()
+
+    @property
+    def code(self) -> int | None:
+        """The batch's exit code; None if it is unfinished."""
+        return exit_code(self.document) if self.document else None
+
+    def __post_init__(self) -> None:
+        self._stopped = threading.Event()
+
+    def _submit_and_watch(self) -> None:
+        try:
+            self._submit()
+            self._watch()
+        except (ChartqError, RedisError, OSError, _InterruptedSubmit) as error:
+            self.error = error if not isinstance(error, _InterruptedSubmit) else None
+        finally:
+            self.worker.stop()
+
+    def _submit(self) -> None:
+        self.submitted = self.session.submit(
+            self.order, take_up_unfinished=True, progress=self._note, opened=self._stop_if_told
+        )
+        self.worker.wake()
+
+    def _note(self, so_far: Submitted) -> None:
+        self.show_submitted(so_far)
+        self.worker.wake()
+
+    def _stop_if_told(self, _batch: Batch) -> None:
+        if self.worker.stopping:
+            raise _InterruptedSubmit
+
+    def _watch(self) -> None:
+        batch = self.submitted.batch if self.submitted else None
+        if batch is None:
+            return
+        while True:
+            self.document = self.session.status(batch)
+            self.show_status(self.document)
+            if self.code is not None or self._stopped.wait(LOOK_S):
+                break
+        self.worker.stop()
+        self._stopped.wait()
+        self.document = self.session.status(batch)
+
+
+class _InterruptedSubmit(Exception):
+    """Somebody wants to leave: the batch stays unsealed, and the next `run` goes on with it."""

@@ -1,0 +1,86 @@
+"""From settings to a worker that is ready to run."""
+
+from collections.abc import Mapping
+from functools import partial
+from urllib.parse import urlsplit
+
+from jobs.errors import SettingsError
+from jobs.job import Api
+from jobs.lanes import account_of
+from jobs.session import Session
+from jobs.settings import Settings
+from worker.chart_worker import ChartWorker
+from worker.desk import Desk
+from worker.hf_client import HFConfig, HuggingFaceClient
+from worker.task import Task
+
+#: The API kinds; each may have an endpoint, hence an account, of its own.
+_APIS: tuple[Api, ...] = ("chat", "task")
+
+
+def client_config(settings: Settings, *, pool_size: int = 16) -> HFConfig:
+    """The client's configuration, as this environment has it."""
+    return HFConfig(
+        api_key=_token(settings),
+        timeout=settings.vision_timeout_s,
+        max_retries=settings.max_retries,
+        retry_delay=settings.retry_delay_s,
+        base_url=settings.hf_base_url,
+        api=settings.hf_api,
+        task=settings.hf_task,
+        bill_to=settings.hf_bill_to,
+        pool_size=pool_size,
+    )
+
+
+def check_token(settings: Settings) -> None:
+    """Raises SettingsError if there is no token and the endpoint is one that surely wants it."""
+    host = urlsplit(client_config(settings).url_of(settings.hf_api)).hostname or ""
+    if settings.hf_token is None and (host == "huggingface.co" or host.endswith(".huggingface.co")):
+        raise SettingsError(
+            "HF_TOKEN is not set, and Hugging Face answers nobody without it: make a token at "
+            "https://huggingface.co/settings/tokens and put HF_TOKEN=hf_... into .env"
+        )
+
+
+def make_worker(session: Session, *, concurrency: int, grace_s: float) -> ChartWorker:
+    """A worker for the session's settings, Redis and ledger. Raises SettingsError, QueueError, StoreError."""
+    settings = session.settings
+    check_token(settings)
+    config = client_config(settings, pool_size=concurrency)
+    accounts: dict[str, str] = {
+        api: account_of(base_url=config.url_of(api), token=_token(settings), bill_to=settings.hf_bill_to)
+        for api in _APIS
+    }
+    task = Task(
+        client=HuggingFaceClient(config),
+        chart_root=settings.chart_root,
+        image_max_side=settings.image_max_side,
+        image_max_bytes=settings.image_max_bytes,
+        timeout_s=settings.vision_timeout_s,
+        max_attempts=settings.max_retries + 1,
+        retry_delay_s=settings.retry_delay_s,
+        other_images=session.ledger.images_of,
+    )
+    return ChartWorker(
+        connection=session.redis,
+        ledger=session.ledger,
+        task=task,
+        desk_for=partial(_desk, session, accounts=accounts),
+        concurrency=concurrency,
+        grace_s=grace_s,
+    )
+
+
+def _desk(session: Session, worker: str, *, accounts: Mapping[str, str]) -> Desk:
+    return Desk(
+        session.redis,
+        worker=worker,
+        accounts=accounts,
+        limits=session.settings.hf_rate_limit,
+        ceiling=session.settings.hf_max_concurrency,
+    )
+
+
+def _token(settings: Settings) -> str | None:
+    return settings.hf_token.get_secret_value() if settings.hf_token else None
