@@ -205,19 +205,22 @@ class ChartWorker(BaseWorker):
 
     def _turn(self) -> Turn:
         settlements = self._settlements
-        turn = self._desk.turn(settlements, want=self._want(), in_flight=self._held_by_calls(settlements))
+        calls = self._calls()
+        turn = self._desk.turn(settlements, want=self._want(calls), in_flight=len(calls))
         self._settlements = []
         for settled in settlements:
             self._in_flight.pop(settled.claim.execution, None)
         return turn
 
-    def _held_by_calls(self, settlements: Sequence[Settlement]) -> int:
-        return len(self._in_flight) - len({settled.claim.execution for settled in settlements} & self._in_flight.keys())
+    def _calls(self) -> list[Claim]:
+        """What is really in flight: claims that are not about to be settled."""
+        settled = {settled.claim.execution for settled in self._settlements}
+        return [claim for execution, claim in self._in_flight.items() if execution not in settled]
 
-    def _want(self) -> int:
-        if self._stop_requested or any(claim.alone for claim in self._in_flight.values()):
+    def _want(self, calls: Sequence[Claim]) -> int:
+        if self._stop_requested or any(claim.alone for claim in calls):
             return 0
-        free = self._concurrency - self._held_by_calls(self._settlements)
+        free = self._concurrency - len(calls)
         if self._max_jobs is not None:
             free = min(free, self._max_jobs - self._taken)
         return max(free, 0)

@@ -75,7 +75,7 @@ def _report(running: Run, *, as_json: bool) -> int:
     if running.error is not None:
         raise running.error
     done, document = running.submitted, running.document
-    if done is not None and not as_json:
+    if done is not None:
         tell_rejects(done)
     if as_json:
         print_data(dumps(document or (done.document() if done else {})))

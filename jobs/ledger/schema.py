@@ -111,9 +111,9 @@ jobs = Table(
 )
 
 #: SQLite uses a partial index only for the very words it was made with, hence no bound values here.
-_open_words = [literal_column(f"'{state}'") for state in OPEN_STATES]
-job_is_open = jobs.c.status.in_(_open_words)
-_open_where = text(f"status IN ({', '.join(map(str, _open_words))})")
+_quoted = [f"'{state}'" for state in OPEN_STATES]
+job_is_open = jobs.c.status.in_([literal_column(word, Text) for word in _quoted])
+_open_where = text(f"status IN ({', '.join(_quoted)})")
 Index("jobs_open", jobs.c.id, sqlite_where=_open_where, postgresql_where=_open_where)
 
 answers = Table(

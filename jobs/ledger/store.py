@@ -46,8 +46,14 @@ class Store:
     def __init__(self, url: str) -> None:
         self._url = _parsed(url)
         self.label = _label(self._url)
-        with self._boundary():
+        try:
             self._engine = _engine(self._url)
+        except ImportError as error:
+            raise InstallationError(
+                f"RESULTS_URL asks for {self.label}; its driver is missing: pip install 'chartq[postgres]'"
+            ) from error
+        driver: Any = self._engine.dialect.loaded_dbapi
+        self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, driver.Error)
         self._writer = self._engine.execution_options(chartq_writes=True)
         # Threads of one process queue up here instead of polling SQLite's lock against each other.
         one_writer = self._url.get_backend_name() == "sqlite"
@@ -91,12 +97,8 @@ class Store:
     def _boundary(self) -> Iterator[None]:
         try:
             yield
-        except SQLAlchemyError as error:
+        except self._errors as error:
             raise translated(error, self.label) from error
-        except ModuleNotFoundError as error:
-            raise InstallationError(
-                f"RESULTS_URL asks for {self.label}; its driver is missing: pip install 'chartq[postgres]'"
-            ) from error
 
 
 def upserting(connection: Connection, table: Table) -> "sqlite.Insert | postgresql.Insert":
@@ -107,9 +109,9 @@ def upserting(connection: Connection, table: Table) -> "sqlite.Insert | postgres
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         # The value may hold a password: it is not repeated.
-        raise SettingsError("RESULTS_URL is no SQLAlchemy URL, like sqlite:///results.db") from error
+        raise SettingsError("RESULTS_URL is no SQLAlchemy URL, like sqlite:////data/ledger.db") from error
     if parsed.get_backend_name() in ("postgres", "postgresql"):
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() != "sqlite":
@@ -141,7 +143,7 @@ def _engine(url: URL) -> Engine:
         return engine
     engine = create_engine(
         url,
-        connect_args={"timeout": LOCK_WAIT_S},
+        connect_args={} if "timeout" in url.query else {"timeout": LOCK_WAIT_S},
         pool_size=_POOL_SIZE,
         pool_timeout=LOCK_WAIT_S,
         hide_parameters=True,
@@ -180,10 +182,10 @@ def _switch_to_wal(engine: Engine) -> None:
         try:
             connection.cursor().execute("PRAGMA journal_mode = WAL")
             return
-        except sqlite3.Error as error:
+        except sqlite3.OperationalError as error:
             # SQLite doesn't wait for its busy time-out here.
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise StoreError(f"results store {engine.url.database}: {error}") from error
+                raise
             time.sleep(random.uniform(0.01, 0.05))
         finally:
             connection.close()
