@@ -8,10 +8,11 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import click
@@ -29,7 +30,14 @@ from jobs.output import dumps, print_data
 from jobs.session import Session
 from jobs.settings import Settings, load_settings
 from worker.hf_config import HFConfig
-from worker.hf_errors import HFAPIError, HFAuthenticationError, HFModelLoadingError, HFServerError
+from worker.hf_errors import (
+    HFAPIError,
+    HFAuthenticationError,
+    HFModelLoadingError,
+    HFRateLimitError,
+    HFServerError,
+    HFTimeoutError,
+)
 from worker.hf_json import parse_json
 from worker.hf_models import HUB_URL, is_router, lookup, model_path
 from worker.hf_refusals import refusal
@@ -61,6 +69,16 @@ _MIN_SECRET_CHARS = 6
 _MAY_CALL = "inference.serverless.write"
 
 _TOKENS_PAGE = "https://huggingface.co/settings/tokens"
+
+#: What to do when what a check needs raises an error; most errors' own text is more precise.
+_TODO = {
+    "redis": "Set REDIS_URL to a Redis or Valkey server, 7.0 or newer, or unset it: chartq starts its own then.",
+    "store": "Set RESULTS_URL, or CHARTQ_HOME for the SQLite file, to where this user can write.",
+    "home": "Set CHARTQ_HOME to a folder of your own.",
+    "chart_root": "Set CHART_ROOT to the folder with the charts.",
+}
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -119,38 +137,54 @@ def _examine_provider(settings: Settings) -> Iterator[Check]:
     config = replace(client_config(settings), timeout=NETWORK_TIMEOUT_S, model_id=settings.vision_model)
     transport = Transport(token=config.api_key)
     try:
-        found: list[Reply | HFAPIError] = []  # a thread's way to hand over what it got
-        yield from _bounded("endpoint", lambda: [check_endpoint(config, found, transport)])
-        reached = found[0] if found else None
+        reached = reach(config, transport)
+        yield check_endpoint(config, reached)
         yield from _bounded("token", lambda: [check_token(settings, config, reached, transport)])
         yield from _bounded("model", lambda: [check_model(config, reached, transport)])
     finally:
         transport.close()
 
 
-def _bounded(
-    name: str, work: Callable[[], Iterable[Check]], *, limit_s: float = _CHECK_LIMIT_S
-) -> Iterator[Check]:
-    """What `work` finds, or that it failed, within the limit: on a thread of its own, since name look-ups and
-    dead network drives can't be interrupted. One that is given up ends with the process.
-    """
-    done: SimpleQueue[list[Check]] = SimpleQueue()
-    threading.Thread(target=lambda: done.put(_found(name, work)), daemon=True).start()
+def _bounded(name: str, work: Callable[[], Iterable[Check]], *, limit_s: float = _CHECK_LIMIT_S) -> Iterable[Check]:
+    """What `work` finds, or that it failed or took too long."""
+    todo = _TODO.get(name)
     try:
-        yield from done.get(timeout=limit_s)
-    except Empty:
-        yield Check(name, False, f"no answer within {limit_s:g} s", "Is something hanging: network, disk, a lock?")
-
-
-def _found(name: str, work: Callable[[], Iterable[Check]]) -> list[Check]:
-    try:
-        return list(work())
+        return _within(limit_s, lambda: list(work()))
+    except _TooLongError as error:
+        return [Check(name, False, str(error), todo or "Is something hanging: network, disk, a lock?")]
     except (ChartqError, HFAPIError, RedisError) as error:
-        return [Check(name, False, str(error))]  # ours say what to do themselves
+        return [Check(name, False, str(error), todo)]
     except OSError as error:
-        return [Check(name, False, f"{error.filename or ''} {error.strerror or error}".strip())]
-    except Exception as error:  # noqa: BLE001 (whatever it is, the other checks go on)
+        return [Check(name, False, f"{error.filename or ''} {error.strerror or error}".strip(), todo)]
+    except Exception as error:  # noqa: BLE001 (whatever it is, the other checks go on; its text may be secret)
         return [Check(name, False, f"the check itself failed: {type(error).__name__}", "Please report this.")]
+
+
+class _TooLongError(Exception):
+    """A check did not end within its limit."""
+
+
+def _within(limit_s: float, work: Callable[[], _T]) -> _T:
+    """`work`'s value or exception, or _TooLongError.
+
+    On a thread of its own, since name look-ups and dead network drives can't be interrupted; one that is given
+    up ends with the process.
+    """
+    done: SimpleQueue[Future[_T]] = SimpleQueue()
+
+    def run() -> None:
+        future: Future[_T] = Future()
+        try:
+            future.set_result(work())
+        except Exception as error:  # noqa: BLE001 (raised again where it is waited for)
+            future.set_exception(error)
+        done.put(future)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return done.get(timeout=limit_s).result()
+    except Empty:
+        raise _TooLongError(f"no answer within {limit_s:g} s") from None
 
 
 # Here ----------------------------------------------------------------------------------------------------
@@ -199,27 +233,23 @@ def check_redis(settings: Settings) -> list[Check]:
         with redis_connection(settings) as client:
             return [_server(client, settings), _workers(client)]
     except (ChartqError, RedisError) as error:
-        return [
-            Check("redis", False, str(error)),  # these say what to do themselves
-            Check("workers", None, "not known without Redis"),
-        ]
+        return [Check("redis", False, str(error), _TODO["redis"]), Check("workers", None, "not known without Redis")]
 
 
 def _server(client: Redis, settings: Settings) -> Check:
     warnings = check_server(client)
-    # What a lack of rights, of memory or of disk would refuse: a write, and the scripts that all commands use.
-    client.set("chartq:doctor", 1, px=1000)
+    # What a lack of rights or of disk would refuse: a write (of nothing), and the scripts that all commands use.
+    client.delete("chartq:doctor")
     Gates(client).all()
     try:
         info = client.info()
     except ResponseError:  # a managed server that keeps it from its users
         info = {}
     message = f"{_which(info, settings)}; {_memory(info)}"
-    if warnings:
-        return Check("redis", None, message, " ".join(warnings))
-    if _is_full(info):
-        return Check("redis", None, message, "It is nearly full: raise maxmemory, or wait for jobs to end.")
-    return Check("redis", True, message)
+    share = _share_used(info)
+    if share >= _FULL_SHARE:
+        return Check("redis", None if share < 1 else False, message, "Raise maxmemory, or wait for jobs to end.")
+    return Check("redis", None if warnings else True, message, " ".join(warnings) or None)
 
 
 def _which(info: dict[str, Any], settings: Settings) -> str:
@@ -237,9 +267,9 @@ def _memory(info: dict[str, Any]) -> str:
     return f"memory {_size(used)}{limit}, eviction {policy}"
 
 
-def _is_full(info: dict[str, Any]) -> bool:
-    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
-    return bool(most) and used > _FULL_SHARE * most
+def _share_used(info: dict[str, Any]) -> float:
+    most = int(info.get("maxmemory", 0))
+    return int(info.get("used_memory", 0)) / most if most else 0.0
 
 
 def _workers(client: Redis) -> Check:
@@ -271,33 +301,40 @@ def _write_nothing_new(connection: Connection) -> int | None:
 # Provider ------------------------------------------------------------------------------------------------
 
 
-def check_endpoint(config: HFConfig, found: list[Reply | HFAPIError], transport: Transport) -> Check:
-    """The server can be reached and speaks HTTP. What it said, or why it didn't, goes into `found`."""
-    base = config.url_of(config.api)
-    path = "models" if config.api == "chat" else f"models/{model_path(config.model_id or '')}"
+def reach(config: HFConfig, transport: Transport) -> Reply | HFAPIError:
+    """What the server says to the cheapest question that the token goes along with, or why it says nothing."""
     try:
-        reply = transport.call("GET", f"{base}/{path}", timeout_s=NETWORK_TIMEOUT_S)
+        path = "models" if config.api == "chat" else f"models/{model_path(config.model_id or '')}"
+        url = f"{config.url_of(config.api)}/{path}"
+        return _within(_CHECK_LIMIT_S, lambda: transport.call("GET", url, timeout_s=NETWORK_TIMEOUT_S))
     except HFAPIError as error:
-        found.append(error)
-        return Check("endpoint", False, str(error), what_to_do(error, config))
-    found.append(reply)
-    who = " (the REHEARSAL SERVER, not a model)" if "x-chartq-rehearsal" in reply.headers else ""
-    if reply.status < 300 or reply.status in (401, 403):  # the token's check speaks of these two
-        return Check("endpoint", True, f"{base} answers{who}")
-    error = refusal(reply.status, reply.headers, reply.body)
-    if 300 <= reply.status <= 399:
-        return Check("endpoint", False, str(error), "Set HF_BASE_URL to where the API is.")
-    failing = isinstance(error, HFServerError)
-    if failing or isinstance(error, HFModelLoadingError):
-        return Check("endpoint", False if failing else None, f"{base} answers: {error}", what_to_do(error, config))
-    if config.api == "task":
-        return Check("endpoint", True, f"{base} answers{who}")
-    return Check("endpoint", None, f"{base} answers{who}, but lists no models: {error}", what_to_do(error, config))
+        return error
+    except _TooLongError as error:
+        return HFTimeoutError(f"{error}; is the name look-up (DNS) hanging?")
 
 
-def check_token(
-    settings: Settings, config: HFConfig, reached: Reply | HFAPIError | None, transport: Transport
-) -> Check:
+def check_endpoint(config: HFConfig, reached: Reply | HFAPIError) -> Check:
+    """The server can be reached and speaks HTTP."""
+    if isinstance(reached, HFAPIError):
+        return Check("endpoint", False, str(reached), what_to_do(reached, config))
+    who = " (the REHEARSAL SERVER, not a model)" if "x-chartq-rehearsal" in reached.headers else ""
+    answers = f"{config.url_of(config.api)} answers{who}"
+    if reached.status < 300 or reached.status in (401, 403):  # the token's check speaks of these two
+        return Check("endpoint", True, answers)
+    error = refusal(reached.status, reached.headers, reached.body)
+    todo = what_to_do(error, config)
+    if reached.status < 400:
+        return Check("endpoint", False, str(error), todo)
+    if isinstance(error, HFServerError):
+        return Check("endpoint", False, f"{answers}: {error}", todo)
+    if isinstance(error, HFModelLoadingError | HFRateLimitError):
+        return Check("endpoint", None, f"{answers}: {error}", todo)
+    if config.api == "task":  # it has no list; what it says of the model is the model's check
+        return Check("endpoint", True, answers)
+    return Check("endpoint", None, f"{answers}, but lists no models: {error}", todo)
+
+
+def check_token(settings: Settings, config: HFConfig, reached: Reply | HFAPIError, transport: Transport) -> Check:
     """The token is there if one is needed, and the server takes it."""
     try:
         require_token(settings)
@@ -365,7 +402,7 @@ def _rights(account: dict[str, Any]) -> set[str] | None:
     return {str(right) for right in [*_list(fine.get("global")), *scoped]}
 
 
-def check_model(config: HFConfig, reached: Reply | HFAPIError | None, transport: Transport) -> Check:
+def check_model(config: HFConfig, reached: Reply | HFAPIError, transport: Transport) -> Check:
     """VISION_MODEL is served and takes images."""
     model = config.model_id or ""
     if not isinstance(reached, Reply):
@@ -434,22 +471,22 @@ def _passwords(url: str) -> Iterator[str]:
 
 def _print_check(check: Check) -> None:
     fancy = _is_fancy()
-    mark, colour = _MARKS[check.ok]
-    sign = click.style(mark[0], fg=colour) if fancy else f"{mark[1]:<4}"
-    indent = " " * (2 if fancy else 5)
+    mark, word, colour = _MARKS[check.ok]
+    sign, indent = (click.style(mark, fg=colour), " " * 2) if fancy else (f"{word:<4}", " " * 5)
     first, *more = check.message.splitlines() or [""]
-    print(_encodable(f"{sign} {check.name}: {first}"))
-    for line in more:
-        print(_encodable(f"{indent}{line}"))
-    if check.todo:
-        print(_encodable(f"{indent}{'→' if fancy else '->'} {check.todo}"), flush=True)
+    arrow = "→" if fancy else "->"
+    todo = [f"{arrow} {check.todo}"] if check.todo else []
+    print_data(_encodable(f"{sign} {check.name}: {first}"))
+    for line in [*more, *todo]:
+        print_data(_encodable(indent + line))
+    sys.stdout.flush()  # the next check may take its time
 
 
 #: For terminals, for pipes; and the colour.
-_MARKS: dict[bool | None, tuple[tuple[str, str], str]] = {
-    True: (("✓", "ok"), "green"),
-    False: (("✗", "FAIL"), "red"),
-    None: (("!", "warn"), "yellow"),
+_MARKS: dict[bool | None, tuple[str, str, str]] = {
+    True: ("✓", "ok", "green"),
+    False: ("✗", "FAIL", "red"),
+    None: ("!", "warn", "yellow"),
 }
 
 

@@ -22,11 +22,28 @@ end
 -- Budget ------------------------------------------------------------------------------------------------
 -- No interval of the window's length, wherever it lies, ever holds more than `calls` permits.
 
+-- Calls reach the provider a little later than their permits were given, some sooner than others. So a permit
+-- counts a little longer than the window (2 %, at most 1 s), and windows of a second or two are spread out: there
+-- a burst gains nothing, and two bursts a window apart would meet in one window of the provider's.
+local GUARD, LONGEST_GUARD_MS = 0.02, 1000
+local SPREAD_UP_TO_MS, SPREAD_PARTS = 2000, 10
+
+local function guarded(window_ms) return window_ms + math.min(window_ms * GUARD, LONGEST_GUARD_MS) end
+
+local function spread_wait_ms(key, calls, window_ms, now_ms)
+    if window_ms > SPREAD_UP_TO_MS then return 0 end
+    local burst = math.ceil(calls / SPREAD_PARTS)
+    local earlier = redis.call('LINDEX', key, burst - 1)
+    if not earlier then return 0 end
+    return math.max(0, earlier + guarded(window_ms) * burst / calls - now_ms)
+end
+
 local function exact_wait_ms(key, calls, window_ms, now_ms)
     -- Newest first, so this is the permit `calls` permits ago.
     local oldest = redis.call('LINDEX', key, calls - 1) 
-    if not oldest then return 0 end
-    return math.max(0, oldest + window_ms - now_ms)
+    local wait = spread_wait_ms(key, calls, window_ms, now_ms)
+    if not oldest then return wait end
+    return math.max(wait, oldest + guarded(window_ms) - now_ms)
 end
 
 -- A permit counts until the whole sub-window that it fell into has left the window.
