@@ -72,7 +72,7 @@ _TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 
 #: What to do when what a check needs raises an error; most errors' own text is more precise.
 _TODO = {
-    "redis": "Set REDIS_URL to a Redis or Valkey server, 7.0 or newer, or unset it: chartq starts its own then.",
+    "redis": "Does it load its data, or hang? Its log tells: the embedded one's is CHARTQ_HOME/redis/redis.log.",
     "store": "Set RESULTS_URL, or CHARTQ_HOME for the SQLite file, to where this user can write.",
     "home": "Set CHARTQ_HOME to a folder of your own.",
     "chart_root": "Set CHART_ROOT to the folder with the charts.",
@@ -126,10 +126,10 @@ def examine() -> Iterator[Check]:
 
 def _examine(settings: Settings) -> Iterator[Check]:
     yield _settings(settings)
-    yield from _bounded("home", lambda: [check_home(settings)])
-    yield from _bounded("redis", lambda: check_redis(settings), limit_s=_REDIS_LIMIT_S)
-    yield from _bounded("store", lambda: [check_store(settings)])
-    yield from _bounded("chart_root", lambda: [check_chart_root(settings.chart_root)])
+    yield from bounded("home", lambda: [check_home(settings)])
+    yield from bounded("redis", lambda: check_redis(settings), limit_s=_REDIS_LIMIT_S)
+    yield from bounded("store", lambda: [check_store(settings)])
+    yield from bounded("chart_root", lambda: [check_chart_root(settings.chart_root)])
     yield from _examine_provider(settings)
 
 
@@ -139,17 +139,17 @@ def _examine_provider(settings: Settings) -> Iterator[Check]:
     try:
         reached = reach(config, transport)
         yield check_endpoint(config, reached)
-        yield from _bounded("token", lambda: [check_token(settings, config, reached, transport)])
-        yield from _bounded("model", lambda: [check_model(config, reached, transport)])
+        yield from bounded("token", lambda: [check_token(settings, config, reached, transport)])
+        yield from bounded("model", lambda: [check_model(config, reached, transport)])
     finally:
         transport.close()
 
 
-def _bounded(name: str, work: Callable[[], Iterable[Check]], *, limit_s: float = _CHECK_LIMIT_S) -> Iterable[Check]:
+def bounded(name: str, work: Callable[[], Iterable[Check]], *, limit_s: float = _CHECK_LIMIT_S) -> Iterable[Check]:
     """What `work` finds, or that it failed or took too long."""
     todo = _TODO.get(name)
     try:
-        return _within(limit_s, lambda: list(work()))
+        return within(limit_s, lambda: list(work()))
     except _TooLongError as error:
         return [Check(name, False, str(error), todo or "Is something hanging: network, disk, a lock?")]
     except (ChartqError, HFAPIError, RedisError) as error:
@@ -164,7 +164,7 @@ class _TooLongError(Exception):
     """A check did not end within its limit."""
 
 
-def _within(limit_s: float, work: Callable[[], _T]) -> _T:
+def within(limit_s: float, work: Callable[[], _T]) -> _T:
     """`work`'s value or exception, or _TooLongError.
 
     On a thread of its own, since name look-ups and dead network drives can't be interrupted; one that is given
@@ -233,7 +233,10 @@ def check_redis(settings: Settings) -> list[Check]:
         with redis_connection(settings) as client:
             return [_server(client, settings), _workers(client)]
     except (ChartqError, RedisError) as error:
-        return [Check("redis", False, str(error), _TODO["redis"]), Check("workers", None, "not known without Redis")]
+        todo = "Correct REDIS_URL; without it chartq starts a server of its own."
+        if settings.redis_url is None:
+            todo = "Do what it says, or set REDIS_URL to a Redis or Valkey server of your own, 7.0 or newer."
+        return [Check("redis", False, str(error), todo), Check("workers", None, "not known without Redis")]
 
 
 def _server(client: Redis, settings: Settings) -> Check:
@@ -306,7 +309,7 @@ def reach(config: HFConfig, transport: Transport) -> Reply | HFAPIError:
     try:
         path = "models" if config.api == "chat" else f"models/{model_path(config.model_id or '')}"
         url = f"{config.url_of(config.api)}/{path}"
-        return _within(_CHECK_LIMIT_S, lambda: transport.call("GET", url, timeout_s=NETWORK_TIMEOUT_S))
+        return within(_CHECK_LIMIT_S, lambda: transport.call("GET", url, timeout_s=NETWORK_TIMEOUT_S))
     except HFAPIError as error:
         return error
     except _TooLongError as error:
@@ -359,7 +362,8 @@ def _token_as_taken(config: HFConfig, reply: Reply) -> Check:
         error = refusal(reply.status, reply.headers, reply.body)
         return Check("token", False, str(error) if has_token else f"HF_TOKEN is not set: {error}", _new_token(config))
     if reply.status < 300:
-        return Check("token", True, "the server took it" if has_token else "not set, and the server asked for none")
+        taken = "set, and not refused (though the list of models may be open to everybody)"
+        return Check("token", True, taken if has_token else "not set, and the server asked for none")
     return Check("token", None, "set; only a call will show whether it is taken" if has_token else "not set")
 
 
