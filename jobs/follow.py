@@ -4,7 +4,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from jobs.ledger import Batch
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from jobs.ledger import Batch, StoreUnavailableError
 from jobs.session import Session
 
 #: Exit codes of `run`, `wait` and `watch` (the contract's).
@@ -16,14 +19,23 @@ LOOK_S = 0.5
 
 def exit_code(document: dict[str, Any]) -> int | None:
     """What a batch's document means for `wait`; None while there is work to wait for."""
-    status = document["status"]
-    if status == "on_hold":
-        # Calls in flight may still end; the hold is reported when they have.
-        return None if document["request_counts"]["started"] else ON_HOLD
-    if status == "in_progress":
+    if document["status"] == "on_hold":
+        return ON_HOLD
+    if document["status"] == "in_progress":
         return None
     counts = document["request_counts"]
     return SOME_FAILED if counts["failed"] or counts["canceled"] else DONE
+
+
+def look(session: Session, batch: Batch) -> dict[str, Any] | None:
+    """The batch's document; None while Redis or the store is away, which is no reason to stop watching."""
+    try:
+        return session.status(batch)
+    except RedisConnectionError:
+        session.revive_redis()
+    except (RedisError, StoreUnavailableError):
+        pass
+    return None
 
 
 def follow(
@@ -37,8 +49,9 @@ def follow(
 ) -> tuple[int, dict[str, Any]]:
     """Look until the batch has an exit code or `timeout_s` seconds are over. Returns code and last document."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    document = session.status(batch)
     while True:
-        document = session.status(batch)
+        document = look(session, batch) or document
         show(document)
         code = exit_code(document)
         if code is not None:

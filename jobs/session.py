@@ -12,6 +12,7 @@ from redis import Redis
 
 from jobs.connections import redis_connection
 from jobs.documents import RECENT_S, batch_document, job_document, result_document
+from jobs.embedded import embedded_redis
 from jobs.errors import UnknownIdError
 from jobs.home import make_home
 from jobs.lanes import Gate, Gates, LaneQueues
@@ -57,6 +58,12 @@ class Session:
     def redis(self) -> Redis:
         """Raises QueueError, InstallationError."""
         return self._open.enter_context(redis_connection(self.settings))
+
+    def revive_redis(self) -> None:
+        """Start the embedded server again if it has died; somebody else looks after one at REDIS_URL."""
+        if self.settings.redis_url is None:
+            with embedded_redis(self.settings.chartq_home):
+                pass
 
     @cached_property
     def queues(self) -> LaneQueues:

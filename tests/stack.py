@@ -7,17 +7,29 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
+from redis import Redis
 
 #: Generous: a machine under load is slow, never wrong.
 PATIENCE_S = 60.0
 
 _INHERITED = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
+
+
+class Program(subprocess.Popen[str]):
+    """A program that runs for long: what it says on stderr goes to a file, so that it never waits for a reader."""
+
+    log: Path | None = None
+
+    @property
+    def said(self) -> str:
+        """Its stderr so far."""
+        return self.log.read_text(errors="replace") if self.log else ""
 
 
 @dataclass
@@ -26,7 +38,7 @@ class Stack:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
-    processes: list["subprocess.Popen[str]"] = field(default_factory=list)
+    processes: list[Program] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
@@ -42,44 +54,52 @@ class Stack:
     def home(self) -> Path:
         return Path(self.environment["CHARTQ_HOME"])
 
-    def start(self, *args: str, module: str = "worker.cli", **environment: str) -> "subprocess.Popen[str]":
+    def start(self, *args: str, module: str = "worker.cli", **environment: Any) -> Program:
         """Start `chartq ARGS` (or `python -m jobs` with module="jobs") in the stack's folder."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, *args],
-            cwd=self.folder,
-            env={**self.environment, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        return self.launch("-m", module, *args, **environment)
+
+    def launch(self, *args: str, log: Path | None = None, **environment: Any) -> Program:
+        """Start `python ARGS` in the stack's folder; its stderr goes to `log`, if given."""
+        with log.open("wb") if log else nullcontext(subprocess.PIPE) as stderr:
+            process = Program(
+                [sys.executable, *args],
+                cwd=self.folder,
+                env={**self.environment, **environment},
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                start_new_session=True,
+            )
+        process.log = log
         self.processes.append(process)
         return process
 
-    def run(self, *args: str, expect: int | None = 0, module: str = "worker.cli", **environment: str) -> "Finished":
+    def run(self, *args: str, expect: int | None = 0, module: str = "worker.cli", **environment: Any) -> "Finished":
         """Run `chartq ARGS` to its end."""
         done = finish(self.start(*args, module=module, **environment))
         if expect is not None:
             assert done.code == expect, f"chartq {' '.join(args)} left with {done.code}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def worker(self, *args: str, **environment: str) -> "subprocess.Popen[str]":
-        """Start a worker and wait until it says that it works."""
-        process = self.start("worker", *args, **environment)
-        assert process.stderr is not None
-        seen = ""
-        while "started" not in seen:
-            line = process.stderr.readline()
-            assert line, f"the worker left at once: {seen}"
-            seen += line
+    def worker(self, *args: str, script: Path | None = None, **environment: Any) -> Program:
+        """Start a worker (or a script that is one) and wait until it says that it works."""
+        log = self.folder / f"worker-{len(self.processes)}.log"
+        command = [str(script)] if script else ["-m", "worker.cli", "worker"]
+        process = self.launch(*command, *args, log=log, **environment)
+        eventually(lambda: "started" in process.said or process.poll() is not None)
+        assert process.poll() is None or "started" in process.said, f"the worker left at once: {process.said}"
         return process
 
-    def submit(self, *paths: Path | str, prompt: str = "Up or down?", **environment: str) -> str:
+    def redis(self) -> Redis:
+        """A client of the embedded server, which runs as long as one of our programs does."""
+        return Redis(unix_socket_path=(self.home / "redis" / "server.lock").read_text())
+
+    def submit(self, *paths: Path | str, prompt: str = "Up or down?", **environment: Any) -> str:
         """Submit and return the batch id."""
         done = self.run("submit", *map(str, paths), "-p", prompt, "-q", **environment)
         return done.stdout.strip()
 
-    def status(self, id_: str, **environment: str) -> dict[str, Any]:
+    def status(self, id_: str, **environment: Any) -> dict[str, Any]:
         return self.run("status", id_, "--json", **environment).json()
 
     def results(self, batch_id: str) -> list[dict[str, Any]]:
@@ -110,11 +130,13 @@ class Finished:
 def finish(process: "subprocess.Popen[str]", timeout_s: float = PATIENCE_S) -> Finished:
     """Wait for a program's end."""
     stdout, stderr = process.communicate(timeout=timeout_s)
+    if isinstance(process, Program) and process.log:
+        stderr = process.said
     return Finished(process.returncode, stdout, stderr)
 
 
 @contextmanager
-def stack(folder: Path, **environment: str) -> Iterator[Stack]:
+def stack(folder: Path, **environment: Any) -> Iterator[Stack]:
     """A stack that leaves no process behind."""
     made = Stack(folder, environment)
     try:

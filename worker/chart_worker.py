@@ -25,11 +25,12 @@ from types import FrameType
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from rq.worker import BaseWorker
 from rq.worker_registration import register
 
-from jobs.errors import StoreError
+from jobs.errors import ChartqError, StoreError
 from jobs.lanes import TASK, WAKE_CHANNEL
 from jobs.lanes.gates import model_of
 from jobs.ledger import Change, Ledger, Returned, StartedJob
@@ -69,10 +70,12 @@ class ChartWorker(BaseWorker):
         concurrency: int = 16,
         grace_s: float = 30.0,
         name: str | None = None,
+        revive_redis: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__([], name=name, connection=connection, serializer="json", worker_ttl=60)
         self._ledger, self._task = ledger, task
         self._desk = desk_for(self.name)
+        self._revive_redis = revive_redis
         self._concurrency, self._grace_s = concurrency, grace_s
         self._pool = ThreadPool(concurrency)
         self._events: SimpleQueue[Ending | None] = SimpleQueue()
@@ -167,6 +170,15 @@ class ChartWorker(BaseWorker):
                 error,
             )
         self._wait_s = _TROUBLE_WAIT_S
+        if isinstance(error, RedisConnectionError):
+            self._try_to_revive_redis()
+
+    def _try_to_revive_redis(self) -> None:
+        """The embedded server has nobody else to start it again."""
+        try:
+            self._revive_redis()
+        except (ChartqError, OSError) as error:
+            log.warning("the embedded Redis can't be started again: %s", error)
 
     # Settling ------------------------------------------------------------------------------------------
 
@@ -349,7 +361,7 @@ class ChartWorker(BaseWorker):
     def _listen_again(self, error: BaseException, _pubsub: object, _thread: object) -> None:
         """redis-py subscribes anew by itself; the pause keeps a dead server from being asked all the time."""
         if not isinstance(error, RedisError | OSError):
-            raise error
+            log.warning("ignored a message on %s: %s", self.pubsub_channel_name, error)
         threading.Event().wait(_TROUBLE_WAIT_S)
 
     def request_stop_execution(self, execution_id: str) -> None:

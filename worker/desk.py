@@ -21,6 +21,17 @@ LEASE_S = 15.0
 #: RQ's own time to live of an execution: its readers fail a job beyond it, so it must outlive our lease by far.
 EXECUTION_TTL_S = 120
 
+
+@dataclass(frozen=True, kw_only=True)
+class Pulse:
+    """How fast a worker's heart beats, and how long it may be silent. Only tests want another one."""
+
+    beat_s: float = HEARTBEAT_S
+    lease_s: float = LEASE_S
+
+
+NORMAL_PULSE = Pulse()
+
 Verdict = Literal["ok", "throttled", "unreachable", "transient", "hold", "suspect", "unused", "gone"]
 Move = Literal["finished", "failed", "front", "back", "delay", "alone", "drop", "refuse"]
 
@@ -101,7 +112,9 @@ class Desk:
         accounts: Mapping[str, str],
         limits: RateLimits,
         ceiling: int | None,
+        pulse: Pulse = NORMAL_PULSE,
     ) -> None:
+        self.pulse = pulse
         self._scripts = Scripts(redis)
         self._worker = worker
         self._accounts = dict(accounts)
@@ -158,7 +171,7 @@ class Desk:
         return Beat(known_since_ms=reply["known_since_ms"], lost=reply["lost"] or (), queues=reply["queues"] or ())
 
     def expired(self, limit: int) -> list[tuple[Claim, str]]:
-        """Executions whose worker has been silent for LEASE_S, with that worker's name."""
+        """Executions whose worker has been silent for its lease, with that worker's name."""
         rows = self._scripts.call_json("expired", limit=limit) or ()
         return [
             (Claim(job=job, execution=execution, queue=queue, lane=queue.rpartition("@")[0]), worker)
@@ -185,7 +198,7 @@ class Desk:
     def _times(self) -> dict[str, Any]:
         return {
             "now_iso": rq_time(),
-            "lease_ms": int(LEASE_S * 1000),
+            "lease_ms": int(self.pulse.lease_s * 1000),
             "execution_ttl_s": EXECUTION_TTL_S,
         }
 

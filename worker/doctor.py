@@ -151,7 +151,7 @@ def bounded(name: str, work: Callable[[], Iterable[Check]], *, limit_s: float = 
     try:
         return within(limit_s, lambda: list(work()))
     except _TooLongError as error:
-        return [Check(name, False, str(error), todo or "Is something hanging: network, disk, a lock?")]
+        return [Check(name, False, str(error), f"Does something hang: network, disk, a lock? {todo or ''}".rstrip())]
     except (ChartqError, HFAPIError, RedisError) as error:
         return [Check(name, False, str(error), todo)]
     except OSError as error:

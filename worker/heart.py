@@ -8,7 +8,7 @@ from typing import Protocol
 
 from redis.exceptions import RedisError
 
-from worker.desk import HEARTBEAT_S, Beat, Claim, Desk
+from worker.desk import Beat, Claim, Desk
 
 log = logging.getLogger("chartq.worker")
 
@@ -27,6 +27,7 @@ class Heart:
 
     def __init__(self, worker: Shown, desk: Desk, in_flight: Callable[[], list[Claim]]) -> None:
         self._worker, self._desk, self._in_flight = worker, desk, in_flight
+        self._beat_s = desk.pulse.beat_s
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
         self._steady_since = self._last = time.monotonic()
@@ -44,29 +45,30 @@ class Heart:
     def stop(self) -> None:
         self._stopping.set()
 
-    def steady_for_s(self) -> float:
-        """Since when no heartbeat was missed, in seconds. 0 after a freeze, or while Redis is away.
+    @property
+    def is_steady(self) -> bool:
+        """Whether no heartbeat was missed for as long as two take. Not so after a freeze, or while Redis is away.
 
-        Until two heartbeats have gone through, a worker's silence may be Redis's or our own fault.
+        Until then another worker's silence may be Redis's or our own fault.
         """
-        now = time.monotonic()
-        return 0.0 if now - self._last > 2 * HEARTBEAT_S else now - self._steady_since
+        now, two_beats_s = time.monotonic(), 2 * self._beat_s
+        return now - self._last <= two_beats_s and now - self._steady_since >= two_beats_s
 
     def _run(self) -> None:
-        wait_s = HEARTBEAT_S
+        wait_s = self._beat_s
         while not self._stopping.wait(wait_s):
             try:
                 beat = self._desk.beat(self._in_flight())
                 self._note(beat)
                 self._worker.show_alive(beat.queues)
-                wait_s = HEARTBEAT_S
+                wait_s = self._beat_s
             except (RedisError, OSError) as error:
                 log.debug("heartbeat: %s", error)
                 wait_s = _RETRY_S
 
     def _note(self, beat: Beat) -> None:
         now = time.monotonic()
-        if now - self._last > 2 * HEARTBEAT_S:
+        if now - self._last > 2 * self._beat_s:
             self._steady_since = now
         self._last = now
         if beat.known_since_ms != self._known_since_ms:

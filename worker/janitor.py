@@ -62,7 +62,7 @@ class Janitor:
         if acquire_or_refresh_lock(self._redis, _LOCK, self._token, _LOCK_TTL_S) == "taken":
             return
         self._restore_redis()
-        if self._heart.steady_for_s() >= TWO_HEARTBEATS_S:
+        if self._heart.is_steady:
             self._take_over()
         self._sweep_a_page()
 

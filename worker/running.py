@@ -8,7 +8,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from jobs.errors import ChartqError
-from jobs.follow import LOOK_S, exit_code
+from jobs.follow import LOOK_S, exit_code, look
 from jobs.ledger import Batch
 from jobs.session import Session
 from jobs.submit import Order, Submitted
@@ -74,8 +74,9 @@ class Run:
         if batch is None:
             return
         while True:
-            self.document = self.session.status(batch)
-            self.show_status(self.document)
+            if document := look(self.session, batch):
+                self.document = document
+                self.show_status(document)
             if self.code is not None or self._stopped.wait(LOOK_S):
                 break
         self.worker.stop()

@@ -6,6 +6,8 @@
 -- hold_reason / _message / _since.
 
 local FIRST_WAIT_MS, LONGEST_WAIT_MS = 1000, 15 * 60 * 1000
+-- A server that is away costs nothing to ask, and people look at the clock when it is back.
+local LONGEST_OUTAGE_WAIT_MS = 60 * 1000
 local OUTAGE_FAILURES, OUTAGE_JOBS = 5, 3
 -- A new account's first call goes alone, so that a wrong token costs one call; but no longer than this.
 local PROVING_MS = 1000
@@ -192,8 +194,9 @@ end
 -- Close after a refusal or in an outage: for the hint, or for 1 s doubling to 15 min.
 local function close(gate, state, windows, outcome, why, now_ms)
     local refusals, hint_ms = tonumber(state.refusals or 0) + 1, outcome.hint_ms or 0
-    local wait = hint_ms > 0 and hint_ms
-        or math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ^ math.min(refusals - 1, 20))
+    local away = why == 'outage' or why == 'unreachable'
+    local longest = away and LONGEST_OUTAGE_WAIT_MS or LONGEST_WAIT_MS
+    local wait = hint_ms > 0 and hint_ms or math.min(longest, FIRST_WAIT_MS * 2 ^ math.min(refusals - 1, 20))
     wait = wait + math.min(wait * 0.05, 1000) * (outcome.jitter or 0)
     redis.call('HSET', gate_key(gate), 'gen', tonumber(state.gen or 0) + 1, 'refusals', refusals, 'why', why,
         'until_ms', string.format('%d', now_ms + wait), 'granted', 0, 'passed', 0)
