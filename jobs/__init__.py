@@ -1,1 +1,21 @@
-"""chartq, the producer's side and what both sides share. Never imports `worker`."""
+"""chartq, the producer's side and what both sides share. Never imports `worker`.
+
+    from jobs import batch_status, iter_results, submit_folder
+
+These three are loaded when they are first asked for: whoever needs `jobs.errors` alone waits for no database driver.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobs.api import batch_status, iter_results, submit_folder
+
+__all__ = ["batch_status", "iter_results", "submit_folder"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from jobs import api
+
+    return getattr(api, name)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.errors import InputError
-from jobs.job import Question
+from jobs.job import Question, canonical_json
 from jobs.settings import Settings
 
 #: Characters of the longest prompt: beyond it something else was pasted, and providers refuse the body.
@@ -35,9 +35,9 @@ def make_question(
 
 
 def read_prompt_file(path: Path) -> str:
-    """The prompt in a file, without the final newline. Raises InputError."""
+    """The prompt in a file, without the final newline and a byte order mark. Raises InputError."""
     try:
-        return path.read_text("utf-8").removesuffix("\n")
+        return path.read_text("utf-8-sig").removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the prompt file {str(path)!r} can't be read as UTF-8 text: {error}") from error
 
@@ -69,9 +69,9 @@ def _check_parameters(parameters: Mapping[str, Any]) -> None:
         if name in parameters:
             raise InputError(f"the parameter {name!r} is chartq's own: leave it out (the model is -m)")
     try:
-        json.dumps(dict(parameters), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"parameters must be JSON values: {error}") from error
+        canonical_json(dict(parameters)).encode()
+    except (TypeError, ValueError, RecursionError) as error:  # a UnicodeEncodeError is a ValueError
+        raise InputError(f"parameters must be JSON values in UTF-8: {error}") from error
 
 
 def _checked_model(model: str) -> str:
@@ -81,6 +81,8 @@ def _checked_model(model: str) -> str:
 
 
 def _encodable(text: str) -> str:
+    if "\0" in text:
+        raise InputError("the prompt has a NUL character: is the prompt file text?")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -11,9 +11,9 @@ def stored_path(path: Path, chart_root: Path | None) -> str:
 
     Raises InputError if the file lies outside `chart_root`.
     """
-    resolved = _resolved(path)
     if chart_root is None:
         return str(path.absolute())
+    resolved = _resolved(path)
     if not resolved.is_relative_to(chart_root):
         raise InputError(
             f"{str(path)!r} lies outside CHART_ROOT ({chart_root}): workers could not read it; move it there"

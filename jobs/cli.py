@@ -1,9 +1,10 @@
 """The command line's frame: errors become one sentence and an exit code. `python -m jobs` is the producer's half."""
 
+import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import click
@@ -15,6 +16,9 @@ from jobs.output import say
 from jobs.ownership import check_import_names
 
 FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+
+#: What a command leaves with that a signal interrupted.
+SIGNAL_CODES: Mapping[int, int] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 
 _HELP = "Ask a Hugging Face vision model about every chart in a folder: once each, as fast as it allows."
 
@@ -30,6 +34,9 @@ def group(commands: Sequence[click.Command], name: str) -> click.Group:
 def run(commands: click.Group, argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command line and leave with the contract's exit code."""
     signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Data is UTF-8 whatever the locale says; nothing on the way out may fail for a character.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.exit(_exit_code(commands, argv))
 
 
@@ -37,7 +44,8 @@ def _exit_code(commands: click.Group, argv: Sequence[str] | None) -> int:
     try:
         check_import_names()
         code = commands.main(args=argv, standalone_mode=False)
-    except click.exceptions.Abort:
+        sys.stdout.flush()  # here, where a reader that has left is no error
+    except (click.exceptions.Abort, KeyboardInterrupt):
         say("interrupted")
         return INTERRUPTED
     except click.ClickException as error:
@@ -50,10 +58,17 @@ def _exit_code(commands: click.Group, argv: Sequence[str] | None) -> int:
         say(f"chartq: {error}" if isinstance(error, ChartqError) else f"chartq: Redis: {error}")
         return FAILED
     except BrokenPipeError:
-        # Whoever read us has had enough (`| head`); Python would complain once more when it leaves.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()
+        return FAILED
+    except OSError as error:
+        say(f"chartq: {error.filename or 'input or output'}: {error.strerror or error}")
         return FAILED
     return code if isinstance(code, int) else 0
+
+
+def _silence_stdout() -> None:
+    """Whoever read us has had enough (`| head`); Python would complain once more when it leaves."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(_number: int, _frame: object) -> NoReturn:

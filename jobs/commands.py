@@ -1,26 +1,28 @@
 """The producer's commands: parse, call one function, print. No command here needs the worker's libraries."""
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from jobs.asking import make_question, parse_parameters, read_prompt_file
 from jobs.documents import iso
-from jobs.errors import InputError
+from jobs.errors import InputError, UnknownIdError
 from jobs.follow import duration, follow, summary
 from jobs.lanes import Gate, Priority
 from jobs.lanes.gates import model_of
-from jobs.output import FORMATS, data_file, dumps, messages, print_data, say
+from jobs.output import FORMATS, data_file, dumps, messages, print_data, print_table, say, visible
 from jobs.plan import plan
 from jobs.progress import shown
 from jobs.session import Session
 from jobs.settings import Settings, load_settings
 from jobs.submit import Order, Submitted
+
+#: Rejected files that are named to people.
+_REJECTS_NAMED = 10
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")
 batch_argument = click.argument("batch_id")
@@ -78,10 +80,14 @@ def make_order(settings: Settings, options: dict[str, Any]) -> Order:
 
 def tell_rejects(done: Submitted) -> None:
     """Name what was refused: the first few, and how many more there are."""
-    for reject in done.rejected[:10]:
-        say(f"rejected {reject['path']}: {reject['error']}")
-    if len(done.rejected) > 10:
-        say(f"... and {len(done.rejected) - 10} more rejected")
+    name_rejects(done.rejected)
+
+
+def name_rejects(rejected: Sequence[dict[str, str]]) -> None:
+    for reject in rejected[:_REJECTS_NAMED]:
+        say(f"rejected {reject['path']!r}: {reject['error']}")
+    if len(rejected) > _REJECTS_NAMED:
+        say(f"... and {len(rejected) - _REJECTS_NAMED} more rejected (--json names all)")
 
 
 @click.command()
@@ -106,7 +112,7 @@ def submit(dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> int:
         print_data(dumps(done.document()))
     elif done.batch is not None:
         print_data(done.batch.batch_id)
-    if not quiet and not as_json:
+    if not as_json and (not quiet or not done.total):
         tell_rejects(done)
         _tell_submitted(done)
     return 0 if done.total else 1
@@ -125,8 +131,7 @@ def _dry_run(session: Session, order: Order, *, as_json: bool) -> int:
     if as_json:
         print_data(dumps(planned.document()))
     else:
-        for reject in planned.rejected[:10]:
-            say(f"rejected {reject['path']}: {reject['error']}")
+        name_rejects(planned.rejected)
         print_data(planned.sentence())
     return 0 if planned.total else 1
 
@@ -150,13 +155,13 @@ def list_batches(as_json: bool) -> int:
             counts = document["request_counts"]
             table.add_row(
                 document["batch_id"],
-                document["name"] or "",
+                visible(document["name"] or ""),
                 document["model"],
                 document["status"],
                 *(str(counts[state]) for state in ("finished", "failed", "total")),
                 document["created_at"],
             )
-        _print_table(table)
+        print_table(table)
     return 0
 
 
@@ -174,10 +179,10 @@ def status(batch_or_job_id: str, as_json: bool) -> int:
     if as_json:
         print_data(dumps(document))
     elif "batch_id" in document:
-        print_data(summary(document))
+        print_data(visible(summary(document)))
     else:
         for name, value in document.items():
-            print_data(f"{name}: {value if isinstance(value, str) else dumps(value)}")
+            print_data(visible(f"{name}: {value if isinstance(value, str) else dumps(value)}"))
     return 0
 
 
@@ -244,7 +249,6 @@ def results(batch_id: str, output: Path | None, form: str | None, status: str | 
             if output is None:
                 raise
             raise InputError(f"{str(output)!r} can't be written: {error.strerror}") from error
-    sys.stdout.flush()
     return 0
 
 
@@ -285,7 +289,8 @@ def resume(model_or_batch: str | None) -> int:
     with Session(load_settings()) as session:
         batch, lanes = None, None
         if model_or_batch:
-            batch = next((b for b in session.ledger.batches() if b.batch_id == model_or_batch), None)
+            with suppress(UnknownIdError):
+                batch = session.ledger.batch(model_or_batch)
             lanes = {batch.question.lane} if batch else {f"{api}:{model_or_batch}" for api in ("chat", "task")}
             known = {gate.lane for gate in session.gates.all()} | set(session.queues.lanes())
             if batch is None and not lanes & known:
@@ -317,7 +322,7 @@ def lanes(as_json: bool) -> int:
     for row in rows:
         budget = ", ".join(f"{b['used']}/{b['limit']} in {duration(b['window_s'])}" for b in row["budget"])
         table.add_row(row["account"], row["lane"], _lane_state(row), budget, str(row["in_flight"]), str(row["queued"]))
-    _print_table(table)
+    print_table(table)
     return 0
 
 
@@ -349,10 +354,6 @@ def _lane_state(row: dict[str, Any]) -> str:
     if row["state"] == "closed":
         return f"closed ({row['reason']}) until {row['closed_until']}"
     return "open"
-
-
-def _print_table(table: Table) -> None:
-    Console(soft_wrap=not sys.stdout.isatty(), highlight=False).print(table)
 
 
 PRODUCER_COMMANDS = (submit, list_batches, status, wait, watch, results, retry, cancel, resume, lanes)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
+from rich.table import Table
 
 #: Columns of the CSV: a result's fields without `raw`, errors and usage flattened.
 _CSV_FIELDS = (
@@ -33,17 +35,48 @@ _CSV_FIELDS = (
 )
 
 #: What a spreadsheet would take for a formula at the start of a cell (OWASP, CSV injection).
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+#: What a terminal would obey instead of showing; line feeds and tabs may stay.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+#: Wide enough for any table: on a pipe nothing is cut or folded.
+_PIPE_COLUMNS = 2000
 
 
 def messages() -> Console:
     """Where people are told things."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _console(sys.stderr)
 
 
 def say(text: str) -> None:
     """A line for people, on stderr."""
-    messages().print(text, markup=False)
+    messages().print(visible(text))
+
+
+def visible(text: str) -> str:
+    """`text` with control characters, of a file's name or of an answer, spelled out."""
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def print_table(table: Table, *, pipe_columns: int = _PIPE_COLUMNS) -> None:
+    """A table for people, on stdout."""
+    _console(sys.stdout, pipe_columns=pipe_columns).print(table)
+
+
+def _console(stream: TextIO, *, pipe_columns: int | None = None) -> Console:
+    """Rich, which takes no text for markup, and colours nothing but a terminal that wants it (no FORCE_COLOR)."""
+    plain = not stream.isatty() or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") in ("dumb", "unknown")
+    return Console(
+        file=stream,
+        force_terminal=not plain,
+        color_system=None if plain else "auto",
+        width=None if stream.isatty() else pipe_columns,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        soft_wrap=stream is sys.stderr,
+    )
 
 
 def dumps(document: Any) -> str:
@@ -65,10 +98,16 @@ def write_jsonl(rows: Iterable[dict[str, Any]], out: TextIO) -> None:
 
 def write_csv(rows: Iterable[dict[str, Any]], out: TextIO) -> None:
     """A table with a header; cells that a spreadsheet would run are disarmed."""
-    writer = csv.DictWriter(out, _CSV_FIELDS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
+    out.write(_csv_line(_CSV_FIELDS))
     for row in rows:
-        writer.writerow({name: _cell(row[name]) for name in _CSV_FIELDS})
+        out.write(_csv_line([_cell(row[name]) for name in _CSV_FIELDS]))
+
+
+def _csv_line(cells: Iterable[Any]) -> str:
+    # Python quotes the characters of the line's end, and a lone \r must be quoted too; lines end as Unix has it.
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 FORMATS: dict[str, Callable[[Iterable[dict[str, Any]], TextIO], None]] = {
@@ -79,11 +118,16 @@ FORMATS: dict[str, Callable[[Iterable[dict[str, Any]], TextIO], None]] = {
 
 @contextmanager
 def data_file(path: Path | None) -> Iterator[TextIO]:
-    """Stdout, or a file that appears at `path` whole or not at all."""
-    if path is None:
-        yield _Utf8Stdout()
+    """Stdout (`None` or `-`), or a file that appears at `path` whole or not at all. Raises OSError."""
+    if path is None or str(path) == "-":
+        yield sys.stdout
         return
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    if path.exists() and not path.is_file():  # a device or a pipe, /dev/stdout say: it stays what it is
+        with path.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        return
+    path = Path(os.path.realpath(path))
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".chartq-", suffix=".part")
     try:
         with open(handle, "w", encoding="utf-8", newline="") as file:
             yield file
@@ -94,14 +138,6 @@ def data_file(path: Path | None) -> Iterator[TextIO]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-class _Utf8Stdout(io.StringIO):
-    """Writes through to stdout whatever its locale's encoding is."""
-
-    def write(self, text: str) -> int:
-        sys.stdout.flush()
-        return sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
 
 
 def _umask() -> int:

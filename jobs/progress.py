@@ -6,6 +6,9 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
+
+from jobs.output import visible
 
 #: Seconds between two lines on a pipe.
 _PIPE_EVERY_S = 5.0
@@ -18,9 +21,9 @@ def shown(console: Console, *, quiet: bool = False) -> Iterator[Show]:
     """A function that shows a line of progress; the last one shown replaces the one before."""
     if quiet:
         yield lambda _line: None
-    elif console.is_terminal and not console.is_dumb_terminal:
+    elif console.is_terminal:  # and wants colours: see jobs.output
         with Status("", console=console) as status:
-            yield status.update
+            yield lambda line: status.update(Text(visible(line)))
     else:
         yield _every_few_seconds(console)
 
@@ -32,6 +35,6 @@ def _every_few_seconds(console: Console) -> Show:
         nonlocal last_at
         if time.monotonic() - last_at >= _PIPE_EVERY_S:
             last_at = time.monotonic()
-            console.print(line, markup=False)
+            console.print(visible(line))
 
     return show

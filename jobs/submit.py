@@ -7,8 +7,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeVar
 
 from jobs.chart_files import stored_path
 from jobs.errors import InputError
@@ -17,6 +19,8 @@ from jobs.job import Question, canonical_json, job_id
 from jobs.lanes import LaneQueues, Priority
 from jobs.ledger import Batch, Ledger, NewMember
 from jobs.walk import Found, walk
+
+R = TypeVar("R")
 
 #: Rows per transaction and per enqueue.
 _CHUNK = 500
@@ -59,7 +63,7 @@ class Submitted:
     cached: int = 0
     rejected: list[dict[str, str]] = field(default_factory=list)
 
-    def document(self) -> dict[str, object]:
+    def document(self) -> dict[str, Any]:
         return {
             "batch_id": self.batch.batch_id if self.batch else None,
             "total": self.total,
@@ -67,6 +71,15 @@ class Submitted:
             "cached": self.cached,
             "rejected": self.rejected,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """An image file that can be asked about."""
+
+    sha256: str
+    #: Its path as the ledger has it.
+    stored: str
 
 
 Progress = Callable[[Submitted], None]
@@ -113,20 +126,19 @@ def accepted(order: Order, done: Submitted) -> Iterator[NewMember]:
     """The order's images as rows, read in parallel, in order; those that are refused go into `done.rejected`."""
     with ThreadPoolExecutor(_READERS, thread_name_prefix="reader") as pool:
         files = walk(order.paths, recursive=order.recursive)
-        for position, (found, outcome) in enumerate(in_order(pool, _examine, files)):
-            if isinstance(outcome, InputError):
-                done.rejected.append({"path": printable(found.path), "error": str(outcome)})
-                continue
-            try:
+        question_id = order.question.id
+        examine = partial(_examine, chart_root=order.chart_root)
+        for position, (found, chart) in enumerate(in_order(pool, examine, files)):
+            if isinstance(chart, Chart):
                 yield NewMember(
                     position=position,
                     custom_id=printable(found.custom_id),
-                    job_id=job_id(outcome, order.question.id),
-                    image_sha256=outcome,
-                    image=stored_path(found.path, order.chart_root),
+                    job_id=job_id(chart.sha256, question_id),
+                    image_sha256=chart.sha256,
+                    image=chart.stored,
                 )
-            except InputError as error:
-                done.rejected.append({"path": printable(found.path), "error": str(error)})
+            else:
+                done.rejected.append({"path": printable(found.path), "error": chart})
 
 
 def printable(path: Path | str) -> str:
@@ -134,11 +146,9 @@ def printable(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Found], str | InputError], items: Iterable[Found]
-) -> Iterator[tuple[Found, str | InputError]]:
+def in_order(pool: ThreadPoolExecutor, work: Callable[[Found], R], items: Iterable[Found]) -> Iterator[tuple[Found, R]]:
     """`work` on each item in the pool's threads, results in the items' order, a bounded number ahead."""
-    waiting: deque[tuple[Found, Future[str | InputError]]] = deque()
+    waiting: deque[tuple[Found, Future[R]]] = deque()
     for item in items:
         waiting.append((item, pool.submit(work, item)))
         if len(waiting) >= _AHEAD:
@@ -153,16 +163,16 @@ def chunked(rows: Iterator[NewMember], size: int) -> Iterator[list[NewMember]]:
         yield chunk
 
 
-def _examine(found: Found) -> str | InputError:
-    """The SHA-256 of a file that is an image, or why it can't be asked about."""
+def _examine(found: Found, chart_root: Path | None) -> Chart | str:
+    """The chart in a file, or why it can't be asked about: as text, since an error's traceback holds the bytes."""
     if found.error is not None:
-        return InputError(found.error)
+        return found.error
     try:
         data = read_bounded(found.path)
         check_image(data)
+        return Chart(sha256=hashlib.sha256(data).hexdigest(), stored=stored_path(found.path, chart_root))
     except InputError as error:
-        return error
-    return hashlib.sha256(data).hexdigest()
+        return str(error)
 
 
 def _open(ledger: Ledger, order: Order) -> Batch:

@@ -354,6 +354,13 @@ def test_start_hands_out_what_the_worker_needs(ledger: Ledger) -> None:
     assert counts(ledger, batch) == {"started": 2}
 
 
+def test_started_jobs_name_a_batch_that_wants_them(ledger: Ledger) -> None:
+    batches = [submit(ledger, charts, now=1) for charts in ("a", "ab", "c")]
+    started = ledger.start([(id_of(chart), "e") for chart in "abc"], 2)
+    named = [started[id_of(chart)].batch_id for chart in "abc"]
+    assert named == [batches[1].batch_id, batches[1].batch_id, batches[2].batch_id]
+
+
 def test_a_job_that_has_ended_is_not_started(ledger: Ledger) -> None:
     submit(ledger, "ab", now=1)
     finish(ledger, "a", now=2)

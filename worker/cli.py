@@ -2,12 +2,12 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import click
 
-from jobs.cli import INTERRUPTED, TERMINATED, group
+from jobs.cli import SIGNAL_CODES, group
 from jobs.cli import run as run_command_line
 from jobs.commands import PRODUCER_COMMANDS, json_option, make_order, submit_options, tell_rejects
 from jobs.follow import summary
@@ -22,14 +22,12 @@ from worker.model_commands import models
 from worker.running import Run
 from worker.staffing import make_worker
 
-_SIGNAL_CODES = {2: INTERRUPTED, 15: TERMINATED}
-
 concurrency_option = click.option(
     "--concurrency", type=click.IntRange(1, 1000), default=16, show_default=True, help="Calls in flight at most."
 )
 
 
-def grace_option(default_s: float) -> Any:
+def grace_option(default_s: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option(
         "--grace",
         "grace_s",
@@ -86,7 +84,7 @@ def _report(running: Run, *, as_json: bool) -> int:
         say("no image was accepted: nothing was submitted")
     if running.code is not None:
         return running.code
-    signal_code = _SIGNAL_CODES.get(running.worker.signal_received or 0)
+    signal_code = SIGNAL_CODES.get(running.worker.signal_received or 0)
     if signal_code is not None:
         say("interrupted: the same command goes on where this one stopped")
         return signal_code

@@ -10,7 +10,7 @@ from jobs.lanes import account_of
 from jobs.session import Session
 from jobs.settings import Settings
 from worker.chart_worker import ChartWorker
-from worker.desk import NORMAL_PULSE, Desk, Pulse
+from worker.desk import Desk
 from worker.hf_client import HFConfig, HuggingFaceClient
 from worker.task import Task
 
@@ -43,7 +43,7 @@ def check_token(settings: Settings) -> None:
         )
 
 
-def make_worker(session: Session, *, concurrency: int, grace_s: float, pulse: Pulse = NORMAL_PULSE) -> ChartWorker:
+def make_worker(session: Session, *, concurrency: int, grace_s: float) -> ChartWorker:
     """A worker for the session's settings, Redis and ledger. Raises SettingsError, QueueError, StoreError."""
     settings = session.settings
     check_token(settings)
@@ -66,21 +66,20 @@ def make_worker(session: Session, *, concurrency: int, grace_s: float, pulse: Pu
         connection=session.redis,
         ledger=session.ledger,
         task=task,
-        desk_for=partial(_desk, session, accounts=accounts, pulse=pulse),
+        desk_for=partial(_desk, session, accounts=accounts),
         concurrency=concurrency,
         grace_s=grace_s,
         revive_redis=session.revive_redis,
     )
 
 
-def _desk(session: Session, worker: str, *, accounts: Mapping[str, str], pulse: Pulse) -> Desk:
+def _desk(session: Session, worker: str, *, accounts: Mapping[str, str]) -> Desk:
     return Desk(
         session.redis,
         worker=worker,
         accounts=accounts,
         limits=session.settings.hf_rate_limit,
         ceiling=session.settings.hf_max_concurrency,
-        pulse=pulse,
     )
 
 

@@ -35,15 +35,16 @@ class Scripts:
 
     def call(self, operation: str, **args: Any) -> Any:
         """Run `ops.<operation>(args)`. Arguments that are None are left out (Lua's `nil`)."""
-        payload = json.dumps(_without_none(args), separators=(",", ":"))
+        written = json.dumps(_without_none(args), separators=(",", ":"), ensure_ascii=False)
+        payload = written.encode("utf-8", "surrogateescape")
         try:
             return self._redis.evalsha(self._script.sha, 1, RQ_KEY_PREFIX, operation, payload)
         except NoScriptError:
             return self._script(keys=[RQ_KEY_PREFIX], args=[operation, payload])
 
     def call_json(self, operation: str, **args: Any) -> Any:
-        """As `call`, for operations that answer with JSON."""
-        return json.loads(self.call(operation, **args))
+        """As `call`, for operations that answer with JSON. Forged ids and payloads may be any bytes, and stay so."""
+        return json.loads(self.call(operation, **args).decode("utf-8", "surrogateescape"))
 
 
 def text(value: Any) -> str:

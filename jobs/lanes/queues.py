@@ -73,6 +73,10 @@ class LaneQueues:
             for chunk in _chunks(job_ids)
         )
 
+    def check(self) -> None:
+        """A write that changes nothing; raises RedisError where a lack of rights or of disk would refuse a job."""
+        self._redis.delete("chartq:doctor")
+
     def unknown(self, job_ids: Sequence[str]) -> list[str]:
         """Those of `job_ids` that Redis doesn't have as queued, started or scheduled."""
         return [text(job_id) for chunk in _chunks(job_ids) for job_id in self._scripts.call("unknown", ids=list(chunk))]

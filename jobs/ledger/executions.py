@@ -20,7 +20,6 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _state_names = [field.name for field in fields(State)]
 
 _newest_claim = select(func.max(members.c.batch)).where(members.c.job == jobs.c.id, has_claim).scalar_subquery()
-_claiming_batch_id = select(batches.c.batch_id).where(batches.c.id == _newest_claim).scalar_subquery()
 
 # Statements of the hot path are built once: building one costs more than running it.
 _startable = (
@@ -33,8 +32,9 @@ _startable = (
         jobs.c.attempts,
         jobs.c.throttled,
         jobs.c.losses,
-        _claiming_batch_id.label("batch_id"),
+        batches.c.batch_id,
     )
+    .select_from(jobs.outerjoin(batches, batches.c.id == _newest_claim))
     .where(jobs.c.job_id.in_(bindparam("job_ids", expanding=True)), job_is_open)
     .order_by(jobs.c.id)
     .with_for_update(of=jobs)

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from jobs.job import Question
-from jobs.ledger import batches, claims, executions, reading, submission
+from jobs.ledger import batches, claims, executions, reading, schema, submission
 from jobs.ledger.changes import Change
 from jobs.ledger.questions import Questions
 from jobs.ledger.rows import (
@@ -62,7 +62,16 @@ class Ledger:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Ledger({self._store.label})"
+        return f"Ledger({self.label})"
+
+    @property
+    def label(self) -> str:
+        """The store's place, without its password."""
+        return self._store.label
+
+    def check(self) -> int:
+        """The schema's version, after a write that changes nothing: the store can be written."""
+        return self._store.write(schema.write_nothing_new)
 
     # Submit
 
@@ -160,6 +169,13 @@ class Ledger:
         return self._store.read(lambda connection: executions.open_jobs(connection, after_id, limit, batch))
 
     # Reading
+
+    def answered(self, job_ids: Sequence[str], *, count_rehearsals: bool) -> set[str]:
+        """Those of the jobs that a submit without refresh would find answered."""
+        found: set[str] = set()
+        for chunk in claims.chunks(job_ids):
+            found |= self._store.read(partial(reading.answered, job_ids=chunk, count_rehearsals=count_rehearsals))
+        return found
 
     def batch(self, batch_id: str) -> Batch:
         """The batch as it is now; raises UnknownIdError."""

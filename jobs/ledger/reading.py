@@ -2,11 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, or_, select
+from sqlalchemy import Connection, and_, case, func, or_, select, true
 
 from jobs.errors import UnknownIdError
 from jobs.job import OPEN_STATES
@@ -18,6 +18,13 @@ from jobs.ledger.store import Store
 
 #: Results read at a time: memory stays flat, and no transaction stays open while the caller writes a file.
 _PAGE = 200
+
+
+def answered(connection: Connection, *, job_ids: Sequence[str], count_rehearsals: bool) -> set[str]:
+    """Those of the jobs that have an answer which counts (see submission.Policy)."""
+    counts = true() if count_rehearsals else jobs.c.rehearsal.is_(False)
+    statement = select(jobs.c.job_id).where(jobs.c.job_id.in_(job_ids), jobs.c.status == "finished", counts)
+    return set(connection.execute(statement).scalars())
 
 
 def count(connection: Connection, batch: Batch, *, recent_since: float) -> Counts:

@@ -147,6 +147,13 @@ def current_version(connection: Connection) -> int | None:
     return version
 
 
+def write_nothing_new(connection: Connection) -> int:
+    """The version, after a write that changes nothing and yet needs the rights, the locks and the room of one."""
+    connection.execute(schema_info.update().values(version=schema_info.c.version))
+    version: int = connection.execute(select(schema_info.c.version)).scalar_one()
+    return version
+
+
 def prepare(connection: Connection, *, version: int = VERSION, steps: Sequence[Step] = STEPS) -> None:
     """Create or upgrade the tables, in the caller's write transaction; several processes may try at once.
 

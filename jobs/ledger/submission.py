@@ -101,7 +101,7 @@ def _insert_new(connection: Connection, batch: Batch, rows: Sequence[NewMember],
     }
     # Another submit may be writing the same jobs: sorted, so that the two don't wait for each other.
     insert = upserting(connection, jobs).on_conflict_do_nothing(index_elements=["job_id"])
-    connection.execute(insert, [values[job_id] for job_id in sorted(values)])
+    connection.execute(insert.returning(jobs.c.id), [values[job_id] for job_id in sorted(values)]).all()
 
 
 def _queue_again(connection: Connection, rows: Sequence[AnyRow], batch: Batch, now: float) -> None:
@@ -152,7 +152,7 @@ def _write_members(
         set_={name: insert.excluded[name] for name in ("position", "job", "ended", "image")},
     )
     connection.execute(
-        statement,
+        statement.returning(members.c.job),
         [
             {
                 "batch": batch.id,

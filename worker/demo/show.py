@@ -1,17 +1,17 @@
 """`chartq demo`: the main job on the sample charts, in a home of its own, and its results as a table."""
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from rich.console import Console
 from rich.table import Table
 
 from jobs.asking import make_question
+from jobs.cli import FAILED, SIGNAL_CODES
 from jobs.follow import summary
-from jobs.output import messages, say
+from jobs.output import messages, print_table, say, visible
 from jobs.progress import shown
+from jobs.rates import RateLimits
 from jobs.session import Session
 from jobs.settings import Settings, load_settings
 from jobs.submit import Order
@@ -22,6 +22,9 @@ from worker.running import Run
 from worker.staffing import make_worker
 
 _PROMPT = "Is the trend of this trading chart up, down or sideways? Answer in one sentence."
+
+#: Where the table goes into a pipe or a file.
+_PIPE_COLUMNS = 120
 
 #: A provider that throttles a little, so that the demo shows what chartq is for.
 _REHEARSED = Behaviour(latency_s=0.4, budget=(8, 2.0), hints="retry-after")
@@ -47,7 +50,9 @@ def show_demo() -> int:
             say(summary(running.document))
         say(_who_answers(settings, rehearsal=rehearsal))
         say(f"stored in {settings.chartq_home} (the answers: results.sqlite)")
-        return running.code if running.code is not None else 1
+        if running.code is not None:
+            return running.code
+        return SIGNAL_CODES.get(running.worker.signal_received or 0, FAILED)
 
 
 def _run(session: Session, *, rehearsal: bool) -> Run:
@@ -77,6 +82,8 @@ def _rehearsed(settings: Settings, base_url: str) -> Settings:
         "hf_token": SecretStr("hf_rehearsal_only"),
         "hf_base_url": base_url,
         "hf_api": "chat",
+        "hf_bill_to": None,
+        "hf_rate_limit": RateLimits(),
         "rehearsal": True,
     }
     return settings.model_copy(update=changes)
@@ -108,5 +115,5 @@ def _print_results(session: Session, document: dict[str, Any]) -> None:
     batch = session.ledger.batch(document["batch_id"])
     for row in session.results(batch):
         answer = row["text"] or (row["error"] or {}).get("message") or ""
-        table.add_row(Path(row["custom_id"]).as_posix(), row["status"], answer)
-    Console(highlight=False).print(table)
+        table.add_row(visible(row["custom_id"]), row["status"], visible(answer))
+    print_table(table, pipe_columns=_PIPE_COLUMNS)

@@ -21,6 +21,9 @@ local function permits_key(gate) return 'chartq:permits:' .. gate end   -- zset 
 local function streak_key(gate) return 'chartq:streak:' .. gate end     -- hash job id -> attempts since the last success
 local function spent_key(gate, window_ms) return 'chartq:spent:' .. gate .. ':' .. window_ms end
 
+-- Jobs that were lost with their worker wait here; `pop` leaves them to `take_alone`.
+local function alone_queue(lane) return lane .. '@alone' end
+
 local function queue_key(queue) return rq .. ':queue:' .. queue end
 local function job_key(id) return rq .. ':job:' .. id end
 local function started_key(queue) return rq .. ':wip:' .. queue end

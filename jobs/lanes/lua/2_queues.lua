@@ -13,19 +13,22 @@ end
 
 -- Forget a queue that has nothing queued, delayed or started, so that dead batches cost nothing.
 local function leave_ring_if_empty(lane, queue)
-    if redis.call('EXISTS', queue_key(queue), scheduled_key(queue)) > 0 then return end
+    if redis.call('EXISTS', queue_key(queue), scheduled_key(queue), started_key(queue)) > 0 then return end
     redis.call('ZREM', ring_key(lane), queue)
     if redis.call('EXISTS', ring_key(lane)) == 0 then redis.call('ZREM', LANES, lane) end
-    if redis.call('EXISTS', started_key(queue)) == 0 then
-        redis.call('SREM', rq .. ':queues', queue_key(queue))
-        redis.call('HDEL', PRIORITIES, queue)
-    end
+    redis.call('SREM', rq .. ':queues', queue_key(queue))
+    redis.call('HDEL', PRIORITIES, queue)
 end
 
 local function is_open(status) return status == 'queued' or status == 'started' or status == 'scheduled' end
 
 -- What RQ's own readers need to show the job; the question and the path stand in the ledger.
 local function write_job(id, queue, args)
+    local ended_in = redis.call('HGET', job_key(id), 'origin')
+    if ended_in then
+        redis.call('ZREM', finished_key(ended_in), id)
+        redis.call('ZREM', failed_key(ended_in), id)
+    end
     redis.call('DEL', job_key(id))
     redis.call('HSET', job_key(id), 'status', 'queued', 'origin', queue,
         'created_at', args.now_iso, 'enqueued_at', args.now_iso, 'timeout', args.timeout_s,
@@ -35,7 +38,6 @@ end
 -- Put jobs on a lane's queue unless Redis has them already. args: lane, queue, priority, ids, front, task, ...
 -- Returns how many were new.
 function ops.enqueue(args)
-    if args.priority ~= 1 then redis.call('HSET', PRIORITIES, args.queue, args.priority) end
     local new = {}
     for _, id in ipairs(list(args.ids)) do
         if not is_open(redis.call('HGET', job_key(id), 'status')) then
@@ -44,6 +46,7 @@ function ops.enqueue(args)
         end
     end
     if #new > 0 then
+        if args.priority ~= 1 then redis.call('HSET', PRIORITIES, args.queue, args.priority) end
         for first = 1, #new, 5000 do     -- Lua's stack bounds unpack
             redis.call(args.front and 'LPUSH' or 'RPUSH', queue_key(args.queue),
                 unpack(new, first, math.min(first + 4999, #new)))
@@ -95,23 +98,33 @@ local function wake_delayed(queue, now_ms)
     return nil
 end
 
--- The lane's next job, its queue and its hash; or nil and ms until one is due. Ids without a hash are set aside.
+-- A queue's first job and what its hash says; or nil. Ids without a job's hash are set aside.
+local function pop_from(queue, refused)
+    while true do
+        local id = redis.call('LPOP', queue_key(queue))
+        if not id then return nil end
+        local job = redis.pcall('HMGET', job_key(id), 'status', 'data', 'probe_refusals', 'passed_then')
+        if job[1] == 'queued' and job[2] then
+            return {id = id, queue = queue, data = job[2], probe_refusals = tonumber(job[3] or 0),
+                    passed_then = tonumber(job[4] or 0)}
+        end
+        if not job[1] or not job[2] then refused[#refused + 1] = id end
+    end
+end
+
+-- The lane's next job; or nil and ms until it is worth looking again.
 local function pop(lane, now_ms, refused)
     local soonest = nil
+    local function look_in(wait_ms) if wait_ms then soonest = math.min(soonest or wait_ms, wait_ms) end end
     for _, queue in ipairs(redis.call('ZRANGE', ring_key(lane), 0, -1)) do
-        local due_ms = wake_delayed(queue, now_ms)
-        if due_ms and (not soonest or due_ms < soonest) then soonest = due_ms end
-        while true do
-            local id = redis.call('LPOP', queue_key(queue))
-            if not id then break end
-            local job = redis.call('HMGET', job_key(id), 'status', 'data', 'probe_refusals', 'passed_then')
-            if job[1] == 'queued' and job[2] then
-                local turn = redis.call('INCR', TURN)
-                redis.call('ZADD', ring_key(lane), priority_of(queue) * PRIORITY_STEP + turn, queue)
-                return {id = id, queue = queue, data = job[2], probe_refusals = tonumber(job[3] or 0),
-                        passed_then = tonumber(job[4] or 0)}
-            end
-            if not job[1] or not job[2] then refused[#refused + 1] = id end
+        look_in(wake_delayed(queue, now_ms))
+        local job = nil
+        if queue ~= alone_queue(lane) then job = pop_from(queue, refused)
+        elseif redis.call('EXISTS', queue_key(queue)) == 1 then look_in(1000) end
+        if job then
+            local turn = redis.call('INCR', TURN)
+            redis.call('ZADD', ring_key(lane), priority_of(queue) * PRIORITY_STEP + turn, queue)
+            return job
         end
         leave_ring_if_empty(lane, queue)
     end

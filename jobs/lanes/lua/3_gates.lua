@@ -2,8 +2,8 @@
 -- Hash fields: gen (generation: counts closings), until_ms, why, refusals (closings in a row without a success),
 -- probe ('1': one call goes first), probe_execution, limit (concurrency in force; absent: the ceiling),
 -- granted / passed (permits given, answers had, in this generation), learned (what passed before it was last
--- refused), edge ('1': learned was reached), passes (answers ever), failures (transient, in a row), outage ('1'),
--- hold_reason / _message / _since.
+-- refused), edge (learned was reached: 1 + the calls that were on their way then), passes (answers ever),
+-- failures (transient, in a row), outage ('1'), hold_reason / _message / _since.
 
 local FIRST_WAIT_MS, LONGEST_WAIT_MS = 1000, 15 * 60 * 1000
 -- A server that is away costs nothing to ask, and people look at the clock when it is back.
@@ -135,10 +135,10 @@ local function in_flight(gate, now_ms)
 end
 
 -- Near the count at which the provider last said no, one at a time goes on: it costs one refusal, not many.
-local function approach_edge(gate, state)
+local function approach_edge(gate, state, flying)
     local learned = tonumber(state.learned or 0)
     if learned > 0 and not state.probe and not state.edge and tonumber(state.granted or 0) >= learned then
-        redis.call('HSET', gate_key(gate), 'edge', 1, 'limit', 1)
+        redis.call('HSET', gate_key(gate), 'edge', 1 + flying, 'limit', 1)
         state.limit = 1
     end
 end
@@ -162,7 +162,7 @@ local function closed_for_ms(gate, account, windows, ceiling, now_ms)
         return 1000, state, owner
     end
     if state.probe then state.limit = nil end       -- late answers of an older generation don't hold it up
-    approach_edge(gate, state)
+    approach_edge(gate, state, flying)
     if flying >= concurrency(state, ceiling) then return 1000, state, owner end
     local wait = budget_wait_ms(gate, windows, now_ms)
     if wait > 0 then return wait, state, owner end
@@ -215,8 +215,10 @@ local function succeed(gate, state, ceiling)
     redis.call('HDEL', gate_key(gate), 'outage', 'until_ms', 'why', 'probe', 'probe_execution')
     redis.call('HSET', gate_key(gate), 'refusals', 0, 'failures', 0)
     redis.call('HINCRBY', gate_key(gate), 'passed', 1)
-    local limit = tonumber(state.limit or 0)
-    if limit > 0 then
+    local limit, old = tonumber(state.limit or 0), tonumber(state.edge or 0) > 1
+    if old then
+        redis.call('HINCRBY', gate_key(gate), 'edge', -1)     -- called before the edge: it says nothing about it
+    elseif limit > 0 then
         limit = limit + 1 / limit
         if limit >= (ceiling or 1000) then redis.call('HDEL', gate_key(gate), 'limit')
         else redis.call('HSET', gate_key(gate), 'limit', string.format('%.6f', limit)) end
@@ -264,7 +266,7 @@ local function feedback(outcome, windows, ceiling, now_ms)
     if state.probe_execution == outcome.execution then redis.call('HDEL', gate_key(gate), 'probe_execution') end
     if verdict == 'unused' then
         refund(gate, windows, outcome.spent_ms)
-        redis.call('HINCRBY', gate_key(gate), 'granted', -1)
+        if current then redis.call('HINCRBY', gate_key(gate), 'granted', -1) end
         if not owner.proven then redis.call('HDEL', account_key(outcome.account), 'first_ms') end
         return {}
     end

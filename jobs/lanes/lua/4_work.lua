@@ -5,8 +5,6 @@ local FINISHED_TTL_S, FAILED_TTL_S = 300, 24 * 3600    -- RQ's view only; the le
 -- A job that was refused this often as the probe goes behind the others; if others pass, it is suspect.
 local PROBE_REFUSALS = 3
 
-local function alone_queue(lane) return lane .. '@alone' end
-
 -- RQ's bookkeeping of a started job, and our lease on it.
 local function start(args, job, execution, now_ms)
     local id = job.id
@@ -41,22 +39,19 @@ end
 
 -- A job that was lost with its worker runs alone. One worker at a time empties itself for such jobs.
 -- Returns 'none', 'drain' (take nothing, somebody is waiting for you to be empty) or a claim.
-local function take_alone(args, lanes, now_ms)
+local function take_alone(args, lanes, now_ms, refused)
     for _, lane in ipairs(lanes) do
         local queue, account = alone_queue(lane), args.accounts[string.match(lane, '^%a+')]
-        if account and redis.call('LLEN', queue_key(queue)) > 0 then
+        wake_delayed(queue, now_ms)
+        if account and redis.call('EXISTS', queue_key(queue)) == 1 then
             local windows = windows_of(args, lane)
             local wait, state, owner = closed_for_ms(account .. ':' .. lane, account, windows, args.ceiling, now_ms)
             local turn = redis.call('GET', ALONE_TURN)
             if not wait and (not turn or turn == args.worker) then
                 redis.call('SET', ALONE_TURN, args.worker, 'PX', args.lease_ms)
                 if args.in_flight > 0 then return 'drain' end
-                local id = redis.call('LPOP', queue_key(queue))
-                local data = redis.call('HGET', job_key(id), 'data')
-                if data then
-                    local job = {id = id, queue = queue, data = data, probe_refusals = 0, passed_then = 0}
-                    return claim(args, lane, account, job, state, owner, 1, now_ms, windows)
-                end
+                local job = pop_from(queue, refused)
+                if job then return claim(args, lane, account, job, state, owner, 1, now_ms, windows) end
             end
         end
     end
@@ -73,7 +68,7 @@ local function take(args, now_ms)
         return {claims = claims, refused = refused, wait_ms = wait_ms, waiting = 1, suspended = true}
     end
     local lanes = redis.call('ZRANGE', LANES, 0, -1)
-    local alone = take_alone(args, lanes, now_ms)
+    local alone = take_alone(args, lanes, now_ms, refused)
     if alone ~= 'none' then
         waiting = 1
         if alone ~= 'drain' then claims[1] = alone end

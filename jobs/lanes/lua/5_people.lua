@@ -26,16 +26,21 @@ end
 
 -- Open the holds of these gates and of their accounts; one probe goes first. Returns how many were on hold.
 function ops.resume(args)
-    local opened = 0
+    local opened, accounts = 0, {}
     for _, asked in ipairs(list(args.gates)) do
-        local gate = asked.account .. ':' .. asked.lane
-        local was_held = open(gate_key(gate)) + open(account_key(asked.account))
+        local gate, account = asked.account .. ':' .. asked.lane, asked.account
+        accounts[account] = accounts[account] or open(account_key(account))
+        local was_held = open(gate_key(gate)) + accounts[account]
         if was_held > 0 then
             opened = opened + 1
-            redis.call('HDEL', account_key(asked.account), 'proven', 'first_ms')
+            redis.call('HDEL', account_key(account), 'proven', 'first_ms')
             redis.call('HDEL', gate_key(gate), 'until_ms', 'probe_execution')
             redis.call('HSET', gate_key(gate), 'probe', 1)
         end
+    end
+    -- An account that opens opens all its lanes, asked for or not.
+    for _, gate in ipairs(redis.call('SMEMBERS', GATES)) do
+        if accounts[string.match(gate, '^[^:]*')] == 1 then redis.call('HSET', gate_key(gate), 'probe', 1) end
     end
     redis.call('PUBLISH', 'chartq:wake', '*')
     return opened

@@ -1,0 +1,69 @@
+"""The producer's side for Python programs: submit, look, read. Settings come from the environment unless given."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jobs.asking import make_question
+from jobs.errors import InputError
+from jobs.job import ENDED_STATES, OPEN_STATES
+from jobs.session import Session
+from jobs.settings import Settings, load_settings
+from jobs.submit import Order
+
+#: An image file or a folder.
+Source = str | os.PathLike[str]
+
+
+def submit_folder(
+    paths: Source | Sequence[Source],
+    prompt: str,
+    *,
+    model: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    recursive: bool = True,
+    refresh: bool = False,
+    settings: Settings | None = None,
+) -> dict[str, Any]:
+    """Put images and folders of images on the queue. Returns the document of `chartq submit --json`.
+
+    If no image is accepted its `batch_id` is None and there is no batch. `model`: default VISION_MODEL.
+    Raises InputError (prompt, model, parameters), SettingsError, StoreError, QueueError.
+    """
+    settings = settings or load_settings()
+    sources = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not sources:
+        raise InputError("no path was given: name at least one image file or folder")
+    order = Order(
+        paths=[Path(source) for source in sources],
+        question=make_question(settings, prompt=prompt, model=model, parameters=parameters or {}),
+        name=name,
+        recursive=recursive,
+        refresh=refresh,
+        chart_root=settings.chart_root,
+        count_rehearsals=settings.rehearsal,
+    )
+    with Session(settings) as session:
+        return session.submit(order).document()
+
+
+def batch_status(batch_id: str, *, settings: Settings | None = None) -> dict[str, Any]:
+    """Where a batch stands: the document of `chartq status BATCH --json`. Raises UnknownIdError, StoreError."""
+    with Session(settings or load_settings()) as session:
+        return session.status(session.ledger.batch(batch_id))
+
+
+def iter_results(
+    batch_id: str, *, status: str | None = None, settings: Settings | None = None
+) -> Iterator[dict[str, Any]]:
+    """A batch's results in the order of submission, as `chartq results` has them, read as they are taken.
+
+    `status`: only rows of this state, `finished` say. Errors (UnknownIdError, InputError, StoreError) come with
+    the first row. The store is closed at the end, and when the iterator is closed or forgotten.
+    """
+    if status is not None and status not in OPEN_STATES + ENDED_STATES:
+        raise InputError(f"{status!r} is no state: {', '.join(OPEN_STATES + ENDED_STATES)}")
+    with Session(settings or load_settings()) as session:
+        yield from session.results(session.ledger.batch(batch_id), status=status)

@@ -1,0 +1,74 @@
+"""What results can be written as: one small module per format, one table of them all.
+
+    FORMATS["html"].write(rows, Path("report.html"), context)
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from jobs.formats.comparison import COMPARISONS, Side, compare_rows
+from jobs.formats.format import Format, ReportContext, Row, text_format
+from jobs.formats.html_report import write_html
+from jobs.formats.markdown import write_markdown
+from jobs.formats.openai_batch import write_openai
+from jobs.formats.parquet import write_parquet
+from jobs.formats.sidecars import write_sidecars
+from jobs.output import write_csv, write_jsonl
+
+__all__ = [
+    "COMPARISONS",
+    "FORMATS",
+    "Format",
+    "ReportContext",
+    "Row",
+    "Side",
+    "compare_rows",
+    "format_of",
+    "write_sidecars",
+]
+
+_ALL = (
+    text_format(
+        "jsonl",
+        (".jsonl", ".ndjson"),
+        "one JSON object a line",
+        lambda rows, out, _context: write_jsonl(rows, out),
+    ),
+    text_format(
+        "csv",
+        (".csv",),
+        "a table for spreadsheets, without the raw replies",
+        lambda rows, out, _context: write_csv(rows, out),
+    ),
+    text_format(
+        "markdown",
+        (".md", ".markdown"),
+        "a table as GitHub shows it",
+        lambda rows, out, _context: write_markdown(rows, out),
+    ),
+    text_format("html", (".html", ".htm"), "one page with every chart and its answer", write_html),
+    Format(
+        name="parquet",
+        suffixes=(".parquet",),
+        summary="typed columns for pandas, DuckDB and the like (needs chartq[parquet])",
+        writer=write_parquet,
+        needs_file=True,
+    ),
+    Format(
+        name="openai",
+        suffixes=(),
+        summary="the OpenAI Batch API's output file, and NAME.errors.jsonl next to it",
+        writer=write_openai,
+        needs_file=True,
+    ),
+)
+
+#: Every format of `results` by its name.
+FORMATS: Mapping[str, Format] = MappingProxyType({one.name: one for one in _ALL})
+
+
+def format_of(path: Path) -> str | None:
+    """The format that a file's name asks for by its ending; None if it names none."""
+    suffix = path.suffix.lower()
+    return next((name for name, one in FORMATS.items() if suffix in one.suffixes), None)

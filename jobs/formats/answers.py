@@ -1,0 +1,59 @@
+"""What rows mean to readers: was it a rehearsal, is the answer structured, what can be shown of its characters."""
+
+import json
+import re
+from typing import Any
+
+from jobs.formats.format import Row
+
+#: How the rehearsal server marks its answers (worker.rehearsal.answers).
+_REHEARSAL_MARK, _REHEARSAL_FINGERPRINT = "[rehearsal]", "chartq-rehearsal"
+
+#: A JSON object, alone or in the fence that models like to put around it.
+_FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL | re.IGNORECASE)
+
+#: Control characters, except tab and newline, that no page, table or file name should get.
+_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(9), 11, 12, *range(14, 32), *range(127, 160))}
+
+
+def is_rehearsal(row: Row) -> bool:
+    """Whether the rehearsal server gave this answer, and no model."""
+    if row.get("rehearsal"):
+        return True
+    raw = row.get("raw")
+    if isinstance(raw, dict) and raw.get("system_fingerprint") == _REHEARSAL_FINGERPRINT:
+        return True
+    return (row.get("text") or "").startswith(_REHEARSAL_MARK)
+
+
+def fields_of(text: str) -> dict[str, Any] | None:
+    """The fields of an answer that is one JSON object; None for prose."""
+    fenced = _FENCED.fullmatch(text)
+    inner = (fenced[1] if fenced else text).strip()
+    if not (inner.startswith("{") and inner.endswith("}")):
+        return None
+    try:
+        value = json.loads(inner)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and value else None
+
+
+def visible(text: str) -> str:
+    """The text with nothing in it that can't be written as UTF-8 or that moves a terminal's cursor."""
+    clean = text.replace("\r\n", "\n").replace("\r", "\n").translate(_CONTROLS)
+    return clean.encode("utf-8", "backslashreplace").decode()
+
+
+def tokens_of(row: Row) -> tuple[int | None, int | None]:
+    """Prompt and completion tokens, where the server told them."""
+    usage = row.get("usage") or {}
+    return usage.get("prompt_tokens"), usage.get("completion_tokens")
+
+
+def outcome_text(row: Row) -> str:
+    """The answer, or what went wrong, or nothing yet."""
+    if row.get("text") is not None:
+        return str(row["text"])
+    error = row.get("error")
+    return f"{error['type']}: {error['message']}" if error else ""

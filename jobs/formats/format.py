@@ -1,0 +1,68 @@
+"""What a format is: a name, the endings of its files, and how result documents become one."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from jobs.errors import InputError
+from jobs.job import Question
+from jobs.output import data_file
+
+#: A result document, as the contract has it.
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportContext:
+    """What a format may want to know beyond the rows."""
+
+    #: The batch's status document. Asked for only by formats that show it: most need no Redis.
+    status: Callable[[], Mapping[str, Any]]
+    question: Question
+    #: Where relative image paths begin.
+    chart_root: Path | None = None
+
+
+#: Writes the rows to a file, or to stdout if there is none; returns the files it wrote.
+Writer = Callable[[Iterable[Row], Path | None, ReportContext], list[Path]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """One way to write results. Rows are taken one after another and never kept: memory stays flat."""
+
+    name: str
+    #: Endings of file names that ask for it, lower case with the dot.
+    suffixes: tuple[str, ...]
+    #: A few words for the help.
+    summary: str
+    writer: Writer
+    #: It can't go to stdout: it is binary, or more than one file.
+    needs_file: bool = False
+
+    def write(self, rows: Iterable[Row], path: Path | None, context: ReportContext) -> list[Path]:
+        """Write the rows to `path` (whole or not at all), or to stdout; returns the files written.
+
+        Raises InputError (it needs a file and there is none), InstallationError, OSError.
+        """
+        if path is None and self.needs_file:
+            suffix = self.suffixes[0] if self.suffixes else ".jsonl"
+            raise InputError(f"{self.name} can't be written to the terminal: add -o results{suffix}")
+        return self.writer(rows, path, context)
+
+
+def text_format(
+    name: str,
+    suffixes: tuple[str, ...],
+    summary: str,
+    write: Callable[[Iterable[Row], TextIO, ReportContext], None],
+) -> Format:
+    """A format that is one stream of text."""
+
+    def writer(rows: Iterable[Row], path: Path | None, context: ReportContext) -> list[Path]:
+        with data_file(path) as out:
+            write(rows, out, context)
+        return [path] if path else []
+
+    return Format(name=name, suffixes=suffixes, summary=summary, writer=writer)

@@ -1,0 +1,114 @@
+"""The report of a batch: every chart with its answer on one page."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from itertools import chain, islice
+from typing import Any, TextIO
+
+from jobs.follow import duration
+from jobs.formats import cards
+from jobs.formats.answers import is_rehearsal
+from jobs.formats.format import ReportContext, Row
+from jobs.formats.page import Page, esc, page
+from jobs.formats.thumbnails import Album, Shot, with_shots
+from jobs.job import ENDED_STATES, OPEN_STATES
+
+#: Rows looked at for rehearsal answers before the head is written; a home has one kind or the other.
+_PEEK_ROWS = 100
+
+_STATES = ("finished", "failed", "canceled", "started", "queued", "scheduled")
+
+_SORTS = (
+    ("n", "As submitted"),
+    ("name", "Name"),
+    ("status", "Status"),
+    ("seconds", "Slowest first"),
+    ("tokens", "Most tokens first"),
+)
+
+
+def write_html(rows: Iterable[Row], out: TextIO, context: ReportContext) -> None:
+    """Write the page; each row is read, shown and forgotten."""
+    waiting = iter(rows)
+    first = list(islice(waiting, _PEEK_ROWS))
+    document = context.status()
+    shell = Page(
+        title=f"{document['name'] or document['batch_id']} · chartq",
+        head=_head(document, context.question.prompt, rehearsal=any(map(is_rehearsal, first))),
+        filters=tuple((state, state.capitalize()) for state in _STATES),
+        sorts=_SORTS,
+        kind="batch",
+    )
+    album = Album(chart_root=context.chart_root, question_id=context.question.id)
+    shots = with_shots(chain(first, waiting), album.shot)
+    for piece in page(shell, (_card(number, row, shot) for number, (row, shot) in enumerate(shots, 1))):
+        out.write(piece)
+
+
+def _card(number: int, row: Row, shot: Shot) -> str:
+    status = row["status"]
+    marks = cards.pill(status) + cards.rehearsal_mark(row)
+    return (
+        f'<article class="card"{cards.sort_keys(number, row, status)}>{cards.picture(shot, row["custom_id"])}'
+        f'<div class="text"><header>{cards.heading(row["custom_id"])}<p class="pills">{marks}</p></header>'
+        f'{cards.outcome(row)}<div class="small">{cards.figures(row)}{_details(row)}</div></div></article>'
+    )
+
+
+def _details(row: Row) -> str:
+    """Where it came from, for whoever wants to look it up."""
+    told = (
+        ("job", row["job_id"]),
+        ("image", row["image"]),
+        ("provider", row["provider"]),
+        ("request", row["request_id"]),
+        ("ended", row["finished_at"]),
+    )
+    listed = "".join(f"<dt>{name}</dt><dd dir='auto'>{esc(value)}</dd>" for name, value in told if value)
+    return f"<details><summary>Details</summary><dl>{listed}</dl></details>"
+
+
+def _head(document: Mapping[str, Any], prompt: str, *, rehearsal: bool) -> str:
+    counts = document["request_counts"]
+    named = document["name"] or document["batch_id"]
+    status = document["status"]
+    return (
+        '<header class="head">'
+        f'<p class="brand">chartq report</p><h1 dir="auto">{esc(named)}</h1>'
+        f'<p class="pills">{cards.pill(status, status.replace("_", " "))}'
+        f"<code>{esc(document['model'])}</code><code>{esc(document['batch_id'])}</code></p>"
+        f"{cards.REHEARSAL_BANNER if rehearsal else ''}{_hold(document)}"
+        f"{cards.question(prompt)}"
+        f"{cards.bar([(state, counts[state]) for state in _STATES])}"
+        f"{cards.facts(_facts(document))}</header>"
+    )
+
+
+def _facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    counts, usage = document["request_counts"], document["usage"]
+    ended = sum(counts[state] for state in ENDED_STATES)
+    unfinished = sum(counts[state] for state in OPEN_STATES)
+    return [
+        ("charts", f"{counts['total']:,}"),
+        ("finished", f"{counts['finished']:,}"),
+        ("failed", f"{counts['failed']:,}" if ended else ""),
+        ("canceled", f"{counts['canceled']:,}" if counts["canceled"] else ""),
+        ("to come", f"{unfinished:,}" if unfinished else ""),
+        ("prompt tokens", f"{usage['prompt_tokens']:,}"),
+        ("completion tokens", f"{usage['completion_tokens']:,}"),
+        ("submitted", cards.clock(document["created_at"])),
+        ("ended", cards.clock(document["finished_at"])),
+        ("took", _took(document)),
+    ]
+
+
+def _took(document: Mapping[str, Any]) -> str:
+    if document["finished_at"] is None:
+        return ""
+    start, end = (datetime.fromisoformat(document[name]) for name in ("created_at", "finished_at"))
+    return esc(duration(max(0.0, (end - start).total_seconds())))
+
+
+def _hold(document: Mapping[str, Any]) -> str:
+    hold = document["hold"]
+    return f'<p class="banner"><b>On hold.</b> {esc(hold["message"])}</p>' if hold else ""

@@ -1,0 +1,39 @@
+"""Results as a table in GitHub's Markdown; nothing in a cell is Markdown or HTML of its own."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from jobs.formats.answers import outcome_text, tokens_of, visible
+from jobs.formats.format import Row
+
+#: What Markdown would take for markup: an image in an answer, say, would be fetched by whoever reads the table.
+_MARKUP = re.compile(r"[\\`*_\[\]|~#!$]")
+
+_HEADER = ("chart", "status", "answer", "tokens", "seconds")
+
+
+def write_markdown(rows: Iterable[Row], out: TextIO) -> None:
+    """A row per chart; what failed shows its error in the place of the answer."""
+    out.write(table_head(_HEADER, aligned="lllrr"))
+    for row in rows:
+        prompt, completion = tokens_of(row)
+        tokens = "" if prompt is None and completion is None else str((prompt or 0) + (completion or 0))
+        latency_s = row["latency_s"]
+        seconds = "" if latency_s is None else f"{latency_s:.1f}"
+        out.write(table_row([cell(row["custom_id"]), row["status"], cell(outcome_text(row)), tokens, seconds]))
+
+
+def table_head(names: Sequence[str], *, aligned: str) -> str:
+    """The first two lines; `aligned` has an l or r per column."""
+    return table_row(names) + table_row(["---:" if side == "r" else "---" for side in aligned])
+
+
+def table_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |\n"
+
+
+def cell(text: str) -> str:
+    """Text that a table shows as it is: one line, markup and HTML disarmed."""
+    shown = visible(text).strip().replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKUP.sub(r"\\\g<0>", shown).replace("\n", "<br>").replace("\t", " ")

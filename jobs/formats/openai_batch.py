@@ -1,0 +1,96 @@
+"""Results as the OpenAI Batch API writes them: an output file, and an error file next to it.
+
+Shapes: https://platform.openai.com/docs/api-reference/batch/request-output. Rows that have not ended are in
+neither file, as in the API's own.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jobs.formats.answers import tokens_of
+from jobs.formats.format import ReportContext, Row
+from jobs.output import data_file, dumps
+
+#: The API's word for a request that was canceled before it ran.
+_CANCELED_CODE = "batch_cancelled"
+
+
+def errors_path(path: Path) -> Path:
+    """Where the error lines of an output file go: `results.jsonl` -> `results.errors.jsonl`."""
+    return path.with_name(f"{path.stem}.errors{path.suffix or '.jsonl'}")
+
+
+def write_openai(rows: Iterable[Row], path: Path | None, context: ReportContext) -> list[Path]:
+    """Write both files; the error file is there, empty, even if nothing failed: no old one is taken for new."""
+    assert path is not None  # Format.write sees to it
+    with data_file(path) as output, data_file(errors_path(path)) as errors:
+        for row in rows:
+            if row["status"] == "finished":
+                output.write(dumps(_line(row, status_code=200, body=completion(row))) + "\n")
+            elif row["status"] in ("failed", "canceled"):
+                errors.write(dumps(_error_line(row)) + "\n")
+    return [path, errors_path(path)]
+
+
+def completion(row: Row) -> dict[str, Any]:
+    """The server's chat completion, what the type demands filled in; made up around the text if it sent another kind.
+
+    The classic task API's replies and servers that leave `id` or `created` out are why.
+    """
+    raw = row["raw"]
+    finished = datetime.fromisoformat(row["finished_at"]).timestamp() if row["finished_at"] else 0
+    frame = {
+        "id": f"chatcmpl-{row['job_id']}",
+        "object": "chat.completion",
+        "created": int(finished),
+        "model": row["model"],
+    }
+    choices = raw.get("choices") if isinstance(raw, dict) else None
+    if not isinstance(raw, dict) or not _are_choices(choices):
+        choice = {"index": 0, "message": _message(row), "logprobs": None, "finish_reason": "stop"}
+        return {**frame, "choices": [choice], "usage": _usage(row)}
+    told = {name: value for name, value in raw.items() if value is not None}
+    return {**raw, **frame, **told, "choices": [_choice(index, one) for index, one in enumerate(choices or [])]}
+
+
+def _are_choices(choices: Any) -> bool:
+    return (
+        isinstance(choices, list)
+        and bool(choices)
+        and all(isinstance(one, dict) and isinstance(one.get("message"), dict) for one in choices)
+    )
+
+
+def _choice(index: int, choice: dict[str, Any]) -> dict[str, Any]:
+    message = {"content": None, **choice["message"], "role": "assistant"}
+    reason = choice.get("finish_reason") or "stop"
+    return {"index": index, "logprobs": None, **choice, "message": message, "finish_reason": reason}
+
+
+def _message(row: Row) -> dict[str, Any]:
+    return {"role": "assistant", "content": row["text"], "refusal": None}
+
+
+def _usage(row: Row) -> dict[str, int] | None:
+    prompt, completion_ = tokens_of(row)
+    if prompt is None and completion_ is None:
+        return None
+    counts = {"prompt_tokens": prompt or 0, "completion_tokens": completion_ or 0}
+    return {**counts, "total_tokens": sum(counts.values())}
+
+
+def _error_line(row: Row) -> dict[str, Any]:
+    """With `response` if the server answered, with `error` if it never did: that is how the API tells them apart."""
+    error = row["error"] or {"type": "canceled", "message": "canceled before it was asked", "status_code": None}
+    if row["status"] == "failed" and error["status_code"]:
+        told = {"message": error["message"], "type": error["type"], "param": None, "code": None}
+        return _line(row, status_code=error["status_code"], body={"error": told})
+    code = _CANCELED_CODE if row["status"] == "canceled" else error["type"]
+    return {**_line(row), "response": None, "error": {"code": code, "message": error["message"]}}
+
+
+def _line(row: Row, *, status_code: int = 0, body: Any = None) -> dict[str, Any]:
+    response = {"status_code": status_code, "request_id": row["request_id"] or row["job_id"], "body": body}
+    return {"id": f"batch_req_{row['job_id']}", "custom_id": row["custom_id"], "response": response, "error": None}

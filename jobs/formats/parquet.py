@@ -1,0 +1,103 @@
+"""Results as Parquet: typed columns, written in row groups, so that memory does not grow with the batch."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.errors import InstallationError
+from jobs.formats.answers import visible
+from jobs.formats.format import ReportContext, Row
+from jobs.formats.whole_file import whole_file
+from jobs.output import dumps
+
+if TYPE_CHECKING:
+    import pyarrow
+
+#: Rows per row group: enough to compress well, and with replies of 5 kB still only 10 MB in memory.
+_GROUP_ROWS = 2_000
+
+_Column = tuple[str, str, Callable[[Row], Any]]
+
+
+def _plain(name: str) -> Callable[[Row], Any]:
+    return lambda row: visible(row[name]) if isinstance(row[name], str) else row[name]
+
+
+def _inside(name: str, key: str) -> Callable[[Row], Any]:
+    def value(row: Row) -> Any:
+        found = (row[name] or {}).get(key)
+        return visible(found) if isinstance(found, str) else found
+
+    return value
+
+
+def _finished_at(row: Row) -> datetime | None:
+    return datetime.fromisoformat(row["finished_at"]) if row["finished_at"] else None
+
+
+def _raw(row: Row) -> str | None:
+    return None if row["raw"] is None else dumps(row["raw"])
+
+
+#: Name, Arrow's name of the type, and where the value comes from. The reply, of any shape, is JSON text.
+_COLUMNS: tuple[_Column, ...] = (
+    ("job_id", "string", _plain("job_id")),
+    ("custom_id", "string", _plain("custom_id")),
+    ("image", "string", _plain("image")),
+    ("model", "string", _plain("model")),
+    ("prompt", "string", _plain("prompt")),
+    ("status", "string", _plain("status")),
+    ("text", "string", _plain("text")),
+    ("error_type", "string", _inside("error", "type")),
+    ("error_message", "string", _inside("error", "message")),
+    ("error_status_code", "int64", _inside("error", "status_code")),
+    ("attempts", "int64", _plain("attempts")),
+    ("throttled", "int64", _plain("throttled")),
+    ("prompt_tokens", "int64", _inside("usage", "prompt_tokens")),
+    ("completion_tokens", "int64", _inside("usage", "completion_tokens")),
+    ("latency_s", "double", _plain("latency_s")),
+    ("request_id", "string", _plain("request_id")),
+    ("provider", "string", _plain("provider")),
+    ("finished_at", "timestamp", _finished_at),
+    ("raw", "string", _raw),
+)
+
+
+def write_parquet(rows: Iterable[Row], path: Path | None, context: ReportContext) -> list[Path]:
+    """Write the file. Raises InstallationError without pyarrow."""
+    assert path is not None  # Format.write sees to it
+    arrow, parquet = _pyarrow()
+    schema = arrow.schema([(name, _arrow_type(arrow, kind)) for name, kind, _ in _COLUMNS])
+    waiting = iter(rows)
+    with (
+        whole_file(path) as temporary,
+        parquet.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        while group := list(islice(waiting, _GROUP_ROWS)):
+            columns = {name: [value(row) for row in group] for name, _, value in _COLUMNS}
+            writer.write_table(arrow.table(columns, schema=schema), row_group_size=_GROUP_ROWS)
+    return [path]
+
+
+def _pyarrow() -> "tuple[Any, Any]":
+    """The library, loaded only by who asks for Parquet: it is large, and an extra."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise InstallationError(
+            "Parquet files need pyarrow, which is not installed: pip install 'chartq[parquet]'"
+        ) from error
+    return pyarrow, pyarrow.parquet
+
+
+def _arrow_type(arrow: Any, kind: str) -> "pyarrow.DataType":
+    types = {
+        "string": arrow.string(),
+        "int64": arrow.int64(),
+        "double": arrow.float64(),
+        "timestamp": arrow.timestamp("ms", tz="UTC"),
+    }
+    return types[kind]

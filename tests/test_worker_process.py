@@ -1,0 +1,259 @@
+"""`chartq worker` as a process: how it stops, how it survives, and how RQ's own tools see it."""
+
+import os
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from rq.command import send_shutdown_command
+from rq.suspension import resume, suspend
+from rq.worker import BaseWorker
+from stack import Program, Stack, draw_charts, eventually, finish, stack
+
+from worker.rehearsal import Behaviour, Rehearsal
+
+POISON_WORKER = Path(__file__).parent / "poison_worker.py"
+
+
+@pytest.fixture
+def server() -> Iterator[Rehearsal]:
+    with Rehearsal(Behaviour(latency_s=0.05)) as running:
+        yield running
+
+
+@pytest.fixture
+def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
+    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret_token") as made:
+        yield made
+
+
+def leaves_with_0(worker: Program, *, within_s: float) -> str:
+    """Signalled just now: it leaves in time, in order. What it said."""
+    signalled_at = time.monotonic()
+    ended = finish(worker)
+    assert ended.code == 0, ended.stderr
+    assert time.monotonic() - signalled_at < within_s
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+# Leaving ------------------------------------------------------------------------------------------------
+
+
+def test_sigterm_lets_running_calls_end_and_takes_no_new_ones(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=1.5)
+    batch_id = user.submit(draw_charts(user.folder / "charts", 12))
+    worker = user.worker("--concurrency", "4")
+    eventually(lambda: len(server.record) == 4)
+    worker.send_signal(signal.SIGTERM)
+    leaves_with_0(worker, within_s=15)
+    assert len(server.record) == 4
+    counts = user.status(batch_id)["request_counts"]
+    assert (counts["finished"], counts["queued"]) == (4, 8)
+
+
+def test_what_does_not_end_within_the_grace_goes_back_unspent(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=60)
+    batch_id = user.submit(draw_charts(user.folder / "charts", 8))
+    graceless = user.worker("--concurrency", "4", "--grace", "0")
+    eventually(lambda: len(server.record) == 4)
+    graceless.send_signal(signal.SIGTERM)
+    assert "giving back 4 jobs" in leaves_with_0(graceless, within_s=10)
+    rows = user.results(batch_id)
+    assert [row["status"] for row in rows] == ["queued"] * 8
+    assert [row["attempts"] for row in rows] == [0] * 8
+
+    # Told twice it leaves at once, whatever the grace.
+    patient = user.worker("--concurrency", "4", "--grace", "120")
+    eventually(lambda: len(server.record) == 8)
+    patient.send_signal(signal.SIGTERM)
+    time.sleep(0.5)  # sooner, and it would count as the same signal
+    assert patient.poll() is None
+    patient.send_signal(signal.SIGTERM)
+    leaves_with_0(patient, within_s=10)
+
+    # What came back stands ahead of what never started.
+    given_back = {call.image_sha256 for call in server.record[4:8]}
+    server.behave(latency_s=0.05)
+    finish(user.worker("--concurrency", "4", "--burst"))
+    assert {call.image_sha256 for call in server.record[8:12]} == given_back
+    assert [row["attempts"] for row in user.results(batch_id)] == [1] * 8
+    assert len(server.record) == 16
+
+
+def test_behind_a_closed_gate_it_leaves_quickly(user: Stack, server: Rehearsal) -> None:
+    server.behave(fault=429, hints="retry-after", hint_s=300)
+    user.submit(draw_charts(user.folder / "charts", 3))
+    worker = user.worker("--burst")
+    eventually(lambda: server.record.with_status(429) >= 1)
+    worker.send_signal(signal.SIGINT)
+    leaves_with_0(worker, within_s=5)
+
+
+def test_burst_waits_for_what_is_delayed_and_max_jobs_counts(user: Stack, server: Rehearsal) -> None:
+    charts = draw_charts(user.folder / "charts", 9)
+    batch_id = user.submit(charts, RETRY_DELAY="0.5")
+    finish(user.worker("--concurrency", "4", "--max-jobs", "3"))
+    assert user.status(batch_id)["request_counts"]["finished"] == len(server.record) == 3
+
+    server.behave(first_faults=(500, 500))
+    ended = finish(user.worker("--concurrency", "4", "--burst", RETRY_DELAY="1"))
+    assert ended.code == 0
+    assert user.status(batch_id)["request_counts"]["finished"] == 9
+    assert len(server.record) == 3 + 6 + 2
+
+
+# RQ's view ----------------------------------------------------------------------------------------------
+
+
+def test_rqs_own_tools_see_suspend_and_stop_it(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=0.5)
+    batch_id = user.submit(draw_charts(user.folder / "charts", 12), VISION_MODEL="org/model")
+    worker = user.worker("--concurrency", "2")
+    with closing(user.redis()) as redis:
+        eventually(lambda: bool(BaseWorker.all(connection=redis)))
+        (seen,) = BaseWorker.all(connection=redis)
+        assert seen.pid == worker.pid
+        eventually(lambda: _states(redis) == ["busy"])
+        eventually(lambda: BaseWorker.all(connection=redis)[0].queue_names() == [f"chat:org/model@{batch_id}"])
+
+        suspend(redis)
+        eventually(lambda: _states(redis) == ["suspended"])
+        time.sleep(0.6)  # what was in flight ends
+        so_far = len(server.record)
+        time.sleep(1.2)
+        assert len(server.record) == so_far < 12
+        resume(redis)
+        eventually(lambda: len(server.record) > so_far, timeout_s=10)
+
+        redis.publish(f"rq:pubsub:{seen.name}", "no JSON")
+        send_shutdown_command(redis, seen.name)
+    assert "ignored a message" in leaves_with_0(worker, within_s=15)
+    counts = user.status(batch_id)["request_counts"]
+    assert counts["started"] == 0
+    assert 0 < counts["finished"] == len(server.record) < 12
+
+
+def _states(redis: object) -> list[str]:
+    return [str(worker.get_state()) for worker in BaseWorker.all(connection=redis)]  # type: ignore[no-untyped-call, arg-type]
+
+
+# Surviving ----------------------------------------------------------------------------------------------
+
+
+def test_killed_and_frozen_workers_lose_nothing(user: Stack, server: Rehearsal) -> None:
+    """Of three workers one is killed and one is frozen; when that one wakes, its late answers do no harm."""
+    server.behave(latency_s=0.8, look=False)
+    batch_id = user.submit(draw_charts(user.folder / "charts", 90))
+    killed, frozen, survivor = (user.worker("--concurrency", "6", MAX_RETRIES="0") for _ in range(3))
+    eventually(lambda: len(server.record) >= 36)
+    killed.kill()
+    frozen.send_signal(signal.SIGSTOP)
+    lost_at = time.time()
+
+    user.run("wait", batch_id, "--timeout", "55")
+    recovered_s = time.time() - lost_at
+    assert recovered_s < 60
+    calls = len(server.record)
+    assert calls <= 90 + 2 * 6
+    rows = user.results(batch_id)
+    assert [row["status"] for row in rows] == ["finished"] * 90
+    assert [row["attempts"] for row in rows] == [1] * 90
+
+    frozen.send_signal(signal.SIGCONT)
+    more = user.submit(draw_charts(user.folder / "more", 24, start=90))
+    user.run("wait", more, "--timeout", "50")
+    assert user.results(batch_id) == rows
+    assert len(server.record) == calls + 24
+    assert frozen.poll() is None
+    for worker in (frozen, survivor):
+        worker.send_signal(signal.SIGTERM)
+        leaves_with_0(worker, within_s=20)
+
+
+def test_redis_may_be_flushed_or_killed_and_nothing_in_flight_is_asked_twice(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=1.0)
+    first = user.submit(draw_charts(user.folder / "first", 10))
+    worker = user.worker("--concurrency", "4")
+
+    eventually(lambda: len(server.record) >= 6)
+    with closing(user.redis()) as redis:
+        redis.flushall()
+    user.run("resume")
+    user.run("wait", first, "--timeout", "50")
+    assert len(server.record) == 10
+
+    # Nobody resumes: the worker itself notices and puts back what is lost.
+    second = user.submit(draw_charts(user.folder / "second", 10, start=10))
+    eventually(lambda: len(server.record) >= 16)
+    with closing(user.redis()) as redis:
+        redis.flushall()
+    user.run("wait", second, "--timeout", "55")
+    assert len(server.record) == 20
+
+    # The server dies; whatever command comes next starts it again, with its data.
+    third = user.submit(draw_charts(user.folder / "third", 10, start=20))
+    eventually(lambda: len(server.record) >= 26)
+    os.kill(int((user.home / "redis" / "redis.pid").read_text()), signal.SIGKILL)
+    time.sleep(1.5)
+    user.run("wait", third, "--timeout", "50")
+    assert len(server.record) == 30
+    worker.send_signal(signal.SIGTERM)
+    leaves_with_0(worker, within_s=15)
+    for batch_id in (first, second, third):
+        assert [row["attempts"] for row in user.results(batch_id)] == [1] * 10
+
+
+def test_while_the_results_store_is_locked_answers_are_held_and_no_job_is_taken(
+    user: Stack, server: Rehearsal
+) -> None:
+    server.behave(latency_s=0.5)
+    batch_id = user.submit(draw_charts(user.folder / "charts", 16))
+    store = user.home / "results.sqlite"
+    worker = user.worker("--concurrency", "4", RESULTS_URL=f"sqlite:///{store}?timeout=0.5")
+    eventually(lambda: len(server.record) >= 4)
+    with closing(sqlite3.connect(store, isolation_level=None, timeout=20)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        eventually(lambda: "waiting for the results store" in worker.said, timeout_s=20)
+        asked = len(server.record)
+        time.sleep(2)
+        assert len(server.record) == asked
+        other.execute("ROLLBACK")
+    user.run("wait", batch_id, "--timeout", "40")
+    assert len(server.record) == 16
+    assert [row["attempts"] for row in user.results(batch_id)] == [1] * 16
+
+
+def test_an_image_that_kills_its_worker_takes_no_bystander_along(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=0.2)
+    batch_id = user.submit(draw_charts(user.folder / "charts", 21), HF_TOKEN="")
+    leaving = threading.Event()
+    deaths: list[int] = []
+
+    def keep_one_running() -> None:
+        while not leaving.is_set():
+            log = user.folder / f"poison-{len(deaths)}.log"
+            worker = user.launch(str(POISON_WORKER), "chart-0005.png", log=log)
+            while worker.poll() is None and not leaving.is_set():
+                time.sleep(0.05)
+            deaths.append(worker.poll() or 0)
+
+    restarter = threading.Thread(target=keep_one_running)
+    restarter.start()
+    try:
+        user.run("wait", batch_id, "--timeout", "80", expect=1)
+    finally:
+        leaving.set()
+        restarter.join()
+    rows = {row["custom_id"].rpartition("/")[2]: row for row in user.results(batch_id)}
+    poison = rows.pop("chart-0005.png")
+    assert (poison["status"], poison["error"]["type"]) == ("failed", "WorkerLost")
+    assert poison["attempts"] == 0
+    assert [row["status"] for row in rows.values()] == ["finished"] * 20
+    assert [row["attempts"] for row in rows.values()] == [1] * 20
+    assert deaths.count(-signal.SIGKILL) == 4  # once among others, three times alone

@@ -1,0 +1,1 @@
+"""What `chartq doctor` looks at. Every check ends within seconds, and none costs money."""
