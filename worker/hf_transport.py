@@ -193,9 +193,9 @@ def _translated(trouble: Exception, call: Call, timeout_s: float, url: str) -> H
     if call.too_long:
         return HFBadAnswerError(f"The reply of {host} is longer than {MAX_BODY_BYTES:,} bytes")
     if isinstance(trouble, requests.exceptions.ProxyError):
-        return HFUnreachableError(f"The proxy doesn't let us through to {host}: {why}")
+        return HFUnreachableError(f"The proxy doesn't let us through to {host}: {why} (check HTTPS_PROXY)")
     if not call.connected:
-        return HFUnreachableError(f"Can't reach {host}: {why}")
+        return HFUnreachableError(f"Can't reach {host}: {why} (check the network and HF_BASE_URL)")
     if call.is_over or _is_timeout(trouble):
         return HFTimeoutError(f"No whole answer from {host} within {timeout_s:g} s")
     if isinstance(trouble, requests.exceptions.SSLError):
