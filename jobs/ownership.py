@@ -21,7 +21,7 @@ def check_import_names(site_folders: set[Path] | None = None) -> None:
             brought = [name for name in _NAMES if _brings(record, name)]
             if brought and owner.lower() != "chartq":
                 raise InstallationError(
-                    f"the installed distribution {owner} brings a module named {brought[0]!r}, as chartq does: "
+                    f"the installed distribution {owner} brings a package named {brought[0]!r}, as chartq does: "
                     "install chartq into an environment of its own"
                 )
 

@@ -200,13 +200,14 @@ def test_concurrency_never_grows_past_the_ceiling(lanes: Lanes) -> None:
     assert len(claims) == 4
 
 
-def test_near_the_count_that_was_refused_before_one_at_a_time_goes_on(lanes: Lanes) -> None:
+@pytest.mark.parametrize("verdict", ["throttled", "unused", "ok", "gone"])
+def test_near_the_count_that_was_refused_before_one_at_a_time_goes_on(lanes: Lanes, verdict: str) -> None:
     worker = lanes.worker()
     lanes.submit(300)
     claims = worker.take(40)
     worker.answered(*claims[:30])
     worker.refused(claims[30], hint_s=5)
-    worker.settle(claims[31:], verdict="throttled", to="front", why="throttled", hint_s=5)
+    worker.settle(claims[31:], verdict=verdict, to="front", why="throttled", hint_s=5)
     after_the_gate(lanes)
     granted = 0
     while granted < 30:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from stack import Program, Stack, draw_charts, eventually, stack
 
-from worker.rehearsal import Behaviour, Rehearsal
+from worker.rehearsal import Rehearsal
 
 #: Long enough that the gate has closed and been probed in vain.
 OUTAGE_S = 3.0
@@ -27,7 +27,7 @@ def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
         yield made
 
 
-def workers(user: Stack, count: int, *args: str, **environment: str) -> list[Program]:
+def workers(user: Stack, count: int, *args: str, **environment: Any) -> list[Program]:
     return [user.worker(*args, **environment) for _ in range(count)]
 
 

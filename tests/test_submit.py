@@ -141,7 +141,7 @@ def test_ids_depend_on_image_and_question_alone(
     )
     monkeypatch.delenv("HF_API")
     [job] = ids("-m", "org/model", folder=pixel)
-    assert job == "PINNED"
+    assert job == "099f7626c24fa0c4402998b5fd2df1cf"
 
 
 def test_twins_are_one_job_with_a_row_each(user: Producer, charts: Path) -> None:
@@ -203,9 +203,9 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(user: Producer, charts: Pat
     (charts / "twin.png").write_bytes((charts / "group-01" / "chart-0011.png").read_bytes())
     (charts / "empty.png").touch()
     plan = user.run("submit", charts, "-p", "Up?", "--dry-run", "--json").json()
-    assert {name: plan[name] for name in ("batch_id", "total", "queued", "cached", "calls", "eta_s")} == {
-        **{"batch_id": None, "total": 13, "queued": 3, "cached": 10, "calls": 2, "eta_s": None},
-    }
+    figures = {name: plan[name] for name in ("total", "queued", "cached", "calls")}
+    assert figures == {"total": 13, "queued": 3, "cached": 10, "calls": 2}
+    assert (plan["batch_id"], plan["eta_s"]) == (None, None)
     assert [Path(reject["path"]).name for reject in plan["rejected"]] == ["empty.png"]
     said = user.run("submit", charts, "-p", "Up?", "--dry-run")
     assert "13 charts (1 rejected): 10 answered already, 2 calls to make" in said.stdout
@@ -242,10 +242,8 @@ def test_cancel_takes_a_batchs_claim_and_what_another_wants_goes_on(user: Produc
     running = user.results(whole)[0]["job_id"]
     user.start([running])
     assert "11 jobs canceled" in user.run("cancel", whole).stderr
-    status = user.status(whole)
-    assert status["request_counts"] == {
-        **{"total": 12, "queued": 0, "started": 1, "scheduled": 0, "finished": 0, "failed": 0, "canceled": 11},
-    }
+    counts = user.status(whole)["request_counts"]
+    assert {state: count for state, count in counts.items() if count} == {"total": 12, "started": 1, "canceled": 11}
     assert user.status(part)["request_counts"]["queued"] == 2
     with user.session() as session:
         [depth] = session.queues.depths(session.queues.lanes())
@@ -301,19 +299,20 @@ def test_sigkill_in_the_middle_of_a_submit_loses_nothing(tmp_path: Path) -> None
     charts = tmp_path / "charts"
     charts.mkdir()
     chart = encoded(picture())
-    for number in range(4000):  # data after a PNG's end is no part of the picture, but of its identity
+    for number in range(3000):  # data after a PNG's end is no part of the picture, but of its identity
         (charts / f"{number:04d}.png").write_bytes(chart + number.to_bytes(4))
     with stack(tmp_path) as user:
         process = user.start("submit", str(charts), "-p", "Up?", module="jobs")
         eventually(lambda: _members(user.home / "results.sqlite") > 0, every_s=0.002)
         process.kill()
         assert finish(process).code == -9
-        assert 0 < _members(user.home / "results.sqlite") < 4000
-        batch_id = user.run("list", "--json", module="jobs").json()["batch_id"]
+        assert 0 < _members(user.home / "results.sqlite") < 3000
         done = user.run("submit", str(charts), "-p", "Up?", "--json", module="jobs").json()
-        assert (done["batch_id"], done["total"], done["queued"]) == (batch_id, 4000, 4000)
-        counts = user.run("status", batch_id, "--json", module="jobs").json()["request_counts"]
-        assert counts["total"] == counts["queued"] == 4000
+        assert (done["total"], done["queued"]) == (3000, 3000)
+        with _ledger(user) as ledger:
+            [batch] = ledger.batches()
+            assert batch.batch_id == done["batch_id"]
+            assert batch.total == ledger.counts(batch, recent_since=0).queued == 3000
 
 
 def _members(file: Path) -> int:
@@ -341,7 +340,7 @@ def test_counts_add_up_while_a_worker_runs_and_others_submit(tmp_path: Path) -> 
     with Rehearsal(behaviour) as server, stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_x") as user:
         user.environment |= {"RETRY_DELAY": "0.05", "MAX_RETRIES": "20"}
         user.worker("--concurrency", "8")
-        first = user.submit("first")
+        first = user.submit("first", prompt="Up?")
         second = user.run("submit", "second", "-p", "Up?", "-q", module="jobs").stdout.strip()
         ended = 0
         with _ledger(user) as ledger:

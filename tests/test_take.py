@@ -9,6 +9,7 @@ from lanes import LANE, OTHER_LANE, Lanes, Worker, jobs_of, running_redis
 from redis import Redis
 
 from jobs.lanes import TASK, queue_name
+from jobs.lanes.keys import text
 from worker.desk import EXECUTION_TTL_S, LEASE_S, Claim, Settlement
 
 
@@ -208,13 +209,13 @@ def test_an_api_kind_that_this_worker_has_no_account_for_is_left_to_others(lanes
 # One holder at a time -----------------------------------------------------------------------------------
 
 
-def lost(lanes: Lanes, worker: Worker) -> list[tuple[Claim, str]]:
+def lost(worker: Worker) -> list[tuple[Claim, str]]:
     """What has run out, as the janitor sees it."""
     return worker.desk.expired(100)
 
 
 def status_of(lanes: Lanes, job_id: str) -> str:
-    return (lanes.redis.hget(f"rq:job:{job_id}", "status") or b"").decode()
+    return text(lanes.redis.hget(f"rq:job:{job_id}", "status"))
 
 
 def test_no_two_workers_ever_hold_the_same_job(lanes: Lanes) -> None:
@@ -230,7 +231,7 @@ def test_a_settlement_of_an_execution_that_lost_its_job_moves_nothing(lanes: Lan
     [job] = lanes.submit(1)
     [old] = slow.take(1)
     lanes.clock.pass_s(LEASE_S + 1)
-    [(found, _)] = lost(lanes, quick)
+    [(found, _)] = lost(quick)
     quick.settle([found], to="front")
     [new] = quick.take(1)
     assert new.job == job
@@ -242,6 +243,11 @@ def test_a_settlement_of_an_execution_that_lost_its_job_moves_nothing(lanes: Lan
     assert status_of(lanes, job) == "finished"
 
 
+def contents(redis: Redis) -> dict[bytes, bytes | None]:
+    """Everything in Redis but the worker's own record."""
+    return {key: redis.dump(key) for key in redis.scan_iter() if key != b"rq:worker:w1"}
+
+
 @pytest.mark.parametrize("to", ["finished", "failed", "front", "back", "delay", "alone", "drop", "refuse"])
 def test_settling_twice_is_as_good_as_once(lanes: Lanes, to: Any) -> None:
     worker = lanes.worker(limits="5/h")
@@ -249,10 +255,9 @@ def test_settling_twice_is_as_good_as_once(lanes: Lanes, to: Any) -> None:
     [claim] = worker.take(1)
     settled = [Settlement(claim=claim, verdict="ok", to=to, delay_s=5)]
     worker.turn(settled, want=0)
-    ignored = {b"rq:worker:w1"}
-    before = {key: lanes.redis.dump(key) for key in lanes.redis.keys() if key not in ignored}
+    before = contents(lanes.redis)
     worker.turn(settled, want=0)
-    assert {key: lanes.redis.dump(key) for key in lanes.redis.keys() if key not in ignored} == before
+    assert contents(lanes.redis) == before
     assert lanes.redis.hget("rq:worker:w1", "successful_job_count") in (None, b"1")
 
 
@@ -263,12 +268,12 @@ def test_a_lease_that_ran_out_is_found_and_a_live_one_is_not(lanes: Lanes) -> No
     for _ in range(4):
         lanes.clock.pass_s(5)
         live.beat()
-    found = lost(lanes, live)
+    found = lost(live)
     assert sorted(claim.execution for claim, _ in found) == sorted(claim.execution for claim in gone)
     assert {(claim.lane, claim.queue, name) for claim, name in found} == {(LANE, queue_name(LANE, "b1"), "dead")}
     live.answered(*kept)
     lanes.clock.pass_s(3600)
-    assert len(lost(lanes, live)) == 2
+    assert len(lost(live)) == 2
 
 
 def test_before_the_lease_runs_out_nothing_is_lost(lanes: Lanes) -> None:
@@ -276,9 +281,9 @@ def test_before_the_lease_runs_out_nothing_is_lost(lanes: Lanes) -> None:
     lanes.submit(1)
     worker.take(1)
     lanes.clock.pass_s(LEASE_S - 0.001)
-    assert lost(lanes, worker) == []
+    assert lost(worker) == []
     lanes.clock.pass_s(0.001)
-    assert len(lost(lanes, worker)) == 1
+    assert len(lost(worker)) == 1
 
 
 def test_rq_sees_an_execution_for_much_longer_than_our_lease_so_that_it_never_fails_a_job_first(lanes: Lanes) -> None:
@@ -298,7 +303,7 @@ def test_a_heartbeat_writes_down_anew_what_redis_has_lost(lanes: Lanes) -> None:
     assert worker.beat().known_since_ms == known_since
     worker.answered(claim)
     assert status_of(lanes, job) == "finished"
-    assert lost(lanes, other) == []
+    assert lost(other) == []
 
 
 def test_a_heartbeat_tells_which_executions_are_somebody_elses_by_now(lanes: Lanes) -> None:
@@ -306,7 +311,7 @@ def test_a_heartbeat_tells_which_executions_are_somebody_elses_by_now(lanes: Lan
     lanes.submit(2)
     mine, kept = slow.take(2)
     lanes.clock.pass_s(LEASE_S + 1)
-    quick.settle([claim for claim, _ in lost(lanes, quick) if claim.job == mine.job], to="front")
+    quick.settle([claim for claim, _ in lost(quick) if claim.job == mine.job], to="front")
     quick.take(1)
     assert slow.beat().lost == [mine.execution]
     assert kept.execution in slow.held
@@ -325,7 +330,7 @@ def test_a_worker_that_left_no_longer_counts(lanes: Lanes) -> None:
 def send_alone(lanes: Lanes, count: int = 1) -> list[str]:
     """`count` jobs that were lost with their worker."""
     victim = lanes.worker("victim")
-    job_ids = lanes.submit(count, "lost")
+    job_ids = lanes.submit(count, "lost", priority="high")
     claims = victim.take(count)
     assert sorted(jobs_of(claims)) == sorted(job_ids)
     victim.settle(claims, to="alone")

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from redis import Redis
 from rq.command import send_shutdown_command
 from rq.suspension import resume, suspend
 from rq.worker import BaseWorker
@@ -113,7 +114,7 @@ def test_burst_waits_for_what_is_delayed_and_max_jobs_counts(user: Stack, server
 
 def test_rqs_own_tools_see_suspend_and_stop_it(user: Stack, server: Rehearsal) -> None:
     server.behave(latency_s=0.5)
-    batch_id = user.submit(draw_charts(user.folder / "charts", 12), VISION_MODEL="org/model")
+    batch_id = user.submit(draw_charts(user.folder / "charts", 60), VISION_MODEL="org/model")
     worker = user.worker("--concurrency", "2")
     with closing(user.redis()) as redis:
         eventually(lambda: bool(BaseWorker.all(connection=redis)))
@@ -127,7 +128,7 @@ def test_rqs_own_tools_see_suspend_and_stop_it(user: Stack, server: Rehearsal) -
         time.sleep(0.6)  # what was in flight ends
         so_far = len(server.record)
         time.sleep(1.2)
-        assert len(server.record) == so_far < 12
+        assert len(server.record) == so_far < 60
         resume(redis)
         eventually(lambda: len(server.record) > so_far, timeout_s=10)
 
@@ -136,11 +137,11 @@ def test_rqs_own_tools_see_suspend_and_stop_it(user: Stack, server: Rehearsal) -
     assert "ignored a message" in leaves_with_0(worker, within_s=15)
     counts = user.status(batch_id)["request_counts"]
     assert counts["started"] == 0
-    assert 0 < counts["finished"] == len(server.record) < 12
+    assert 0 < counts["finished"] == len(server.record) < 60
 
 
-def _states(redis: object) -> list[str]:
-    return [str(worker.get_state()) for worker in BaseWorker.all(connection=redis)]  # type: ignore[no-untyped-call, arg-type]
+def _states(redis: Redis) -> list[str]:
+    return [str(worker.get_state()) for worker in BaseWorker.all(connection=redis)]
 
 
 # Surviving ----------------------------------------------------------------------------------------------
@@ -149,9 +150,9 @@ def _states(redis: object) -> list[str]:
 def test_killed_and_frozen_workers_lose_nothing(user: Stack, server: Rehearsal) -> None:
     """Of three workers one is killed and one is frozen; when that one wakes, its late answers do no harm."""
     server.behave(latency_s=0.8, look=False)
-    batch_id = user.submit(draw_charts(user.folder / "charts", 90))
-    killed, frozen, survivor = (user.worker("--concurrency", "6", MAX_RETRIES="0") for _ in range(3))
-    eventually(lambda: len(server.record) >= 36)
+    batch_id = user.submit(draw_charts(user.folder / "charts", 60))
+    killed, frozen, survivor = (user.worker("--concurrency", "4", MAX_RETRIES="0") for _ in range(3))
+    eventually(lambda: len(server.record) >= 24)
     killed.kill()
     frozen.send_signal(signal.SIGSTOP)
     lost_at = time.time()
@@ -160,13 +161,13 @@ def test_killed_and_frozen_workers_lose_nothing(user: Stack, server: Rehearsal) 
     recovered_s = time.time() - lost_at
     assert recovered_s < 60
     calls = len(server.record)
-    assert calls <= 90 + 2 * 6
+    assert calls <= 60 + 2 * 4
     rows = user.results(batch_id)
-    assert [row["status"] for row in rows] == ["finished"] * 90
-    assert [row["attempts"] for row in rows] == [1] * 90
+    assert [row["status"] for row in rows] == ["finished"] * 60
+    assert [row["attempts"] for row in rows] == [1] * 60
 
     frozen.send_signal(signal.SIGCONT)
-    more = user.submit(draw_charts(user.folder / "more", 24, start=90))
+    more = user.submit(draw_charts(user.folder / "more", 24, start=60))
     user.run("wait", more, "--timeout", "50")
     assert user.results(batch_id) == rows
     assert len(server.record) == calls + 24
@@ -196,11 +197,10 @@ def test_redis_may_be_flushed_or_killed_and_nothing_in_flight_is_asked_twice(use
     user.run("wait", second, "--timeout", "55")
     assert len(server.record) == 20
 
-    # The server dies; whatever command comes next starts it again, with its data.
+    # The server dies; whoever needs it next, the worker or a command, starts it again with its data.
     third = user.submit(draw_charts(user.folder / "third", 10, start=20))
     eventually(lambda: len(server.record) >= 26)
     os.kill(int((user.home / "redis" / "redis.pid").read_text()), signal.SIGKILL)
-    time.sleep(1.5)
     user.run("wait", third, "--timeout", "50")
     assert len(server.record) == 30
     worker.send_signal(signal.SIGTERM)
@@ -209,9 +209,7 @@ def test_redis_may_be_flushed_or_killed_and_nothing_in_flight_is_asked_twice(use
         assert [row["attempts"] for row in user.results(batch_id)] == [1] * 10
 
 
-def test_while_the_results_store_is_locked_answers_are_held_and_no_job_is_taken(
-    user: Stack, server: Rehearsal
-) -> None:
+def test_while_the_results_store_is_locked_answers_are_held_and_no_job_is_taken(user: Stack, server: Rehearsal) -> None:
     server.behave(latency_s=0.5)
     batch_id = user.submit(draw_charts(user.folder / "charts", 16))
     store = user.home / "results.sqlite"

@@ -1,13 +1,13 @@
 """What results can be written as: one small module per format, one table of them all.
 
-    FORMATS["html"].write(rows, Path("report.html"), context)
+FORMATS["html"].write(rows, Path("report.html"), context)
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from jobs.formats.comparison import COMPARISONS, Side, compare_rows
+from jobs.formats.compare import COMPARISONS, compare_rows, comparison_format_of, write_comparison
 from jobs.formats.format import Format, ReportContext, Row, text_format
 from jobs.formats.html_report import write_html
 from jobs.formats.markdown import write_markdown
@@ -22,9 +22,10 @@ __all__ = [
     "Format",
     "ReportContext",
     "Row",
-    "Side",
     "compare_rows",
+    "comparison_format_of",
     "format_of",
+    "write_comparison",
     "write_sidecars",
 ]
 

@@ -12,8 +12,10 @@ _REHEARSAL_MARK, _REHEARSAL_FINGERPRINT = "[rehearsal]", "chartq-rehearsal"
 #: A JSON object, alone or in the fence that models like to put around it.
 _FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL | re.IGNORECASE)
 
-#: Control characters, except tab and newline, that no page, table or file name should get.
-_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(9), 11, 12, *range(14, 32), *range(127, 160))}
+#: What no page or table should get: control characters except tab and newline, and the two that turn the rest of
+#: a line around, with which `gnp.exe` is shown as `exe.png`.
+_CONTROL_CODES = (*range(9), 11, 12, *range(14, 32), *range(127, 160), 0x202D, 0x202E)
+_CONTROLS = dict.fromkeys(_CONTROL_CODES, "\N{REPLACEMENT CHARACTER}")
 
 
 def is_rehearsal(row: Row) -> bool:
@@ -40,9 +42,13 @@ def fields_of(text: str) -> dict[str, Any] | None:
 
 
 def visible(text: str) -> str:
-    """The text with nothing in it that can't be written as UTF-8 or that moves a terminal's cursor."""
-    clean = text.replace("\r\n", "\n").replace("\r", "\n").translate(_CONTROLS)
-    return clean.encode("utf-8", "backslashreplace").decode()
+    """The text for people to look at: nothing in it acts instead of being seen."""
+    return encodable(text.replace("\r\n", "\n").replace("\r", "\n").translate(_CONTROLS))
+
+
+def encodable(text: str) -> str:
+    """The text as it is, except that what UTF-8 has no bytes for (bytes of odd file names) is shown escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def tokens_of(row: Row) -> tuple[int | None, int | None]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,9 +17,8 @@ _LONG_CHARS, _LONG_LINES = 700, 12
 #: Fields of a structured answer that are listed; the JSON file has the others.
 _MOST_FIELDS = 40
 
-_BOLD = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*")
-
-Show = Callable[[str], str]
+#: On one line; bounded, since an answer may be nothing but stars.
+_BOLD = re.compile(r"\*\*(?=\S)((?:(?!&#10;).){1,300}?)(?<=\S)\*\*")
 
 
 def picture(shot: Shot, name: str) -> str:
@@ -28,7 +27,7 @@ def picture(shot: Shot, name: str) -> str:
         return f'<p class="shot missing" dir="auto"><b>No picture</b><span>{esc(shot.reason)}</span></p>'
     return (
         f'<div class="shot"><img src="{shot.uri}" width="{shot.width}" height="{shot.height}" '
-        f'alt="Chart {esc(name)}" loading="lazy" decoding="async"></div>'
+        f'alt="Chart {esc(name)}" decoding="async"></div>'
     )
 
 
@@ -42,21 +41,21 @@ def pill(status: str, label: str | None = None) -> str:
     return f'<span class="pill {esc(status)}">{esc(label or status)}</span>'
 
 
-def outcome(row: Row, show: Show = lambda text: prose(text)) -> str:
-    """The answer, the error, or that there is none yet; `show` makes HTML of an answer in prose."""
+def prose(text: str) -> str:
+    """An answer's text; of Markdown, which models write unasked, only **bold** is honoured."""
+    return _BOLD.sub(r"<strong>\1</strong>", esc(text.strip()))
+
+
+def outcome(row: Row) -> str:
+    """The answer, the error, or that there is none yet."""
     text = row.get("text")
     if text is not None:
         fields = fields_of(text)
-        return fielded(fields) if fields else folded(show(text), text)
+        return fielded(fields) if fields else folded(prose(text), text)
     if error := row.get("error"):
         code = f" {error['status_code']}" if error.get("status_code") else ""
         return f'<p class="error" dir="auto"><b>{esc(error["type"])}{esc(code)}</b> {esc(error["message"])}</p>'
     return '<p class="none">canceled</p>' if row["status"] == "canceled" else '<p class="none">no answer yet</p>'
-
-
-def prose(text: str) -> str:
-    """An answer's text; of Markdown, which models write unasked, only **bold** is honoured."""
-    return _BOLD.sub(r"<strong>\1</strong>", esc(text.strip()))
 
 
 def folded(shown: str, text: str) -> str:
@@ -70,7 +69,7 @@ def fielded(fields: dict[str, Any], differing: Iterable[str] = ()) -> str:
     """A structured answer as a list of its fields."""
     marked = set(differing)
     listed = "".join(
-        f"<dt>{esc(name)}</dt><dd{_differs(name in marked)} dir='auto'>{_value(value)}</dd>"
+        f'<dt>{esc(name)}</dt><dd{_differs(name in marked)} dir="auto">{_value(value)}</dd>'
         for name, value in list(fields.items())[:_MOST_FIELDS]
     )
     more = len(fields) - _MOST_FIELDS
@@ -83,7 +82,7 @@ def _differs(yes: bool) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, list) and value and all(isinstance(one, str | int | float) for one in value):
-        return "<span class='items'>" + " ".join(f"<span>{esc(_scalar(one))}</span>" for one in value) + "</span>"
+        return '<span class="items">' + " ".join(f"<span>{esc(_scalar(one))}</span>" for one in value) + "</span>"
     return esc(_scalar(value))
 
 
@@ -96,9 +95,7 @@ def figures(row: Row) -> str:
     prompt, completion = tokens_of(row)
     told = []
     if prompt is not None or completion is not None:
-        told.append(
-            f'<span title="prompt + completion tokens">{prompt or 0:,} + {completion or 0:,} tokens</span>'
-        )
+        told.append(f'<span title="prompt + completion tokens">{prompt or 0:,} + {completion or 0:,} tokens</span>')
     if row["latency_s"] is not None:
         told.append(f'<span title="latency">{row["latency_s"]:.1f} s</span>')
     if row["attempts"] > 1:
@@ -115,8 +112,7 @@ def rehearsal_mark(row: Row) -> str:
 
 
 REHEARSAL_BANNER = (
-    '<p class="banner"><b>Rehearsal.</b> The rehearsal server gave these answers; '
-    "no model has seen the charts.</p>"
+    '<p class="banner"><b>Rehearsal.</b> The rehearsal server gave these answers; no model has seen the charts.</p>'
 )
 
 
@@ -137,7 +133,16 @@ def clock(iso: str | None) -> str:
     """A moment for people, in UTC, and for machines."""
     if iso is None:
         return ""
-    return f'<time datetime="{esc(iso)}">{datetime.fromisoformat(iso):%Y-%m-%d %H:%M} UTC</time>'
+    return f'<time datetime="{esc(iso)}">{datetime.fromisoformat(iso):%Y-%m-%d %H:%M}</time> <small>UTC</small>'
+
+
+def took(start_iso: str, end_iso: str) -> str:
+    """The time between two moments, in its two largest units."""
+    start, end = datetime.fromisoformat(start_iso), datetime.fromisoformat(end_iso)
+    seconds = max(0, round((end - start).total_seconds()))
+    days, hours, minutes = seconds // 86_400, seconds // 3600 % 24, seconds // 60 % 60
+    parts = ((days, "d"), (hours, "h"), (minutes, "min"), (seconds % 60, "s"))
+    return " ".join(f"{count} {unit}" for count, unit in [one for one in parts if one[0]][:2]) or "under 1 s"
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> str:

@@ -1,11 +1,9 @@
 """The report of a batch: every chart with its answer on one page."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from itertools import chain, islice
 from typing import Any, TextIO
 
-from jobs.follow import duration
 from jobs.formats import cards
 from jobs.formats.answers import is_rehearsal
 from jobs.formats.format import ReportContext, Row
@@ -64,7 +62,7 @@ def _details(row: Row) -> str:
         ("request", row["request_id"]),
         ("ended", row["finished_at"]),
     )
-    listed = "".join(f"<dt>{name}</dt><dd dir='auto'>{esc(value)}</dd>" for name, value in told if value)
+    listed = "".join(f'<dt>{name}</dt><dd dir="auto">{esc(value)}</dd>' for name, value in told if value)
     return f"<details><summary>Details</summary><dl>{listed}</dl></details>"
 
 
@@ -88,6 +86,7 @@ def _facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     counts, usage = document["request_counts"], document["usage"]
     ended = sum(counts[state] for state in ENDED_STATES)
     unfinished = sum(counts[state] for state in OPEN_STATES)
+    ended_at = document["finished_at"]
     return [
         ("charts", f"{counts['total']:,}"),
         ("finished", f"{counts['finished']:,}"),
@@ -97,16 +96,9 @@ def _facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("prompt tokens", f"{usage['prompt_tokens']:,}"),
         ("completion tokens", f"{usage['completion_tokens']:,}"),
         ("submitted", cards.clock(document["created_at"])),
-        ("ended", cards.clock(document["finished_at"])),
-        ("took", _took(document)),
+        ("ended", cards.clock(ended_at)),
+        ("took", cards.took(document["created_at"], ended_at) if ended_at else ""),
     ]
-
-
-def _took(document: Mapping[str, Any]) -> str:
-    if document["finished_at"] is None:
-        return ""
-    start, end = (datetime.fromisoformat(document[name]) for name in ("created_at", "finished_at"))
-    return esc(duration(max(0.0, (end - start).total_seconds())))
 
 
 def _hold(document: Mapping[str, Any]) -> str:

@@ -20,8 +20,8 @@ from itertools import chain, islice
 
 from jobs.formats.answers import visible
 
-#: Cards that stand in the page itself.
-_STANDING = 400
+#: Cards that stand in the page itself: what a browser lays out at once without a pause.
+_STANDING = 1_000
 
 #: Cards per inert block.
 _PER_BLOCK = 1_000
@@ -126,7 +126,7 @@ def _closing(script: str) -> str:
 def _tools(shell: Page) -> str:
     radios = "".join(
         f'<label data-filter="{esc(value)}"><input type="radio" name="status" value="{esc(value)}"'
-        f'{" checked" if not value else ""}><span>{esc(label)} <b></b></span></label>'
+        f"{' checked' if not value else ''}><span>{esc(label)} <b></b></span></label>"
         for value, label in (("", "All"), *shell.filters)
     )
     options = "".join(f'<option value="{esc(value)}">{esc(label)}</option>' for value, label in shell.sorts)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import InstallationError
-from jobs.formats.answers import visible
+from jobs.formats.answers import encodable
 from jobs.formats.format import ReportContext, Row
 from jobs.formats.whole_file import whole_file
 from jobs.output import dumps
 
 if TYPE_CHECKING:
-    import pyarrow
+    import pyarrow  # type: ignore[import-untyped]  # it ships no types
 
 #: Rows per row group: enough to compress well, and with replies of 5 kB still only 10 MB in memory.
 _GROUP_ROWS = 2_000
@@ -22,13 +22,13 @@ _Column = tuple[str, str, Callable[[Row], Any]]
 
 
 def _plain(name: str) -> Callable[[Row], Any]:
-    return lambda row: visible(row[name]) if isinstance(row[name], str) else row[name]
+    return lambda row: encodable(row[name]) if isinstance(row[name], str) else row[name]
 
 
 def _inside(name: str, key: str) -> Callable[[Row], Any]:
     def value(row: Row) -> Any:
         found = (row[name] or {}).get(key)
-        return visible(found) if isinstance(found, str) else found
+        return encodable(found) if isinstance(found, str) else found
 
     return value
 
@@ -65,7 +65,7 @@ _COLUMNS: tuple[_Column, ...] = (
 )
 
 
-def write_parquet(rows: Iterable[Row], path: Path | None, context: ReportContext) -> list[Path]:
+def write_parquet(rows: Iterable[Row], path: Path | None, _context: ReportContext) -> list[Path]:
     """Write the file. Raises InstallationError without pyarrow."""
     assert path is not None  # Format.write sees to it
     arrow, parquet = _pyarrow()
@@ -85,7 +85,7 @@ def _pyarrow() -> "tuple[Any, Any]":
     """The library, loaded only by who asks for Parquet: it is large, and an extra."""
     try:
         import pyarrow
-        import pyarrow.parquet
+        import pyarrow.parquet  # type: ignore[import-untyped]
     except ImportError as error:
         raise InstallationError(
             "Parquet files need pyarrow, which is not installed: pip install 'chartq[parquet]'"

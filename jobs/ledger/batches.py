@@ -54,11 +54,17 @@ def open_batch(
     return _batch(row, question)
 
 
-def seal(connection: Connection, batch: Batch, now: float) -> None:
-    """Nothing is added any more: from here on the batch can be completed."""
+def seal(connection: Connection, batch: Batch, now: float) -> int:
+    """Nothing is added any more: from here on the batch can be completed. Returns how many rows it has."""
     count = select(func.count()).where(members.c.batch == batch.id).scalar_subquery()
     sealed_at = func.coalesce(batches.c.sealed_at, now)
-    connection.execute(update(batches).where(batches.c.id == batch.id).values(sealed_at=sealed_at, total=count))
+    total: int = connection.execute(
+        update(batches)
+        .where(batches.c.id == batch.id)
+        .values(sealed_at=sealed_at, total=count)
+        .returning(batches.c.total)
+    ).scalar_one()
+    return total
 
 
 def find_batch(connection: Connection, known: Questions, fingerprint: str, *, unsealed_only: bool) -> Batch | None:

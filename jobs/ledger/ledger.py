@@ -23,6 +23,9 @@ from jobs.ledger.rows import (
 )
 from jobs.ledger.store import Store
 
+#: Rows of a submit after which the database counts anew; fewer don't change its plans.
+_MANY = 1000
+
 
 class Ledger:
     """The results store of one URL. Safe to use from threads; processes share it through the database.
@@ -123,7 +126,9 @@ class Ledger:
 
     def seal(self, batch: Batch, now: float) -> None:
         """The submit is through: the batch can be completed from here on."""
-        self._store.write(lambda connection: batches.seal(connection, batch, now))
+        total = self._store.write(lambda connection: batches.seal(connection, batch, now))
+        if total >= _MANY:
+            self._store.renew_statistics()
 
     def retry(self, batch: Batch, now: float) -> list[str]:
         """Ask again what failed, with fresh attempts. Returns the job ids that belong on the queue."""

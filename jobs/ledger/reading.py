@@ -98,13 +98,13 @@ def results(store: Store, batch: Batch, *, status: str | None) -> Iterator[Resul
 
 
 def _page(connection: Connection, *, batch: Batch, status: str | None, last: tuple[int, str] | None) -> list[ResultRow]:
-    statement = (
+    rows = (
         select(
             members.c.position,
             members.c.custom_id,
             members.c.image,
+            members.c.job,
             standing.label("standing"),
-            jobs.c.status,
             jobs.c.job_id,
             jobs.c.attempts,
             jobs.c.throttled,
@@ -118,23 +118,27 @@ def _page(connection: Connection, *, batch: Batch, status: str | None, last: tup
             jobs.c.provider,
             jobs.c.started_at,
             jobs.c.finished_at,
-            answers.c.text,
-            answers.c.raw,
         )
         .join(jobs, jobs.c.id == members.c.job)
-        .outerjoin(answers, and_(answers.c.job == jobs.c.id, standing == "finished"))
         .where(members.c.batch == batch.id)
         .order_by(members.c.position, members.c.custom_id)
         .limit(_PAGE)
     )
     if last is not None:
         position, custom_id = last
-        statement = statement.where(
+        rows = rows.where(
             members.c.position >= position,
             or_(members.c.position > position, members.c.custom_id > custom_id),
         )
     if status is not None:
-        statement = statement.where(standing == status)
+        rows = rows.where(standing == status)
+    page = rows.subquery()  # answers are looked up for these rows, never joined as a whole
+    statement = (
+        select(page, answers.c.text, answers.c.raw)
+        .select_from(page)
+        .outerjoin(answers, and_(answers.c.job == page.c.job, page.c.standing == "finished"))
+        .order_by(page.c.position, page.c.custom_id)
+    )
     return [_result(row, batch) for row in connection.execute(statement)]
 
 

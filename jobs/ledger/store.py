@@ -6,11 +6,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -91,6 +91,15 @@ class Store:
                         raise
                     time.sleep(random.uniform(0, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
+
+    def renew_statistics(self) -> None:
+        """After a bulk insert, tell PostgreSQL's planner; by itself it looks within minutes.
+
+        Until then it takes each page of results for cheaper to sort than to find (60,000 rows: 22 s, not 4).
+        """
+        if self._url.get_backend_name() == "postgresql":
+            with suppress(StoreError):  # only speed is at stake
+                self.write(lambda connection: connection.execute(text("ANALYZE jobs, members")))
 
     def close(self) -> None:
         """End all connections; the store may not be used afterwards."""

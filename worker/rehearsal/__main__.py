@@ -43,6 +43,7 @@ def _with(parse: Any) -> Any:
 
 @click.command()
 @click.option("--port", default=0, show_default="a free one")
+@click.option("--host", default="127.0.0.1", show_default=True, help="In a container 0.0.0.0.")
 @click.option("--latency", "latency_s", default=0.3, show_default=True, help="Seconds that an answer takes.")
 @click.option("--budget", callback=_with(parse_budget), metavar="N/WINDOW", help="Like 30/5s, 5/s, 30/h.")
 @click.option("--window", type=click.Choice(get_args(Window)), default="fixed", show_default=True)
@@ -57,13 +58,13 @@ def _with(parse: Any) -> Any:
 @click.option("--fail-every", callback=_with(parse_fail_every), metavar="N:FAULT", help="Like 10:502.")
 @click.option("--think", is_flag=True, help="Answers begin with a <think> part.")
 @click.option("--look/--no-look", default=True, help="Whether answers come from the image's pixels.")
-def main(port: int, models: tuple[str, ...], **settings: Any) -> None:
-    """Stand in for Hugging Face's API on 127.0.0.1. Prints the base URL, then serves until it is ended."""
+def main(port: int, host: str, models: tuple[str, ...], **settings: Any) -> None:
+    """Stand in for Hugging Face's API on this machine. Prints the base URL, then serves until it is ended."""
     behaviour = Behaviour(models=models or None, **settings)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with Rehearsal(behaviour, port=port) as server:
+    with Rehearsal(behaviour, port=port, host=host) as server:
         click.echo(server.base_url)
         sys.stdout.flush()
         ended.wait()

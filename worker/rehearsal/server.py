@@ -16,15 +16,16 @@ _POLL_S = 0.02
 class Rehearsal:
     """The server. `with Rehearsal(...) as server:`, or start() and stop(), also in turns: the port stays."""
 
-    def __init__(self, behaviour: Behaviour | None = None, *, port: int = 0) -> None:
+    def __init__(self, behaviour: Behaviour | None = None, *, port: int = 0, host: str = "127.0.0.1") -> None:
+        """`host`: the address to listen on; in a container 0.0.0.0, for the others of its network."""
         self._stage = Stage(behaviour or Behaviour())
-        self._port = port
+        self._port, self._host = port, host
         self._http: HttpServer | None = None
         self._thread: Thread | None = None
 
     @property
     def root_url(self) -> str:
-        """Where it is; the base of the task routes (HF_API=task)."""
+        """Where it is, from this machine; the base of the task routes (HF_API=task)."""
         return f"http://127.0.0.1:{self._port}"
 
     @property
@@ -48,7 +49,7 @@ class Rehearsal:
     def start(self) -> "Rehearsal":
         if self._http is not None:
             raise RuntimeError("the rehearsal server is running already")
-        self._http = HttpServer(self._stage, self._port)
+        self._http = HttpServer(self._stage, self._port, self._host)
         self._port = self._http.server_port
         name = f"rehearsal-{self._port}"
         self._thread = Thread(target=self._http.serve_forever, args=(_POLL_S,), name=name, daemon=True)

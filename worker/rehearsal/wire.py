@@ -1,4 +1,4 @@
-"""The stand-in's HTTP side: a thread per connection, HTTP/1.1 with keep-alive, on 127.0.0.1 only."""
+"""The stand-in's HTTP side: a thread per connection, HTTP/1.1 with keep-alive, on 127.0.0.1 unless told otherwise."""
 
 import os
 import socket
@@ -32,18 +32,18 @@ class HttpServer(ThreadingHTTPServer):
     request_queue_size = _BACKLOG
     daemon_threads = True
 
-    def __init__(self, stage: Stage, port: int) -> None:
+    def __init__(self, stage: Stage, port: int, host: str) -> None:
         self.stage = stage
         #: Set when the server stops: ends every wait.
         self.closing = Event()
         self._open: set[socket.socket] = set()
         self._changed = Condition()
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
         # HTTPServer's own asks the resolver for this machine's name, which may take seconds.
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
+        self.server_name, self.server_port = self.socket.getsockname()[:2]
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._changed:

@@ -1,0 +1,77 @@
+"""`chartq compare A B`: two batches' answers side by side, as a page or as a table."""
+
+import csv
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TextIO
+
+from jobs.formats.answers import outcome_text
+from jobs.formats.format import ReportContext, Row
+from jobs.formats.html_comparison import write_html_comparison
+from jobs.formats.markdown import cell, table_head, table_row
+from jobs.formats.pairs import Pairs, compare_rows
+from jobs.formats.side import Side, sides
+from jobs.output import _cell as spreadsheet_cell
+from jobs.output import data_file, dumps
+
+__all__ = ["COMPARISONS", "compare_rows", "comparison_format_of", "write_comparison"]
+
+#: What a comparison keeps of each row in a table.
+_SIDE_FIELDS = ("job_id", "model", "status", "text", "error", "usage", "latency_s")
+
+
+def write_comparison(
+    a_rows: Iterable[Row], b_rows: Iterable[Row], a: ReportContext, b: ReportContext, path: Path | None, form: str
+) -> Mapping[str, int]:
+    """Write the comparison to `path`, whole or not at all, or to stdout; `form` is a key of COMPARISONS.
+
+    Returns how many pairs `differ`, are the `same`, have `one` answer or `none`. Raises StoreError, OSError.
+    """
+    with compare_rows(a_rows, b_rows) as pairs, data_file(path) as out:
+        COMPARISONS[form](pairs, out, *sides(a, b))
+        return {str(outcome): count for outcome, count in pairs.counts.items()}
+
+
+def comparison_format_of(path: Path) -> str | None:
+    """The form that a file's name asks for by its ending; None if it names none."""
+    return _SUFFIXES.get(path.suffix.lower())
+
+
+def _csv(pairs: Pairs, out: TextIO, _a: Side, _b: Side) -> None:
+    names = ["custom_id", "outcome", *(f"{side}_{field}" for side in "ab" for field in _SIDE_FIELDS)]
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    for pair in pairs:
+        cells = [row[field] if row else None for row in (pair.a, pair.b) for field in _SIDE_FIELDS]
+        writer.writerow([spreadsheet_cell(value) for value in (pair.custom_id, pair.outcome, *cells)])
+
+
+def _markdown(pairs: Pairs, out: TextIO, a: Side, b: Side) -> None:
+    out.write(table_head(("chart", "", f"A: {cell(a.name)}", f"B: {cell(b.name)}"), aligned="llll"))
+    for pair in pairs:
+        texts = (cell(outcome_text(row)) if row else "" for row in (pair.a, pair.b))
+        out.write(table_row([cell(pair.custom_id), _WORDS[pair.outcome], *texts]))
+
+
+def _jsonl(pairs: Pairs, out: TextIO, _a: Side, _b: Side) -> None:
+    for pair in pairs:
+        out.write(dumps({"custom_id": pair.custom_id, "outcome": pair.outcome, "a": pair.a, "b": pair.b}) + "\n")
+
+
+_WORDS: dict[str, str] = {"differ": "differ", "same": "same", "one": "one answer", "none": "no answers"}
+
+#: The forms of a comparison by name.
+COMPARISONS: Mapping[str, Callable[[Pairs, TextIO, Side, Side], Any]] = MappingProxyType(
+    {"html": write_html_comparison, "csv": _csv, "markdown": _markdown, "jsonl": _jsonl}
+)
+
+_SUFFIXES = {
+    ".html": "html",
+    ".htm": "html",
+    ".csv": "csv",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}

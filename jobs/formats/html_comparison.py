@@ -1,0 +1,130 @@
+"""The page of a comparison: each chart once, with both answers and where they differ."""
+
+from collections.abc import Iterator
+from typing import TextIO
+
+from jobs.formats import cards
+from jobs.formats.answers import fields_of
+from jobs.formats.differences import Piece, pieces
+from jobs.formats.format import Row
+from jobs.formats.page import Page, esc, page
+from jobs.formats.pairs import Outcome, Pair, Pairs
+from jobs.formats.side import Side
+from jobs.formats.thumbnails import Album, Shot, with_shots
+
+_OUTCOMES: tuple[tuple[Outcome, str], ...] = (
+    ("differ", "Differ"),
+    ("same", "Same"),
+    ("one", "One answer"),
+    ("none", "No answers"),
+)
+
+_SORTS = (("n", "As submitted"), ("status", "Differences first"), ("name", "Name"))
+
+
+def write_html_comparison(pairs: Pairs, out: TextIO, a: Side, b: Side) -> None:
+    """Write the page, pair by pair."""
+    shell = Page(
+        title=f"{a.name} and {b.name} · chartq",
+        head=_head(pairs, a, b),
+        filters=_OUTCOMES,
+        sorts=_SORTS,
+        kind="comparison",
+    )
+    for piece in page(shell, _cards(pairs, a, b)):
+        out.write(piece)
+
+
+def _cards(pairs: Pairs, a: Side, b: Side) -> Iterator[str]:
+    albums = [Album(chart_root=one.context.chart_root, question_id=one.context.question.id) for one in (a, b)]
+
+    def shot(pair: Pair) -> Shot:
+        return albums[0].shot(pair.a) if pair.a else albums[1].shot(pair.either)
+
+    for number, (pair, taken) in enumerate(with_shots(pairs, shot), 1):
+        yield _card(number, pair, taken, a, b)
+
+
+def _card(number: int, pair: Pair, shot: Shot, a: Side, b: Side) -> str:
+    label = dict(_OUTCOMES)[pair.outcome].lower()
+    a_shown, b_shown = _both(pair)
+    return (
+        f'<article class="card"{cards.sort_keys(number, pair.either, pair.outcome)}>'
+        f'{cards.picture(shot, pair.custom_id)}<div class="both"><header>{cards.heading(pair.custom_id)}'
+        f'<p class="pills">{cards.pill(pair.outcome, label)}</p></header><div class="sides">'
+        f"{_side('A', a, pair.a, a_shown)}{_side('B', b, pair.b, b_shown)}</div></div></article>"
+    )
+
+
+def _side(letter: str, side: Side, row: Row | None, shown: str) -> str:
+    state = "" if row is None or row["status"] == "finished" else cards.pill(row["status"])
+    mark = cards.rehearsal_mark(row) if row else ""
+    small = f'<div class="small">{cards.figures(row)}</div>' if row else ""
+    who = f'<p class="who"><span class="letter">{letter}</span><span>{esc(side.name)}</span>{state}{mark}</p>'
+    return f"<div>{who}{shown}{small}</div>"
+
+
+def _both(pair: Pair) -> tuple[str, str]:
+    """Both answers as HTML; where there are two, what the other lacks is marked."""
+    if pair.a is None or pair.b is None or pair.a["text"] is None or pair.b["text"] is None:
+        return _alone(pair.a), _alone(pair.b)
+    a_text, b_text = pair.a["text"], pair.b["text"]
+    a_fields, b_fields = fields_of(a_text), fields_of(b_text)
+    if a_fields and b_fields:
+        differing = [name for name in {**a_fields, **b_fields} if a_fields.get(name) != b_fields.get(name)]
+        return cards.fielded(a_fields, differing), cards.fielded(b_fields, differing)
+    if pair.outcome == "same":
+        return cards.outcome(pair.a), cards.outcome(pair.b)
+    a_pieces, b_pieces = pieces(*(text.strip().replace("**", "") for text in (a_text, b_text)))
+    return cards.folded(_marked(a_pieces), a_text), cards.folded(_marked(b_pieces), b_text)
+
+
+def _alone(row: Row | None) -> str:
+    return cards.outcome(row) if row else '<p class="none">not in this batch</p>'
+
+
+def _marked(parts: list[Piece]) -> str:
+    return "".join(f"<mark>{esc(text)}</mark>" if differs else esc(text) for text, differs in parts)
+
+
+def _head(pairs: Pairs, a: Side, b: Side) -> str:
+    counts = pairs.counts
+    compared = counts["differ"] + counts["same"]
+    agreement = f"{100 * counts['same'] / compared:.0f}%" if compared else "-"
+    facts = [
+        ("charts", f"{sum(counts.values()):,}"),
+        ("answers differ", f"{counts['differ']:,}"),
+        ("answers the same", f"{counts['same']:,}"),
+        ("only one answered", f"{counts['one']:,}" if counts["one"] else ""),
+        ("neither answered", f"{counts['none']:,}" if counts["none"] else ""),
+        ("agreement", agreement),
+    ]
+    same_prompt = a.context.question.prompt == b.context.question.prompt
+    return (
+        '<header class="head"><p class="brand">chartq comparison</p>'
+        f"<h1><bdi>{esc(a.name)}</bdi> <span>and</span> <bdi>{esc(b.name)}</bdi></h1>"
+        f"{cards.REHEARSAL_BANNER if pairs.rehearsal else ''}"
+        f"{cards.question(a.context.question.prompt) if same_prompt else ''}"
+        f'<div class="sides">{_about("A", a, prompt=not same_prompt)}{_about("B", b, prompt=not same_prompt)}</div>'
+        f"{cards.bar([(name, counts[name]) for name in ('same', 'differ', 'one', 'none')])}"
+        f"{cards.facts(facts)}</header>"
+    )
+
+
+def _about(letter: str, side: Side, *, prompt: bool) -> str:
+    document = side.document
+    counts, usage = document["request_counts"], document["usage"]
+    told = [
+        ("charts", f"{counts['total']:,}"),
+        ("finished", f"{counts['finished']:,}"),
+        ("failed", f"{counts['failed']:,}"),
+        ("tokens", f"{usage['prompt_tokens']:,} + {usage['completion_tokens']:,}"),
+        ("submitted", cards.clock(document["created_at"])),
+    ]
+    codes = dict.fromkeys(str(document[key]) for key in ("name", "model", "batch_id") if document[key])
+    shown = "".join(f"<code>{esc(code)}</code>" for code in codes if code != side.name)
+    return (
+        f'<section class="side"><h2><span class="letter">{letter}</span> <bdi>{esc(side.name)}</bdi></h2>'
+        f'<p class="pills">{shown}</p>'
+        f"{cards.question(side.context.question.prompt) if prompt else ''}{cards.facts(told)}</section>"
+    )
