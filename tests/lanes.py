@@ -1,8 +1,11 @@
 """The lanes in a real Redis on a clock that the test turns, and workers that only say what came of their calls."""
 
+import os
+import signal
+import socket as sockets
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +32,31 @@ def running_redis() -> Iterator[Redis]:
         closing(Redis(unix_socket_path=str(socket))) as redis,
     ):
         yield redis
+
+
+def end_redis(redis: Redis, socket: Path, how: signal.Signals) -> None:
+    """End the server, and wait until it is gone.
+
+    What it has promised to write is written by then: behind a slow disk it holds up to two seconds of it back
+    (`appendfsync everysec`), which SIGKILL would take along; on the test's clock that may be hours.
+    """
+    server = int(redis.info("server")["process_id"])
+    soon(lambda: int(redis.info("persistence")["aof_buffer_length"]) == 0)
+    os.kill(server, how)
+    redis.connection_pool.disconnect()
+    soon(lambda: not _listens(socket))
+
+
+def soon(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _listens(socket: Path) -> bool:
+    with closing(sockets.socket(sockets.AF_UNIX)) as knocking:
+        return knocking.connect_ex(str(socket)) == 0
 
 
 @dataclass

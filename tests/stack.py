@@ -7,13 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
 from redis import Redis
+
+from jobs.documents import result_document
+from jobs.ledger import Counts, Ledger
+from jobs.output import dumps
 
 #: Generous: a machine under load is slow, never wrong.
 PATIENCE_S = 60.0
@@ -103,8 +107,19 @@ class Stack:
         return self.run("status", id_, "--json", **environment).json()
 
     def results(self, batch_id: str) -> list[dict[str, Any]]:
-        lines = self.run("results", batch_id).stdout.splitlines()
-        return [json.loads(line) for line in lines]
+        """What `chartq results` prints, read from the store itself: a process each time would cost seconds."""
+        with closing(Ledger.open(self.results_url)) as ledger:
+            documents = map(result_document, ledger.results(ledger.batch(batch_id)))
+            return [json.loads(dumps(document)) for document in documents]
+
+    def counts(self, batch_id: str) -> Counts:
+        """How many of a batch's rows stand where, read likewise."""
+        with closing(Ledger.open(self.results_url)) as ledger:
+            return ledger.counts(ledger.batch(batch_id), recent_since=0)
+
+    @property
+    def results_url(self) -> str:
+        return self.environment.get("RESULTS_URL", f"sqlite:///{self.home / 'results.sqlite'}")
 
     def close(self) -> None:
         """Kill what still runs."""

@@ -81,8 +81,8 @@ class Browser:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         tab = Tab(self, session)
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            tab.call(f"{domain}.enable")
+        for domain in ("Page", "Runtime", "Log", "Network", "Performance"):
+            tab.call(f"{domain}.enable", **({"timeDomain": "threadTicks"} if domain == "Performance" else {}))
         tab.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         tab.call("Emulation.setEmulatedMedia", features=scheme)
@@ -162,6 +162,11 @@ class Tab:
         shown: list[str] = self.value("[...document.querySelectorAll('.card h2')].map(h => h.textContent)")
         return shown
 
+    def busy_s(self) -> float:
+        """Seconds of work that the page has cost its main thread so far; a slow machine's other work isn't counted."""
+        metrics = self.call("Performance.getMetrics")["metrics"]
+        return float(next(one["value"] for one in metrics if one["name"] == "TaskDuration"))
+
     @property
     def count(self) -> str:
         return str(self.value("document.getElementById('count').textContent"))
@@ -174,6 +179,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         assert not os.environ.get("CI"), "CI needs Chromium: apt-get install -y chromium"
         pytest.skip("no Chromium here")
     opened = Browser(program, tmp_path_factory.mktemp("profile"))
+    opened.call("Browser.getVersion")
     yield opened
     opened.close()
 
@@ -238,18 +244,18 @@ def report(path: Path, rows: Iterable[Row], of: ReportContext | None = None) -> 
 
 def test_a_thousand_charts_open_scroll_and_filter_without_choking(browser: Browser, tmp_path: Path) -> None:
     rows = [failed(n) if n % 50 == 0 else row(n) for n in range(1_200)]
-    began = time.monotonic()
     tab = browser.open(report(tmp_path / "report.html", rows))
-    assert time.monotonic() - began < 10
+    assert tab.busy_s() < 5
     assert tab.count == "1,200 charts"
     assert len(tab.names()) == 1_000
 
     tab.value("document.getElementById('more').scrollIntoView()")
     tab.until("document.querySelectorAll('.card').length === 1200")
 
-    took_ms = tab.value("(() => { const t = performance.now(); location.hash = '#status=failed'; return t; })()")
-    assert took_ms is not None
-    tab.until("document.getElementById('count').textContent === '24 of 1,200'")
+    before_s = tab.busy_s()
+    tab.value("document.querySelector('[data-filter=failed]').click()")
+    assert tab.busy_s() - before_s < 1
+    assert tab.count == "24 of 1,200"
     assert tab.names() == [one["custom_id"] for one in rows if one["status"] == "failed"]
 
 
@@ -274,7 +280,7 @@ def test_search_filter_and_sort_work_by_keyboard(browser: Browser, tmp_path: Pat
     assert tab.names()[0] == "fx/chart-0002.png"
     assert tab.names()[-1] == "fx/chart-0001.png", "what has no latency comes last"
     tab.press("/")
-    tab.type("no such chart")
+    tab.type("zebra")
     tab.until("document.querySelector('.nothing') !== null")
 
 
@@ -362,7 +368,8 @@ def test_it_fits_the_screen_and_can_be_read_on_it(browser: Browser, tmp_path: Pa
 
 #: Contrast ratio of an element's text (WCAG 2.2) to the nearest background that is not transparent.
 _CONTRAST = """selector => {
-  const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
+  const dot = Object.assign(document.createElement("canvas"), { width: 1, height: 1 });
+  const canvas = dot.getContext("2d", { willReadFrequently: true });
   const rgb = colour => {
     canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
     return [...canvas.getImageData(0, 0, 1, 1).data];

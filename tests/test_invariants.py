@@ -82,7 +82,7 @@ def test_at_every_moment_the_counts_add_up_and_redis_knows_nothing_before_the_le
             samples += 1
             time.sleep(0.02)
     assert samples >= 10
-    assert user.status(bad)["request_counts"]["failed"] == 10
+    assert user.counts(bad).failed == 10
 
 
 def _known_to_rq(redis: Redis, queue: str) -> tuple[set[str], set[str]]:
@@ -121,7 +121,7 @@ def test_what_redis_lost_is_put_back_once(user: Stack, server: Rehearsal, resume
     user.worker()
     user.run("wait", batch_id, "--timeout", "50")
     assert len(server.record) == 10
-    assert user.status(batch_id)["request_counts"]["finished"] == 10
+    assert user.counts(batch_id).finished == 10
 
 
 # 4. SIGKILL anywhere: test_worker_process --------------------------------------------------------------------

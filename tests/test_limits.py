@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from stack import Program, Stack, draw_charts, eventually, stack
 
+from jobs.ledger import Counts
 from worker.rehearsal import Rehearsal
 
 #: Long enough that the gate has closed and been probed in vain.
@@ -31,11 +32,10 @@ def workers(user: Stack, count: int, *args: str, **environment: Any) -> list[Pro
     return [user.worker(*args, **environment) for _ in range(count)]
 
 
-def wait(user: Stack, batch_id: str, *, expect: int = 0) -> dict[str, Any]:
+def wait(user: Stack, batch_id: str, *, expect: int = 0) -> Counts:
     """Wait for the batch's end; its counts."""
-    user.run("wait", batch_id, "--timeout", "90", expect=expect)
-    counts: dict[str, Any] = user.status(batch_id)["request_counts"]
-    return counts
+    user.run("wait", batch_id, "--timeout", "55", expect=expect)
+    return user.counts(batch_id)
 
 
 def attempts(user: Stack, batch_id: str) -> list[int]:
@@ -46,7 +46,7 @@ def test_a_known_budget_is_kept_by_all_workers_together(user: Stack, server: Reh
     server.behave(latency_s=0.3, budget=(5, 1.0), window="sliding")
     batch_id = user.submit(draw_charts(user.folder / "charts", 40))
     workers(user, 3, "--concurrency", "8", HF_RATE_LIMIT="5/s")
-    assert wait(user, batch_id)["finished"] == 40
+    assert wait(user, batch_id).finished == 40
     assert server.record.with_status(200) == len(server.record) == 40
     assert server.record.most_within(1.0) <= 7
     took_s = server.record[-1].at - server.record[0].at
@@ -57,7 +57,7 @@ def test_an_unknown_limit_costs_few_refusals_and_no_chart(user: Stack, server: R
     server.behave(latency_s=0.3, budget=(30, 5.0), hints="retry-after")
     batch_id = user.submit(draw_charts(user.folder / "charts", 100))
     workers(user, 3, "--concurrency", "8", MAX_RETRIES="0")
-    assert wait(user, batch_id)["finished"] == 100
+    assert wait(user, batch_id).finished == 100
     assert server.record.with_status(429) <= 30
     assert set(attempts(user, batch_id)) == {1}
 
@@ -66,11 +66,11 @@ def test_a_cold_start_meets_only_what_was_in_flight(user: Stack, server: Rehears
     server.behave(latency_s=0.1)
     workers(user, 2, "--concurrency", "8", MAX_RETRIES="0")
     batch_id = user.submit(draw_charts(user.folder / "warm", 8))
-    assert wait(user, batch_id)["finished"] == 8  # the account is proven: from now on all go at once
+    assert wait(user, batch_id).finished == 8  # the account is proven: from now on all go at once
 
     server.behave(cold_start_s=3.0)
     batch_id = user.submit(draw_charts(user.folder / "cold", 30, start=8))
-    assert wait(user, batch_id)["finished"] == 30
+    assert wait(user, batch_id).finished == 30
     assert server.record.with_status(503) <= 2 * 8 + 2
     assert set(attempts(user, batch_id)) == {1}
 
@@ -103,12 +103,12 @@ def test_a_wrong_token_costs_one_call_and_a_right_one_serves_the_same_queue(user
     server.behave(token="hf_secret_token")
     batch_id = user.submit(draw_charts(user.folder / "charts", 20))
     workers(user, 1, HF_TOKEN="hf_wrong")
-    assert wait(user, batch_id, expect=3)["queued"] == 20
+    assert wait(user, batch_id, expect=3).queued == 20
     assert user.status(batch_id)["hold"]["reason"] == "token"
     assert server.record.with_status(401) == len(server.record) == 1
 
     workers(user, 1)
-    assert wait(user, batch_id)["finished"] == 20
+    assert wait(user, batch_id).finished == 20
     assert server.record.with_status(401) == 1
 
 
@@ -118,8 +118,8 @@ def test_a_model_that_is_not_served_holds_its_own_lane_only(user: Stack, server:
     bad = user.submit(charts, VISION_MODEL="org/bad")
     good = user.submit(charts, VISION_MODEL="org/good")
     workers(user, 1, "--concurrency", "4")
-    assert wait(user, good)["finished"] == 20
-    assert wait(user, bad, expect=3)["queued"] == 20
+    assert wait(user, good).finished == 20
+    assert wait(user, bad, expect=3).queued == 20
     assert user.status(bad)["hold"]["reason"] == "model"
     assert len([call for call in server.record if call.model == "org/bad"]) <= 4
 
@@ -131,7 +131,7 @@ def test_a_lane_that_waits_holds_up_no_other(user: Stack, server: Rehearsal) -> 
     workers(user, 1, "--concurrency", "2")
     eventually(lambda: server.record.with_status(429) >= 1)
     good = user.submit(charts, VISION_MODEL="org/open")
-    assert wait(user, good)["finished"] == 12
+    assert wait(user, good).finished == 12
     document = user.status(closed)
     assert document["request_counts"]["queued"] == 12
     assert document["resume_at"]
@@ -147,7 +147,7 @@ def test_a_server_that_is_away_for_a_while_costs_no_attempts(user: Stack, server
     time.sleep(OUTAGE_S)
     server.start()
     counts = wait(user, batch_id)
-    assert (counts["finished"], counts["failed"]) == (60, 0)
+    assert (counts.finished, counts.failed) == (60, 0)
     # A few calls may have been cut off before it looked like an outage.
     assert sum(attempts(user, batch_id)) <= 60 + 4
 
@@ -161,7 +161,7 @@ def test_a_stretch_of_502s_costs_no_attempts(user: Stack, server: Rehearsal) -> 
     time.sleep(OUTAGE_S)
     server.behave(fault=None)
     counts = wait(user, batch_id)
-    assert (counts["finished"], counts["failed"]) == (60, 0)
+    assert (counts.finished, counts.failed) == (60, 0)
     assert 5 <= server.record.with_status(502) <= 24
     # Failures between the last answers before the outage count.
     assert max(attempts(user, batch_id)) <= 2
@@ -175,7 +175,7 @@ def test_one_chart_that_is_always_refused_does_not_hold_up_the_others(user: Stac
     batch_id = user.submit(charts)
     workers(user, 1, "--concurrency", "4", MAX_RETRIES="1")
     counts = wait(user, batch_id, expect=1)
-    assert (counts["finished"], counts["failed"]) == (20, 1)
+    assert (counts.finished, counts.failed) == (20, 1)
     (failed,) = [row for row in user.results(batch_id) if row["status"] == "failed"]
     assert failed["error"]["type"] == "HFRateLimitError"
     assert failed["attempts"] == 2

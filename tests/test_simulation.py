@@ -2,11 +2,8 @@
 
 import heapq
 import itertools
-import os
 import random
 import signal
-import socket as sockets
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -15,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from lanes import HOUR_S, Lanes, Worker, running_redis
+from lanes import HOUR_S, Lanes, Worker, end_redis, running_redis
 from redis import Redis
 
 from jobs.embedded import embedded_redis
@@ -218,9 +215,7 @@ def test_restarts_of_workers_and_of_redis_in_between_change_nothing(tmp_path: Pa
         redis = stack.enter_context(closing(Redis(unix_socket_path=str(socket))))
 
         def restart_redis() -> None:
-            os.kill(int(redis.info("server")["process_id"]), signal.SIGKILL)
-            redis.connection_pool.disconnect()
-            wait_until_gone(socket)
+            end_redis(redis, socket, signal.SIGKILL)
             assert stack.enter_context(embedded_redis(tmp_path)) == socket
 
         simulation = thousand_charts(Lanes(redis), kind)
@@ -238,15 +233,6 @@ def test_restarts_of_workers_and_of_redis_in_between_change_nothing(tmp_path: Pa
 def while_calls_run(window: int) -> float:
     """The hour at which this window has been open for two seconds."""
     return window + (window * GUARD_S + 2) / HOUR_S
-
-
-def wait_until_gone(socket: Path) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with closing(sockets.socket(sockets.AF_UNIX)) as knocking:
-            if knocking.connect_ex(str(socket)) != 0:
-                return
-        time.sleep(0.01)
 
 
 # An unknown limit ---------------------------------------------------------------------------------------

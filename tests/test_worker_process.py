@@ -54,8 +54,8 @@ def test_sigterm_lets_running_calls_end_and_takes_no_new_ones(user: Stack, serve
     worker.send_signal(signal.SIGTERM)
     leaves_with_0(worker, within_s=15)
     assert len(server.record) == 4
-    counts = user.status(batch_id)["request_counts"]
-    assert (counts["finished"], counts["queued"]) == (4, 8)
+    counts = user.counts(batch_id)
+    assert (counts.finished, counts.queued) == (4, 8)
 
 
 def test_what_does_not_end_within_the_grace_goes_back_unspent(user: Stack, server: Rehearsal) -> None:
@@ -100,12 +100,12 @@ def test_burst_waits_for_what_is_delayed_and_max_jobs_counts(user: Stack, server
     charts = draw_charts(user.folder / "charts", 9)
     batch_id = user.submit(charts, RETRY_DELAY="0.5")
     finish(user.worker("--concurrency", "4", "--max-jobs", "3"))
-    assert user.status(batch_id)["request_counts"]["finished"] == len(server.record) == 3
+    assert user.counts(batch_id).finished == len(server.record) == 3
 
     server.behave(first_faults=(500, 500))
     ended = finish(user.worker("--concurrency", "4", "--burst", RETRY_DELAY="1"))
     assert ended.code == 0
-    assert user.status(batch_id)["request_counts"]["finished"] == 9
+    assert user.counts(batch_id).finished == 9
     assert len(server.record) == 3 + 6 + 2
 
 
@@ -135,9 +135,9 @@ def test_rqs_own_tools_see_suspend_and_stop_it(user: Stack, server: Rehearsal) -
         redis.publish(f"rq:pubsub:{seen.name}", "no JSON")
         send_shutdown_command(redis, seen.name)
     assert "ignored a message" in leaves_with_0(worker, within_s=15)
-    counts = user.status(batch_id)["request_counts"]
-    assert counts["started"] == 0
-    assert 0 < counts["finished"] == len(server.record) < 60
+    counts = user.counts(batch_id)
+    assert counts.started == 0
+    assert 0 < counts.finished == len(server.record) < 60
 
 
 def _states(redis: Redis) -> list[str]:

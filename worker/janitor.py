@@ -29,7 +29,8 @@ _SWEEP_PAUSE_S = 30.0
 #: Executions taken over in one round.
 _LOST_AT_A_TIME = 200
 
-_LOCK, _LOCK_TTL_S = "chartq:janitor", 10
+#: Three rounds: a janitor that is lost itself must not hold up the others for long.
+_LOCK, _LOCK_TTL_S = "chartq:janitor", 6
 
 
 class Janitor:

@@ -5,17 +5,13 @@ import re
 from typing import Any
 
 from jobs.formats.format import Row
+from jobs.output import visible
 
 #: How the rehearsal server marks its answers (worker.rehearsal.answers).
 _REHEARSAL_MARK, _REHEARSAL_FINGERPRINT = "[rehearsal]", "chartq-rehearsal"
 
 #: A JSON object, alone or in the fence that models like to put around it.
 _FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL | re.IGNORECASE)
-
-#: What no page or table should get: control characters except tab and newline, and the two that turn the rest of
-#: a line around, with which `gnp.exe` is shown as `exe.png`.
-_CONTROL_CODES = (*range(9), 11, 12, *range(14, 32), *range(127, 160), 0x202D, 0x202E)
-_CONTROLS = dict.fromkeys(_CONTROL_CODES, "\N{REPLACEMENT CHARACTER}")
 
 
 def is_rehearsal(row: Row) -> bool:
@@ -41,9 +37,9 @@ def fields_of(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) and value else None
 
 
-def visible(text: str) -> str:
-    """The text for people to look at: nothing in it acts instead of being seen."""
-    return encodable(text.replace("\r\n", "\n").replace("\r", "\n").translate(_CONTROLS))
+def shown(text: str) -> str:
+    """The text for people to look at: lines end in one way, and nothing in it acts instead of being seen."""
+    return visible(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def encodable(text: str) -> str:

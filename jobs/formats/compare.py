@@ -1,6 +1,5 @@
 """`chartq compare A B`: two batches' answers side by side, as a page or as a table."""
 
-import csv
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from jobs.formats.markdown import cell, table_head, table_row
 from jobs.formats.pairs import Pairs, compare_rows
 from jobs.formats.side import Side, sides
 from jobs.output import _cell as spreadsheet_cell
+from jobs.output import _csv_line as csv_line
 from jobs.output import data_file, dumps
 
 __all__ = ["COMPARISONS", "compare_rows", "comparison_format_of", "write_comparison"]
@@ -40,11 +40,10 @@ def comparison_format_of(path: Path) -> str | None:
 
 def _csv(pairs: Pairs, out: TextIO, _a: Side, _b: Side) -> None:
     names = ["custom_id", "outcome", *(f"{side}_{field}" for side in "ab" for field in _SIDE_FIELDS)]
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(names)
+    out.write(csv_line(names))
     for pair in pairs:
         cells = [row[field] if row else None for row in (pair.a, pair.b) for field in _SIDE_FIELDS]
-        writer.writerow([spreadsheet_cell(value) for value in (pair.custom_id, pair.outcome, *cells)])
+        out.write(csv_line([spreadsheet_cell(value) for value in (pair.custom_id, pair.outcome, *cells)]))
 
 
 def _markdown(pairs: Pairs, out: TextIO, a: Side, b: Side) -> None:

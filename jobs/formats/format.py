@@ -46,6 +46,8 @@ class Format:
 
         Raises InputError (it needs a file and there is none), InstallationError, OSError.
         """
+        if path is not None and str(path) == "-":
+            path = None
         if path is None and self.needs_file:
             suffix = self.suffixes[0] if self.suffixes else ".jsonl"
             raise InputError(f"{self.name} can't be written to the terminal: add -o results{suffix}")

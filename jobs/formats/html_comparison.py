@@ -73,7 +73,7 @@ def _both(pair: Pair) -> tuple[str, str]:
     if a_fields and b_fields:
         differing = [name for name in {**a_fields, **b_fields} if a_fields.get(name) != b_fields.get(name)]
         return cards.fielded(a_fields, differing), cards.fielded(b_fields, differing)
-    if pair.outcome == "same":
+    if pair.outcome == "same" or a_fields or b_fields:
         return cards.outcome(pair.a), cards.outcome(pair.b)
     a_pieces, b_pieces = pieces(*(text.strip().replace("**", "") for text in (a_text, b_text)))
     return cards.folded(_marked(a_pieces), a_text), cards.folded(_marked(b_pieces), b_text)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from jobs.formats.answers import outcome_text, tokens_of, visible
+from jobs.formats.answers import outcome_text, shown, tokens_of
 from jobs.formats.format import Row
 
 #: What Markdown would take for markup: an image in an answer, say, would be fetched by whoever reads the table.
@@ -35,5 +35,5 @@ def table_row(cells: Iterable[str]) -> str:
 
 def cell(text: str) -> str:
     """Text that a table shows as it is: one line, markup and HTML disarmed."""
-    shown = visible(text).strip().replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _MARKUP.sub(r"\\\g<0>", shown).replace("\n", "<br>").replace("\t", " ")
+    safe = shown(text).strip().replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKUP.sub(r"\\\g<0>", safe).replace("\n", "<br>").replace("\t", " ")

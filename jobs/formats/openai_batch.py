@@ -52,6 +52,7 @@ def completion(row: Row) -> dict[str, Any]:
         choice = {"index": 0, "message": _message(row), "logprobs": None, "finish_reason": "stop"}
         return {**frame, "choices": [choice], "usage": _usage(row)}
     told = {name: value for name, value in raw.items() if value is not None}
+    told["object"] = frame["object"]  # some servers say text_completion here
     return {**raw, **frame, **told, "choices": [_choice(index, one) for index, one in enumerate(choices or [])]}
 
 

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from itertools import chain, islice
 
-from jobs.formats.answers import visible
+from jobs.formats.answers import shown
 
 #: Cards that stand in the page itself: what a browser lays out at once without a pause.
 _STANDING = 1_000
@@ -55,7 +55,7 @@ class Page:
 
 def esc(value: object) -> str:
     """Text for HTML, in an element or a quoted attribute, on one line."""
-    return html.escape(visible(str(value))).replace("\n", "&#10;")
+    return html.escape(shown(str(value))).replace("\n", "&#10;")
 
 
 def page(shell: Page, cards: Iterable[str]) -> Iterator[str]:

@@ -13,7 +13,8 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     `jobs.output.data_file` is the same for text that we write ourselves.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
+    path = Path(os.path.realpath(path))
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".chartq-", suffix=".part")
     os.close(handle)
     try:
         yield Path(temporary)
