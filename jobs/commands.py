@@ -14,9 +14,10 @@ from jobs.errors import InputError, UnknownIdError
 from jobs.follow import duration, follow, summary
 from jobs.lanes import Gate, Priority
 from jobs.lanes.gates import model_of
-from jobs.output import FORMATS, data_file, dumps, messages, print_data, print_table, say, visible
+from jobs.output import dumps, messages, print_data, print_table, say, visible
 from jobs.plan import plan
 from jobs.progress import shown
+from jobs.result_commands import compare, results
 from jobs.session import Session
 from jobs.settings import Settings, load_settings
 from jobs.submit import Order, Submitted
@@ -226,34 +227,6 @@ def watch(batch_id: str) -> int:
 
 @click.command()
 @batch_argument
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file, written atomically.")
-@click.option("--format", "form", type=click.Choice(sorted(FORMATS)), help="Default: by the file's name, else jsonl.")
-@click.option(
-    "--status",
-    type=click.Choice(["finished", "failed", "canceled", "queued", "started", "scheduled"]),
-    help="Only rows of this state.",
-)
-def results(batch_id: str, output: Path | None, form: str | None, status: str | None) -> int:
-    """Write a batch's results, in the order of submission.
-
-    \b
-    Example: chartq results b261122-k3x9qa -o answers.csv
-    """
-    chosen = form or (output.suffix[1:].lower() if output and output.suffix[1:].lower() in FORMATS else "jsonl")
-    with Session(load_settings()) as session:
-        batch = session.ledger.batch(batch_id)
-        try:
-            with data_file(output) as out:
-                FORMATS[chosen](session.results(batch, status=status), out)
-        except OSError as error:
-            if output is None:
-                raise
-            raise InputError(f"{str(output)!r} can't be written: {error.strerror}") from error
-    return 0
-
-
-@click.command()
-@batch_argument
 def retry(batch_id: str) -> int:
     """Queue again what failed, with fresh attempts.
 
@@ -356,4 +329,4 @@ def _lane_state(row: dict[str, Any]) -> str:
     return "open"
 
 
-PRODUCER_COMMANDS = (submit, list_batches, status, wait, watch, results, retry, cancel, resume, lanes)
+PRODUCER_COMMANDS = (submit, list_batches, status, wait, watch, results, compare, retry, cancel, resume, lanes)

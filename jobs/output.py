@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -98,22 +98,17 @@ def write_jsonl(rows: Iterable[dict[str, Any]], out: TextIO) -> None:
 
 def write_csv(rows: Iterable[dict[str, Any]], out: TextIO) -> None:
     """A table with a header; cells that a spreadsheet would run are disarmed."""
-    out.write(_csv_line(_CSV_FIELDS))
+    out.write(csv_line(_CSV_FIELDS))
     for row in rows:
-        out.write(_csv_line([_cell(row[name]) for name in _CSV_FIELDS]))
+        out.write(csv_line([spreadsheet_cell(row[name]) for name in _CSV_FIELDS]))
 
 
-def _csv_line(cells: Iterable[Any]) -> str:
+def csv_line(cells: Iterable[Any]) -> str:
+    """A line of CSV."""
     # Python quotes the characters of the line's end, and a lone \r must be quoted too; lines end as Unix has it.
     line = io.StringIO()
     csv.writer(line, lineterminator="\r\n").writerow(cells)
     return line.getvalue().removesuffix("\r\n") + "\n"
-
-
-FORMATS: dict[str, Callable[[Iterable[dict[str, Any]], TextIO], None]] = {
-    "jsonl": write_jsonl,
-    "csv": write_csv,
-}
 
 
 @contextmanager
@@ -146,7 +141,8 @@ def _umask() -> int:
     return mask
 
 
-def _cell(value: Any) -> Any:
+def spreadsheet_cell(value: Any) -> Any:
+    """A value as a cell of CSV that no spreadsheet takes for a formula."""
     if isinstance(value, dict):
         return dumps(value)
     if isinstance(value, str):

@@ -103,7 +103,7 @@ class ScriptedServer:
 @contextlib.contextmanager
 def raw_server(converse: Callable[[socket.socket, int], None]) -> Iterator[str]:
     """A server that does with its nth connection whatever `converse` does; gives its URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     connections: list[socket.socket] = []
 
     def speak(connection: socket.socket, number: int) -> None:

@@ -90,6 +90,8 @@ class _Watched(HTTPConnection):
         return sock
 
     def getresponse(self) -> Any:
+        if self.sock is None:  # urllib3 let a reset while sending pass, to read an answer that can't come
+            raise ConnectionResetError("the connection was reset")
         response = super().getresponse()
         # After an error some servers close without saying so, or send a late second reply.
         self.spoiled = response.status >= 300

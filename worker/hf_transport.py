@@ -92,7 +92,7 @@ class Transport:
                     return self._exchange(request, call)
                 except _FOREIGN as trouble:
                     if _was_stale(call):
-                        call.fresh = True
+                        call.fresh, call.connected, call.reused = True, False, False
                         continue
                     error = _translated(trouble, call, timeout_s, url)
                     break

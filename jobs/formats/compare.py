@@ -11,9 +11,7 @@ from jobs.formats.html_comparison import write_html_comparison
 from jobs.formats.markdown import cell, table_head, table_row
 from jobs.formats.pairs import Pairs, compare_rows
 from jobs.formats.side import Side, sides
-from jobs.output import _cell as spreadsheet_cell
-from jobs.output import _csv_line as csv_line
-from jobs.output import data_file, dumps
+from jobs.output import csv_line, data_file, dumps, spreadsheet_cell
 
 __all__ = ["COMPARISONS", "compare_rows", "comparison_format_of", "write_comparison"]
 

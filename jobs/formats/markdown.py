@@ -8,7 +8,7 @@ from jobs.formats.answers import outcome_text, shown, tokens_of
 from jobs.formats.format import Row
 
 #: What Markdown would take for markup: an image in an answer, say, would be fetched by whoever reads the table.
-_MARKUP = re.compile(r"[\\`*_\[\]|~#!$]")
+_MARKUP = re.compile(r"[\\`*_\[\]|~$]")
 
 _HEADER = ("chart", "status", "answer", "tokens", "seconds")
 

@@ -94,9 +94,7 @@ def _length(head: bytes) -> int:
 async def serve(latency_s: float) -> None:
     """Say the port on stdout, then serve until killed."""
     provider = Provider(latency_s)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(provider), "127.0.0.1", 0, backlog=1024
-    )
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(provider), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -4,8 +4,9 @@ import os
 from collections.abc import Sequence
 
 import requests
+from celery import Celery  # type: ignore[import-not-found]
+
 from benchmarks.peers import call
-from celery import Celery
 
 _REDIS = os.environ["BENCH_REDIS"]
 
@@ -17,8 +18,8 @@ _RETRIES = {"autoretry_for": (requests.RequestException,), "retry_backoff": True
 _TASKS = {
     "ask": app.task(call.ask, name="ask"),
     "noop": app.task(call.noop, name="noop"),
-    "retrying": app.task(lambda path: call.ask(path), name="retrying", **_RETRIES),
-    "retrying-limited": app.task(lambda path: call.ask(path), name="limited", rate_limit="6/s", **_RETRIES),
+    "retrying": app.task(call.ask, name="retrying", **_RETRIES),
+    "retrying-limited": app.task(call.ask, name="limited", rate_limit="6/s", **_RETRIES),
 }
 
 

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Sequence
 
-import dramatiq
+import dramatiq  # type: ignore[import-not-found]
+from dramatiq.brokers.redis import RedisBroker  # type: ignore[import-not-found]
+from dramatiq.results import Results  # type: ignore[import-not-found]
+from dramatiq.results.backends import RedisBackend  # type: ignore[import-not-found]
+
 from benchmarks.peers import call
-from dramatiq.brokers.redis import RedisBroker
-from dramatiq.results import Results
-from dramatiq.results.backends import RedisBackend
 
 broker = RedisBroker(url=os.environ["BENCH_REDIS"])
 broker.add_middleware(Results(backend=RedisBackend(url=os.environ["BENCH_REDIS"])))

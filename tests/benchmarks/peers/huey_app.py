@@ -3,8 +3,9 @@
 import os
 from collections.abc import Sequence
 
+from huey import RedisHuey  # type: ignore[import-not-found]
+
 from benchmarks.peers import call
-from huey import RedisHuey
 
 huey = RedisHuey("bench", url=os.environ["BENCH_REDIS"])
 

@@ -1,14 +1,16 @@
-"""No queue at all: `python -m benchmarks.peers.pool POLICY THREADS` asks about each path on stdin, from a thread pool."""
+"""No queue at all: `python -m benchmarks.peers.pool POLICY THREADS FILE` asks about each path in FILE, from threads."""
 
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import requests
-from benchmarks.peers import call
 from requests.adapters import HTTPAdapter
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential  # type: ignore[import-not-found]
 from urllib3.util.retry import Retry
+
+from benchmarks.peers import call
 
 #: As in the OpenAI cookbook's "How to handle rate limits".
 _tenacity = retry(
@@ -34,7 +36,7 @@ _POLICIES: dict[str, Callable[[str], str]] = {"floor": call.ask, "tenacity": _te
 def main() -> None:
     policy = _POLICIES[sys.argv[1]]
     with ThreadPoolExecutor(int(sys.argv[2])) as pool:
-        asked = [pool.submit(policy, path) for path in sys.stdin.read().splitlines()]
+        asked = [pool.submit(policy, path) for path in Path(sys.argv[3]).read_text().splitlines()]
     lost = sum(one.exception() is not None for one in asked)
     print(f"{len(asked) - lost} answered, {lost} lost")
 

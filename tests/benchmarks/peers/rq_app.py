@@ -3,9 +3,10 @@
 import os
 from collections.abc import Sequence
 
-from benchmarks.peers import call
 from redis import Redis
 from rq import Queue, Retry
+
+from benchmarks.peers import call
 
 _CHUNK = 1000
 
@@ -15,6 +16,4 @@ def send(task: str, paths: Sequence[str]) -> None:
     retry = Retry(max=3, interval=5) if task == "retrying" else None
     work = call.noop if task == "noop" else call.ask
     for start in range(0, len(paths), _CHUNK):
-        queue.enqueue_many(
-            [Queue.prepare_data(work, (path,), retry=retry) for path in paths[start : start + _CHUNK]]
-        )
+        queue.enqueue_many([Queue.prepare_data(work, (path,), retry=retry) for path in paths[start : start + _CHUNK]])

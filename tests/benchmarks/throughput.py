@@ -1,0 +1,93 @@
+"""(a) What a job costs, beside others: the same calls, all in flight at once, in turns within one run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.measuring import Sample, commands_of, noop_rate, timed
+from benchmarks.place import Lab, StuckError
+from benchmarks.systems import Pool, System, side_by_side
+from benchmarks.table import Table, say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """The work of one run."""
+
+    jobs: int
+    latency_s: float
+    noop_jobs: int
+    rounds: int
+    in_flight: int
+    rq_processes: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A system and all that was found out about it."""
+
+    system: System
+    samples: list[Sample]
+    noop_per_s: list[float]
+    commands: list[float]
+
+
+def compare(lab: Lab, load: Load, charts: Sequence[Path], only: Sequence[str]) -> Table:
+    """Every system in every round; the order turns."""
+    systems = side_by_side(load.in_flight, load.rq_processes)
+    wanted = [system for system in systems if not only or any(word in system.name for word in only)]
+    found = [Measured(system, [], [], []) for system in wanted]
+    for number in range(load.rounds):
+        turn = number % len(found)
+        for one in found[turn:] + found[:turn]:
+            try:
+                _one_round(lab, load, charts, one, counted=number == 0)
+            except StuckError as error:
+                say(f"  {one.system.name}: {error}")
+    return _table(found)
+
+
+def _one_round(lab: Lab, load: Load, charts: Sequence[Path], one: Measured, *, counted: bool) -> None:
+    # RQ has fewer jobs in flight, hence gets fewer, so that every system works for the same time.
+    jobs = load.jobs * one.system.in_flight // load.in_flight
+    one.samples.append(timed(lab, one.system, charts, jobs, load.latency_s))
+    say(f"  {one.system.name}: {one.samples[-1]}")
+    if isinstance(one.system, Pool):
+        return
+    if counted:
+        few = min(jobs, 5 * one.system.in_flight)
+        one.commands.append(commands_of(lab, one.system, charts, few, load.latency_s))
+    one.noop_per_s.append(noop_rate(lab, one.system, charts, load.noop_jobs))
+    say(f"  {one.system.name}: {one.noop_per_s[-1]:.0f} no-op jobs/s, {one.commands} commands a job")
+
+
+def _table(found: Sequence[Measured]) -> Table:
+    columns = (
+        "system", "wall / ideal", "worker CPU ms a job", "over the floor", "memory (PSS) MB",
+        "Redis commands / round trips a job", "Redis CPU ms a job", "no-op jobs/s",
+    )  # fmt: skip
+    floor = next((_of(one, "cpu_ms") for one in found if isinstance(one.system, Pool) and one.samples), None)
+    return Table(columns, [_row(one, floor) for one in found])
+
+
+def _row(one: Measured, floor: float | None) -> list[str]:
+    if not one.samples:
+        return [one.system.name, "did not finish", *[""] * 6]
+    queued = not isinstance(one.system, Pool)
+    over = _of(one, "cpu_ms") - floor if floor is not None and queued else None
+    commands = f"{median(one.commands):.1f}" if one.commands else "?"
+    return [
+        one.system.name,
+        f"{_of(one, 'wall_ratio'):.3f}",
+        f"{_of(one, 'cpu_ms'):.2f}",
+        "-" if over is None else f"{over:+.2f}",
+        f"{_of(one, 'pss_mb'):.0f}",
+        f"{commands} / {_of(one, 'round_trips'):.1f}" if queued else "-",
+        f"{_of(one, 'redis_cpu_ms'):.2f}" if queued else "-",
+        f"{median(one.noop_per_s):.0f}" if one.noop_per_s else "-",
+    ]
+
+
+def _of(one: Measured, name: str) -> float:
+    return float(median(getattr(sample, name) for sample in one.samples))
