@@ -434,6 +434,33 @@ def test_an_unreachable_server_closes_the_gate_at_once_and_gives_nothing_to_give
     assert len(worker.take(9)) == 1
 
 
+def test_a_server_that_is_away_is_asked_once_a_minute_for_a_while_then_ever_more_rarely(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(2)
+    waits_s = []
+    for _ in range(22):
+        worker.unreached(*worker.take(1))
+        waits_s.append(closed_for_s(lanes))
+        after_the_gate(lanes)
+    assert waits_s == [1, 2, 4, 8, 16, 32, *[60] * 10, 120, 240, 480, *[900] * 3]
+
+
+def test_an_outage_of_a_day_ends_in_a_hold_that_says_where_to_look(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(2)
+    started_ms = lanes.clock.now_ms
+    while not lanes.gate().held:
+        assert lanes.clock.now_ms - started_ms < 25 * 3600 * 1000
+        worker.unreached(*worker.take(1))
+        after_the_gate(lanes)
+    assert lanes.clock.now_ms - started_ms >= 24 * 3600 * 1000
+    assert lanes.gate().reason == "unreachable"
+    assert "HF_BASE_URL" in str(lanes.gate().message)
+    lanes.gates.resume([lanes.gate()])
+    worker.answered(*worker.take(1))
+    assert not lanes.gate().held
+
+
 # Holds --------------------------------------------------------------------------------------------------
 
 

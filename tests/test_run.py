@@ -140,3 +140,17 @@ def _batches(user: Stack) -> int:
             return int(connection.execute("SELECT count(*) FROM batches").fetchone()[0])
     except sqlite3.OperationalError:
         return 0
+
+
+def test_a_model_that_only_ever_sends_nothing_ends_in_failures_not_in_an_endless_bill(
+    user: Stack, server: Rehearsal
+) -> None:
+    server.behave(fault="null-content")
+    draw_charts(user.folder / "charts", 8)
+    started = time.monotonic()
+    process = user.start("run", str(user.folder / "charts"), "-p", "Up?", "--json", RETRY_DELAY="0.1", MAX_RETRIES="1")
+    ended = finish(process)
+    assert ended.code == 1
+    assert ended.json()["request_counts"]["failed"] == 8
+    assert len(server.record) == 16, "two calls each, as MAX_RETRIES says"
+    assert time.monotonic() - started < 30

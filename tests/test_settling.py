@@ -26,6 +26,7 @@ from worker.task import Ended
 CLAIM = Claim(job="j", execution="e", queue="chat:org/model@b", lane="chat:org/model", account="a", generation="0.0")
 
 TROUBLE = errors.HFServerError("HTTP 502", status_code=502, hint_s=4.0)
+NO_ANSWER = errors.HFBadAnswerError("null content", status_code=200)
 THROTTLE = errors.HFRateLimitError("slow down", status_code=429, hint_s=52.0)
 LOADING = errors.HFModelLoadingError("loading", status_code=503, hint_s=20.0)
 BROKE = errors.HFCreditsError("no credits", status_code=402)
@@ -108,6 +109,17 @@ CASES = {
     ),
     "transient, not heard": Case(
         outcome=Transient(3.0, last=False), error=TROUBLE, writes=AGAIN, verdict="transient", to="delay"
+    ),
+    "transient, a bad answer": Case(
+        outcome=Transient(3.0, last=False),
+        error=NO_ANSWER,
+        writes=returned(
+            status="scheduled",
+            attempts_spent=1,
+            error=JobError(type="HFBadAnswerError", message="null content", status_code=200),
+        ),
+        verdict="ok",
+        to="delay",
     ),
     "transient, suspect": Case(
         outcome=Transient(3.0, last=False), error=TROUBLE, suspect=1, writes=AGAIN, verdict="suspect", to="delay"
@@ -202,7 +214,7 @@ def test_a_done_without_an_answer_is_a_fault_of_ours() -> None:
 def test_only_a_transient_failure_is_heard_before_it_is_written(name: str) -> None:
     case = CASES[name]
     first = verdict_first(case.ending)
-    if isinstance(case.outcome, Transient) and not case.suspect:
+    if isinstance(case.outcome, Transient) and not case.suspect and case.error is not NO_ANSWER:
         assert first is not None
         assert (first.verdict, first.to, first.hint_s) == ("transient", None, 4.0)
         assert 0 <= first.jitter <= 1

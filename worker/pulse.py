@@ -29,6 +29,9 @@ _STAMP = "{:020.3f}\n"
 
 _SUFFIX = ".pulse"
 
+#: Each goes wrong only if another process does something in the same microseconds.
+_TRIES = 100
+
 
 class Pulse:
     """A worker's stamp. Without a file (nowhere to write) it does nothing."""
@@ -71,7 +74,9 @@ def pulse(home: Path) -> Iterator[Pulse]:
         beating.stamp()
         yield beating
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # others stamp there as well
+            path.unlink()
+            path.parent.rmdir()
         os.close(descriptor)
 
 
@@ -85,12 +90,15 @@ def beating(home: Path) -> list[Beating]:
 
 
 def _made(folder: Path) -> tuple[Path, int]:
-    make_private_folder(folder)
-    _clear(folder)
     path = folder / f"{os.getpid()}-{uuid4().hex[:8]}{_SUFFIX}"
-    while (descriptor := try_lock(path)) is None:
-        time.sleep(0.01)  # somebody is just looking whether we live
-    return path, descriptor
+    for _ in range(_TRIES):
+        make_private_folder(folder)
+        _clear(folder)
+        with suppress(FileNotFoundError):  # somebody has just left, and took the folder along
+            if (descriptor := try_lock(path)) is not None:
+                return path, descriptor
+        time.sleep(0.01)  # or is just looking whether we live
+    raise TimeoutError(f"{path} can't be locked")
 
 
 def _clear(folder: Path) -> None:

@@ -6,6 +6,7 @@
 | Refused, called      | failed, an attempt              | ok          | failed            |
 | Refused, not called  | failed                          | unused      | failed            |
 | Transient            | scheduled, an attempt           | transient   | delayed           |
+| .. a bad answer      | as above                        | ok          | as above          |
 | Transient, last      | failed, an attempt              | transient   | failed            |
 | Transient, suspect   | as above                        | suspect     | as above          |
 | either, in an outage | queued, nothing spent           | (heard)     | front             |
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 
 from jobs.ledger import AnswerRow, Change, Failed, Finished, JobError, Returned
 from worker.desk import Claim, Move, Settlement, Verdict
-from worker.hf_errors import HFAPIError, HFModelLoadingError
+from worker.hf_errors import HFAPIError, HFBadAnswerError, HFModelLoadingError
 from worker.outcome import Done, Hold, Refused, Throttled, Transient, Unreachable
 from worker.task import Ended
 
@@ -38,7 +39,7 @@ class Ending:
 
 def verdict_first(ending: Ending) -> Settlement | None:
     """A transient failure is told to the gate before anything is written: only it knows an outage."""
-    if not isinstance(ending.ended.outcome, Transient) or ending.claim.suspect:
+    if not isinstance(ending.ended.outcome, Transient) or _verdict(ending) != "transient":
         return None
     return Settlement(
         claim=ending.claim,
@@ -125,6 +126,7 @@ def described(error: Exception | None) -> JobError:
 
 
 def _verdict(ending: Ending) -> Verdict:
+    # A server that answers badly is there: taking it for an outage would ask, and pay, for ever.
     outcome = ending.ended.outcome
     if not ending.ended.called:
         return "unused"
@@ -135,7 +137,7 @@ def _verdict(ending: Ending) -> Verdict:
             return "unreachable"
         case Hold():
             return "hold"
-        case Transient():
+        case Transient() if not isinstance(ending.ended.error, HFBadAnswerError):
             return "suspect" if ending.claim.suspect else "transient"
     return "ok"
 

@@ -3,11 +3,13 @@
 -- probe ('1': one call goes first), probe_execution, limit (concurrency in force; absent: the ceiling),
 -- granted / passed (permits given, answers had, in this generation), learned (what passed before it was last
 -- refused), edge (learned was reached: 1 + the calls that were on their way then), passes (answers ever),
--- failures (transient, in a row), outage ('1'), hold_reason / _message / _since.
+-- failures (transient, in a row), outage ('1'), away_since (ms), hold_reason / _message / _since.
 
 local FIRST_WAIT_MS, LONGEST_WAIT_MS = 1000, 15 * 60 * 1000
--- A server that is away costs nothing to ask, and people look at the clock when it is back.
-local LONGEST_OUTAGE_WAIT_MS = 60 * 1000
+-- While a server is away people look at the clock: at first it is asked once a minute (the 7th to 16th time).
+local OUTAGE_WAIT_MS, PATIENT_CLOSINGS = 60 * 1000, 16
+-- An outage of a day is none: somebody has to look (a time-out that is too short looks the same).
+local LONGEST_OUTAGE_MS = 24 * 3600 * 1000
 local OUTAGE_FAILURES, OUTAGE_JOBS = 5, 3
 -- A new account's first call goes alone, so that a wrong token costs one call; but no longer than this.
 local PROVING_MS = 1000
@@ -191,13 +193,35 @@ local function lowered_limit(gate, state, was_probe)
     return math.max(1, math.floor(math.min(tonumber(state.limit or math.huge), flying) / 2))
 end
 
+-- 1 s, doubling to 15 min; a server that is away is asked once a minute for a while in between.
+local function doubling_wait_ms(closings, away)
+    local patient = away and PATIENT_CLOSINGS or 0
+    if away and closings <= patient then return math.min(OUTAGE_WAIT_MS, FIRST_WAIT_MS * 2 ^ (closings - 1)) end
+    local first = away and OUTAGE_WAIT_MS or FIRST_WAIT_MS
+    return math.min(LONGEST_WAIT_MS, first * 2 ^ math.min(closings - patient - 1 + (away and 1 or 0), 20))
+end
+
+local function hold(key, outcome, now_ms)
+    redis.call('HSET', key, 'hold_reason', outcome.reason, 'hold_message', outcome.message,
+        'hold_since', string.format('%d', now_ms))
+    redis.call('HINCRBY', key, 'gen', 1)
+end
+
+local function hold_if_endless(gate, state, why, now_ms)
+    redis.call('HSETNX', gate_key(gate), 'away_since', string.format('%d', now_ms))
+    if now_ms - tonumber(state.away_since or now_ms) < LONGEST_OUTAGE_MS then return end
+    redis.call('HDEL', gate_key(gate), 'away_since')
+    hold(gate_key(gate), {reason = why, message = 'No call has come through for a day (' .. why ..
+        '): check HF_BASE_URL, VISION_TIMEOUT and the provider, then: chartq resume'}, now_ms)
+end
+
 -- Close after a refusal or in an outage: for the hint, or for 1 s doubling to 15 min.
 local function close(gate, state, windows, outcome, why, now_ms)
     local refusals, hint_ms = tonumber(state.refusals or 0) + 1, outcome.hint_ms or 0
     local away = why == 'outage' or why == 'unreachable'
-    local longest = away and LONGEST_OUTAGE_WAIT_MS or LONGEST_WAIT_MS
-    local wait = hint_ms > 0 and hint_ms or math.min(longest, FIRST_WAIT_MS * 2 ^ math.min(refusals - 1, 20))
+    local wait = hint_ms > 0 and hint_ms or doubling_wait_ms(refusals, away)
     wait = wait + math.min(wait * 0.05, 1000) * (outcome.jitter or 0)
+    if away then hold_if_endless(gate, state, why, now_ms) end
     redis.call('HSET', gate_key(gate), 'gen', tonumber(state.gen or 0) + 1, 'refusals', refusals, 'why', why,
         'until_ms', string.format('%d', now_ms + wait), 'granted', 0, 'passed', 0)
     if why == 'throttled' then
@@ -212,7 +236,7 @@ end
 
 local function succeed(gate, state, ceiling)
     redis.call('DEL', streak_key(gate))
-    redis.call('HDEL', gate_key(gate), 'outage', 'until_ms', 'why', 'probe', 'probe_execution')
+    redis.call('HDEL', gate_key(gate), 'outage', 'until_ms', 'why', 'probe', 'probe_execution', 'away_since')
     redis.call('HSET', gate_key(gate), 'refusals', 0, 'failures', 0)
     redis.call('HINCRBY', gate_key(gate), 'passed', 1)
     local limit, old = tonumber(state.limit or 0), tonumber(state.edge or 0) > 1
@@ -245,12 +269,6 @@ local function fail(gate, state, windows, outcome, current, now_ms)
     redis.call('HSET', gate_key(gate), 'outage', 1)
     if current then close(gate, state, windows, outcome, 'outage', now_ms) end
     return take_back_attempts(gate)
-end
-
-local function hold(key, outcome, now_ms)
-    redis.call('HSET', key, 'hold_reason', outcome.reason, 'hold_message', outcome.message,
-        'hold_since', string.format('%d', now_ms))
-    redis.call('HINCRBY', key, 'gen', 1)
 end
 
 -- What an answer (or its absence) teaches the gate. `outcome.verdict`: ok | throttled | unreachable | transient |
