@@ -59,7 +59,7 @@ def main() -> None:
             concurrency=8,
             grace_s=5.0,
         )
-        worker.install_signal_handlers()
+        worker.leaving.listen_to_signals()
         worker.run()
 
 

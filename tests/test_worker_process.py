@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from rq.command import send_shutdown_command
+from rq.command import send_shutdown_command, send_stop_job_command
 from rq.suspension import resume, suspend
 from rq.worker import BaseWorker
 from stack import Program, Stack, draw_charts, eventually, finish, stack
@@ -138,6 +138,22 @@ def test_rqs_own_tools_see_suspend_and_stop_it(user: Stack, server: Rehearsal) -
     counts = user.counts(batch_id)
     assert counts.started == 0
     assert 0 < counts.finished == len(server.record) < 60
+
+
+def test_rqs_stop_job_cuts_a_call_in_flight_and_fails_its_job_alone(user: Stack, server: Rehearsal) -> None:
+    server.behave(fault="hang")
+    batch_id = user.submit(draw_charts(user.folder / "charts", 2))
+    worker = user.worker("--concurrency", "2")
+    eventually(lambda: len(server.record) == 2)
+    stopped, other = (row["job_id"] for row in user.results(batch_id))
+    with closing(user.redis()) as redis:
+        send_stop_job_command(redis, stopped, serializer="json")
+    eventually(lambda: user.counts(batch_id).failed == 1)
+    server.behave(fault=None)
+    worker.send_signal(signal.SIGKILL)
+    error = user.status(stopped)["error"]
+    assert (error["type"], user.status(other)["status"]) == ("StoppedError", "started")
+    assert "retry" in error["message"]
 
 
 def _states(redis: Redis) -> list[str]:

@@ -9,12 +9,14 @@ import click
 
 from jobs.cli import SIGNAL_CODES, group
 from jobs.cli import run as run_command_line
-from jobs.commands import PRODUCER_COMMANDS, json_option, make_order, submit_options, tell_rejects
+from jobs.commands import PRODUCER_COMMANDS
 from jobs.follow import summary
+from jobs.options import json_option
 from jobs.output import dumps, messages, print_data, say
-from jobs.progress import shown
 from jobs.session import Session
 from jobs.settings import load_settings
+from jobs.submit_commands import make_order, submit_options, tell_rejects
+from jobs.watching import watched
 from worker.demo.show import show_demo
 from worker.doctor import doctor
 from worker.logs import configure_logging
@@ -55,15 +57,15 @@ def run(concurrency: int, grace_s: float, as_json: bool, **options: Any) -> int:
     settings = load_settings()
     order = make_order(settings, options)
     configure_logging("WARNING" if settings.log_level == "INFO" else settings.log_level, settings.log_format)
-    with Session(settings) as session, shown(messages(), quiet=as_json) as show:
+    with Session(settings) as session, watched(session, messages(), quiet=as_json) as watching:
         worker = make_worker(session, concurrency=concurrency, grace_s=grace_s)
-        worker.install_signal_handlers()
+        worker.leaving.listen_to_signals()
         running = Run(
             session=session,
             order=order,
             worker=worker,
-            show_submitted=lambda done: show(f"{done.total} charts submitted"),
-            show_status=lambda document: show(summary(document)),
+            show_submitted=lambda done: watching.line(f"{done.total} charts submitted"),
+            show_status=watching.standing,
         )
         running.work()
     return _report(running, as_json=as_json)
@@ -84,7 +86,7 @@ def _report(running: Run, *, as_json: bool) -> int:
         say("no image was accepted: nothing was submitted")
     if running.code is not None:
         return running.code
-    signal_code = SIGNAL_CODES.get(running.worker.signal_received or 0)
+    signal_code = SIGNAL_CODES.get(running.worker.leaving.signal_received or 0)
     if signal_code is not None:
         say("interrupted: the same command goes on where this one stopped")
         return signal_code
@@ -108,7 +110,7 @@ def worker(concurrency: int, burst: bool, max_jobs: int | None, grace_s: float) 
     configure_logging(settings.log_level, settings.log_format)
     with Session(settings) as session:
         staff = make_worker(session, concurrency=concurrency, grace_s=grace_s)
-        staff.install_signal_handlers()
+        staff.leaving.listen_to_signals()
         staff.run(burst=burst, max_jobs=max_jobs)
     return 0
 

@@ -10,8 +10,8 @@ from dataclasses import asdict, replace
 
 import click
 
-from jobs.commands import json_option
 from jobs.errors import SettingsError
+from jobs.options import json_option
 from jobs.output import dumps, print_data
 from jobs.settings import Settings, load_settings
 from worker.checks.bounded import NETWORK_TIMEOUT_S, bounded

@@ -154,6 +154,10 @@ class HuggingFaceClient:
         body = self._body(api, task, model, prompt, image, parameters)
         return self._send(body, api=api, model=model, timeout_s=timeout_s, trace_id=trace_id)
 
+    def cut(self, trace_id: str) -> bool:
+        """End the call with this `trace_id`, from any thread: its `ask` raises HFTimeoutError."""
+        return self._transport.cut(trace_id)
+
     def close(self) -> None:
         """Closes the pooled connections."""
         self._transport.close()
@@ -192,6 +196,7 @@ class HuggingFaceClient:
             timeout_s=self.config.timeout if timeout_s is None else timeout_s,
             body=body,
             headers=self._headers(trace_id),
+            name=trace_id,
         )
         return read_reply(reply.status, reply.headers, reply.body, api=api)
 

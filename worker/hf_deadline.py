@@ -51,7 +51,9 @@ class Guard:
 class Call:
     """One HTTP call in flight: its deadline, and what its connection reports about it."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, name: str | None = None) -> None:
+        #: What `Watchdog.cut` knows it by.
+        self.name = name
         self.started = time.monotonic()
         self.deadline = self.started + timeout_s
         #: Refuse pooled connections: the last one was stale.
@@ -119,6 +121,14 @@ class Watchdog:
             with self._changed:
                 self._calls.discard(call)
             call.end()
+
+    def cut(self, name: str) -> bool:
+        """End the call of this name as if its time were up. False if there is none."""
+        with self._changed:
+            found = [call for call in self._calls if call.name == name]
+        for call in found:
+            call.expire()
+        return bool(found)
 
     def _add(self, call: Call) -> None:
         with self._changed:

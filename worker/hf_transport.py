@@ -74,8 +74,11 @@ class Transport:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         anonymous: bool = False,
+        name: str | None = None,
     ) -> Reply:
         """One HTTP call, whatever its status. Redirects are not followed; `anonymous` leaves the token out.
+
+        `name` is what `cut` ends it by.
 
         A pooled connection that the server had closed meanwhile costs nothing: the call goes out once more,
         on a new one, within the same deadline.
@@ -84,7 +87,7 @@ class Transport:
         """
         auth = _NoAuth() if anonymous else self._session.auth
         request = {"method": method, "url": url, "data": body, "headers": dict(headers or {}), "auth": auth}
-        call = Call(timeout_s)
+        call = Call(timeout_s, name)
         error: HFAPIError
         with self._watchdog.watching(call), carrying(call):
             for _ in range(2):
@@ -97,6 +100,10 @@ class Transport:
                     error = _translated(trouble, call, timeout_s, url)
                     break
         raise error
+
+    def cut(self, name: str) -> bool:
+        """End the call of this name, from any thread: it raises HFTimeoutError. False if there is none."""
+        return self._watchdog.cut(name)
 
     def close(self) -> None:
         self._session.close()

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from jobs.commands import json_option
+from jobs.options import json_option
 from jobs.output import dumps, print_data, say
 from jobs.settings import load_settings
 from worker.hf_client import HFConfig, HuggingFaceClient

@@ -66,7 +66,7 @@ class Run:
         self.worker.wake()
 
     def _stop_if_told(self, _batch: Batch) -> None:
-        if self.worker.stopping:
+        if self.worker.leaving.is_told:
             raise _InterruptedSubmit
 
     def _watch(self) -> None:

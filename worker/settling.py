@@ -104,6 +104,11 @@ def settlement(ending: Ending) -> Settlement:
     )
 
 
+def returned(claim: Claim) -> Returned:
+    """The ledger's side of giving a job back: nothing spent."""
+    return Returned(job_id=claim.job, execution_id=claim.execution, status="queued")
+
+
 def given_back(claim: Claim, *, used: bool) -> Settlement:
     """The job goes back to its place; `used`: its permit may have been used for a call."""
     return Settlement(claim=claim, verdict="gone" if used else "unused", to="front")

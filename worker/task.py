@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.chart_files import read_chart
-from jobs.errors import ImageError
+from jobs.errors import ChartqError, ImageError
 from jobs.job import Question
 from jobs.ledger import StartedJob
 from worker.hf_answer import Answer
@@ -25,6 +25,13 @@ _DECODERS = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
 
 class ChartChangedError(ImageError):
     """The file is no longer the one that was submitted; its answer would be another picture's."""
+
+
+class StoppedError(ChartqError):
+    """Somebody stopped this job (`rq`'s stop-job) while its call was in flight."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped by hand while its call was in flight: chartq retry asks again")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +84,10 @@ class Task:
         except HFAPIError as error:
             return self._ended(job, error, suspect=suspect, called=True, latency_s=time.monotonic() - started)
         return self._ended(job, None, suspect=suspect, called=True, answer=answer, latency_s=time.monotonic() - started)
+
+    def cut(self, execution_id: str) -> None:
+        """End an execution's call, if it is in flight."""
+        self.client.cut(execution_id)
 
     def _ended(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, or_, select, true
+from sqlalchemy import Connection, Select, Subquery, and_, case, func, or_, select, true
 
 from jobs.errors import UnknownIdError
 from jobs.job import OPEN_STATES
@@ -97,8 +97,46 @@ def results(store: Store, batch: Batch, *, status: str | None) -> Iterator[Resul
         last = (page[-1].position, page[-1].custom_id)
 
 
+def latest(connection: Connection, batch: Batch, *, status: str, limit: int) -> list[ResultRow]:
+    """The batch's rows of this status that ended last, the newest first."""
+    newest = (
+        select(members.c.position, members.c.job)  # no more than the index holds
+        .join(jobs, jobs.c.id == members.c.job)
+        .where(members.c.batch == batch.id, standing == status)
+        .order_by(jobs.c.finished_at.desc())
+        .limit(limit)
+        .subquery()
+    )
+    chosen = and_(members.c.position == newest.c.position, members.c.job == newest.c.job)
+    page = _rows(batch).join(newest, chosen).limit(limit).subquery()
+    rows = connection.execute(_with_answers(page).order_by(page.c.finished_at.desc(), page.c.position.desc()))
+    return [_result(row, batch) for row in rows]
+
+
+def refusals(connection: Connection, batch: Batch) -> int:
+    """How often the provider refused the batch's jobs for calling too much, in their present lives."""
+    statement = select(func.sum(jobs.c.throttled)).join(members, members.c.job == jobs.c.id)
+    return int(connection.execute(statement.where(members.c.batch == batch.id)).scalar_one() or 0)
+
+
 def _page(connection: Connection, *, batch: Batch, status: str | None, last: tuple[int, str] | None) -> list[ResultRow]:
-    rows = (
+    rows = _rows(batch).order_by(members.c.position, members.c.custom_id).limit(_PAGE)
+    if last is not None:
+        position, custom_id = last
+        rows = rows.where(
+            members.c.position >= position,
+            or_(members.c.position > position, members.c.custom_id > custom_id),
+        )
+    if status is not None:
+        rows = rows.where(standing == status)
+    page = rows.subquery()  # answers are looked up for these rows, never joined as a whole
+    statement = _with_answers(page).order_by(page.c.position, page.c.custom_id)
+    return [_result(row, batch) for row in connection.execute(statement)]
+
+
+def _rows(batch: Batch) -> Select[Any]:
+    """The batch's rows without their answers."""
+    return (
         select(
             members.c.position,
             members.c.custom_id,
@@ -121,25 +159,12 @@ def _page(connection: Connection, *, batch: Batch, status: str | None, last: tup
         )
         .join(jobs, jobs.c.id == members.c.job)
         .where(members.c.batch == batch.id)
-        .order_by(members.c.position, members.c.custom_id)
-        .limit(_PAGE)
     )
-    if last is not None:
-        position, custom_id = last
-        rows = rows.where(
-            members.c.position >= position,
-            or_(members.c.position > position, members.c.custom_id > custom_id),
-        )
-    if status is not None:
-        rows = rows.where(standing == status)
-    page = rows.subquery()  # answers are looked up for these rows, never joined as a whole
-    statement = (
-        select(page, answers.c.text, answers.c.raw)
-        .select_from(page)
-        .outerjoin(answers, and_(answers.c.job == page.c.job, page.c.standing == "finished"))
-        .order_by(page.c.position, page.c.custom_id)
-    )
-    return [_result(row, batch) for row in connection.execute(statement)]
+
+
+def _with_answers(page: Subquery) -> Select[Any]:
+    has_answer = and_(answers.c.job == page.c.job, page.c.standing == "finished")
+    return select(page, answers.c.text, answers.c.raw).select_from(page).outerjoin(answers, has_answer)
 
 
 def _result(row: AnyRow, batch: Batch) -> ResultRow:

@@ -51,7 +51,7 @@ class Bench:
             in_flight=in_flight,
             rq_processes=4 if self.quick else self.rq_processes,
         )
-        return compare(self.lab, load, self._charts(max(jobs + in_flight, noops + noops // 10)), self.only)
+        return compare(self.lab, load, self._charts(max(jobs + 2 * in_flight, noops + noops // 10)), self.only)
 
     def quota(self) -> Table:
         charts = make_charts(self.folder / "small", 60 if self.quick else 150, 1000)

@@ -29,9 +29,14 @@ class Sample:
     redis_cpu_ms: float
 
 
+def warming(system: System) -> int:
+    """Calls before the clock runs: a wave and a half, so that it starts amid a wave whether or not one call is early."""
+    return system.in_flight * 3 // 2
+
+
 def timed(lab: Lab, system: System, charts: Sequence[Path], jobs: int, latency_s: float) -> Sample:
-    """From the arrival of the first call after a wave of warming ones, to the last answer."""
-    warm, ideal_s = system.in_flight, jobs / system.in_flight * latency_s
+    """From the arrival of the first call after the warming ones, to the last answer."""
+    warm, ideal_s = warming(system), jobs / system.in_flight * latency_s
     with opened(lab, provider=[*PROVIDER, str(latency_s)]) as place:
         system.send(place, "ask", charts[: warm + jobs])
         with place.running(system.worker(place, "ask")) as worker:
@@ -56,7 +61,7 @@ def timed(lab: Lab, system: System, charts: Sequence[Path], jobs: int, latency_s
 
 def commands_of(lab: Lab, system: System, charts: Sequence[Path], jobs: int, latency_s: float) -> float:
     """Commands a job that the worker sends; in a run of their own, since watching takes time."""
-    warm = system.in_flight
+    warm = warming(system)
     with opened(lab, provider=[*PROVIDER, str(latency_s)]) as place:
         system.send(place, "ask", charts[: warm + jobs])
         with place.running(system.worker(place, "ask")) as worker:

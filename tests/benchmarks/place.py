@@ -17,7 +17,7 @@ from benchmarks.programs import Program, started
 from benchmarks.queue_server import QueueServer, queue_server
 from benchmarks.venvs import Venv
 
-_TESTS = Path(__file__).parent.parent
+TESTS = Path(__file__).parent.parent
 _POLL_S = 0.02
 
 
@@ -51,7 +51,7 @@ class Place:
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
-            "PYTHONPATH": str(_TESTS),
+            "PYTHONPATH": str(TESTS),
             "BENCH_URL": self.provider_url,
             "BENCH_REDIS": self.redis.url,
             "BENCH_TICKS": str(self.ticks),
@@ -93,7 +93,7 @@ def opened(lab: Lab, *, provider: Sequence[str]) -> Iterator[Place]:
     """`provider`: the command that serves; it says its URL or port first."""
     with tempfile.TemporaryDirectory(prefix="chartq-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        environment = {"PYTHONPATH": str(_TESTS), "PATH": os.environ["PATH"]}
+        environment = {"PYTHONPATH": str(TESTS), "PATH": os.environ["PATH"]}
         with (
             started(provider, folder=folder, environment=environment, stdout=subprocess.PIPE) as program,
             queue_server(folder) as redis,

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.place import Lab, Place, StuckError, opened
 from benchmarks.programs import Program
-from benchmarks.systems import CELERY, RQ_SIMPLE, Chartq, Peer, Pool
+from benchmarks.systems import CELERY_FORK, RQ_SIMPLE, Chartq, Peer, Pool
 from benchmarks.table import Table, say
 
 _CALLS, _WINDOW_S, _LATENCY_S = 30, 5.0, 0.3
@@ -32,12 +32,12 @@ class Policy:
 
 
 def _policies(threads: int) -> list[Policy]:
-    celery = Peer("celery", threads, "celery", CELERY)
+    celery = Peer("celery", 10, "celery", CELERY_FORK)
     return [
         Policy(name="chartq, told nothing", system=Chartq("chartq", threads)),
         Policy(name="chartq, HF_RATE_LIMIT=30/5s", system=Chartq("chartq", threads), limit="30/5s"),
         Policy(name="rq Retry(max=3, interval=5), 10 workers", system=Peer("rq", 10, "rq", RQ_SIMPLE), task="retrying"),
-        Policy(name="celery autoretry_for, retry_backoff, max_retries=3", system=celery, task="retrying"),
+        Policy(name="celery autoretry_for, retry_backoff, max_retries=3, 10 processes", system=celery, task="retrying"),
         Policy(name="celery the same + rate_limit=6/s", system=celery, task="retrying-limited"),
         Policy(name="tenacity, random exponential, 6 attempts", system=Pool("pool", threads, "tenacity")),
         Policy(name="urllib3 Retry(5), heeds Retry-After", system=Pool("pool", threads, "urllib3")),

@@ -80,6 +80,8 @@ class Chartq:
 
 RQ_SIMPLE = "rq worker-pool -n {n} -w rq.worker.SimpleWorker -u REDIS default"
 RQ_FORK = "rq worker-pool -n {n} -u REDIS default"
+#: Its thread pool checks rate limits only once a second; for quotas it gets processes, its default.
+CELERY_FORK = "celery -A benchmarks.peers.celery_app worker -P prefork -c {n}"
 CELERY = "celery -A benchmarks.peers.celery_app worker -P threads -c {n}"
 DRAMATIQ = "dramatiq benchmarks.peers.dramatiq_app -p 1 -t {n}"
 HUEY = "huey_consumer benchmarks.peers.huey_app.huey -k thread -w {n}"

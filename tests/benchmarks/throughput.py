@@ -1,12 +1,13 @@
 """(a) What a job costs, beside others: the same calls, all in flight at once, in turns within one run."""
 
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from benchmarks.measuring import Sample, commands_of, noop_rate, timed
-from benchmarks.place import Lab, StuckError
+from benchmarks.place import TESTS, Lab, StuckError
 from benchmarks.systems import Pool, System, side_by_side
 from benchmarks.table import Table, say
 
@@ -45,7 +46,17 @@ def compare(lab: Lab, load: Load, charts: Sequence[Path], only: Sequence[str]) -
                 _one_round(lab, load, charts, one, counted=number == 0)
             except StuckError as error:
                 say(f"  {one.system.name}: {error}")
-    return _table(found)
+    return _table(found, [_about_pictures(lab, charts[0])])
+
+
+def _about_pictures(lab: Lab, noise: Path) -> str:
+    command = [lab.chartq.program("python"), "-m", "benchmarks.picture_cost", str(noise)]
+    done = subprocess.run(command, cwd=noise.parent, env={"PYTHONPATH": str(TESTS)}, capture_output=True, text=True)
+    noise_ms, drawn_ms = (float(word) for word in done.stdout.split())
+    return (
+        f"chartq decodes every picture before it is sent, which no peer does: {noise_ms:.1f} ms for this noise, "
+        f"{drawn_ms:.1f} ms for a drawn chart (median of the PNG samples)."
+    )
 
 
 def _one_round(lab: Lab, load: Load, charts: Sequence[Path], one: Measured, *, counted: bool) -> None:
@@ -62,13 +73,13 @@ def _one_round(lab: Lab, load: Load, charts: Sequence[Path], one: Measured, *, c
     say(f"  {one.system.name}: {one.noop_per_s[-1]:.0f} no-op jobs/s, {one.commands} commands a job")
 
 
-def _table(found: Sequence[Measured]) -> Table:
+def _table(found: Sequence[Measured], below: Sequence[str]) -> Table:
     columns = (
         "system", "wall / ideal", "worker CPU ms a job", "over the floor", "memory (PSS) MB",
         "Redis commands / round trips a job", "Redis CPU ms a job", "no-op jobs/s",
     )  # fmt: skip
     floor = next((_of(one, "cpu_ms") for one in found if isinstance(one.system, Pool) and one.samples), None)
-    return Table(columns, [_row(one, floor) for one in found])
+    return Table(columns, [_row(one, floor) for one in found], below)
 
 
 def _row(one: Measured, floor: float | None) -> list[str]:

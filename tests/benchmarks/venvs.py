@@ -47,16 +47,15 @@ def peers() -> Venv:
 def chartq() -> Venv:
     """Holds the source as it stands now, and no more than a user's environment would."""
     made = _made("chartq")
-    if not (made.folder / "bin" / "chartq").exists():
-        made.install(str(ROOT))
-    else:
-        made.install(str(ROOT))  # its dependencies may have changed
-        made.install("--force-reinstall", "--no-deps", str(ROOT))
+    made.install(str(ROOT))
+    made.install("--force-reinstall", "--no-deps", str(ROOT))  # the version is the same, the source may not be
     return made
 
 
 def _made(name: str) -> Venv:
     folder = _FOLDER / name
+    _FOLDER.mkdir(exist_ok=True)
+    (_FOLDER / ".gitignore").write_text("*\n")
     if not (folder / "bin" / "python").exists():
         venv.create(folder, with_pip=True)
     return Venv(folder)

@@ -52,7 +52,7 @@ def show_demo() -> int:
         say(f"stored in {settings.chartq_home} (the answers: results.sqlite)")
         if running.code is not None:
             return running.code
-        return SIGNAL_CODES.get(running.worker.signal_received or 0, FAILED)
+        return SIGNAL_CODES.get(running.worker.leaving.signal_received or 0, FAILED)
 
 
 def _run(session: Session, *, rehearsal: bool) -> Run:
@@ -65,7 +65,7 @@ def _run(session: Session, *, rehearsal: bool) -> Run:
     )
     with shown(messages()) as show:
         worker = make_worker(session, concurrency=8, grace_s=10.0)
-        worker.install_signal_handlers()
+        worker.leaving.listen_to_signals()
         running = Run(
             session=session,
             order=order,

@@ -1,0 +1,151 @@
+"""The commands about batches and their jobs: where they stand, wait for them, ask again, give up, go on."""
+
+from contextlib import suppress
+
+import click
+from rich.table import Table
+
+from jobs.errors import InputError, UnknownIdError
+from jobs.follow import follow, summary
+from jobs.options import batch_argument, json_option
+from jobs.output import dumps, messages, print_data, print_table, say, visible
+from jobs.session import Session
+from jobs.settings import load_settings
+from jobs.watching import watched
+
+
+@click.command("list")
+@json_option
+def list_batches(as_json: bool) -> int:
+    """List the batches, newest first.
+
+    \b
+    Example: chartq list
+    """
+    with Session(load_settings()) as session:
+        rows = (session.status(batch) for batch in session.ledger.batches())
+        if as_json:
+            for document in rows:
+                print_data(dumps(document))
+            return 0
+        table = Table("batch", "name", "model", "status", "finished", "failed", "total", "created", box=None)
+        for document in rows:
+            counts = document["request_counts"]
+            table.add_row(
+                document["batch_id"],
+                visible(document["name"] or ""),
+                document["model"],
+                document["status"],
+                *(str(counts[state]) for state in ("finished", "failed", "total")),
+                document["created_at"],
+            )
+        print_table(table)
+    return 0
+
+
+@click.command()
+@click.argument("batch_or_job_id")
+@json_option
+def status(batch_or_job_id: str, as_json: bool) -> int:
+    """Say where a batch or a job stands.
+
+    \b
+    Example: chartq status b261122-k3x9qa
+    """
+    with Session(load_settings()) as session:
+        document = session.document(batch_or_job_id)
+    if as_json:
+        print_data(dumps(document))
+    elif "batch_id" in document:
+        print_data(visible(summary(document)))
+    else:
+        for name, value in document.items():
+            print_data(visible(f"{name}: {value if isinstance(value, str) else dumps(value)}"))
+    return 0
+
+
+@click.command()
+@batch_argument
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Give up after S seconds (exit 124).")
+@json_option
+def wait(batch_id: str, timeout_s: float | None, as_json: bool) -> int:
+    """Wait until a batch has ended (exit 0, or 1 if jobs failed) or is on hold (exit 3).
+
+    \b
+    Example: chartq wait b261122-k3x9qa --timeout 3600
+    """
+    with Session(load_settings()) as session:
+        code, document = follow(session, session.ledger.batch(batch_id), timeout_s=timeout_s)
+    if as_json:
+        print_data(dumps(document))
+    else:
+        say(summary(document))
+    return code
+
+
+@click.command()
+@batch_argument
+def watch(batch_id: str) -> int:
+    """Watch a batch live; Ctrl-C leaves it running.
+
+    \b
+    Example: chartq watch b261122-k3x9qa
+    """
+    try:
+        with Session(load_settings()) as session, watched(session, messages()) as watching:
+            code, document = follow(session, session.ledger.batch(batch_id), show=watching.standing)
+    except KeyboardInterrupt:
+        say(f"the batch goes on without you; come back with: chartq watch {batch_id}")
+        return 130
+    say(summary(document))
+    return code
+
+
+@click.command()
+@batch_argument
+def retry(batch_id: str) -> int:
+    """Queue again what failed, with fresh attempts.
+
+    \b
+    Example: chartq retry b261122-k3x9qa
+    """
+    with Session(load_settings()) as session:
+        say(f"{session.retry(session.ledger.batch(batch_id))} jobs queued again")
+    return 0
+
+
+@click.command()
+@batch_argument
+def cancel(batch_id: str) -> int:
+    """Cancel what has not started; what another batch still wants goes on.
+
+    \b
+    Example: chartq cancel b261122-k3x9qa
+    """
+    with Session(load_settings()) as session:
+        say(f"{session.cancel(session.ledger.batch(batch_id))} jobs canceled")
+    return 0
+
+
+@click.command()
+@click.argument("model_or_batch", required=False)
+def resume(model_or_batch: str | None) -> int:
+    """Open what is on hold (one probe goes first), and put back on the queue what Redis has lost.
+
+    \b
+    Example: chartq resume Qwen/Qwen3-VL-30B-A3B-Instruct
+    """
+    with Session(load_settings()) as session:
+        batch, lanes = None, None
+        if model_or_batch:
+            with suppress(UnknownIdError):
+                batch = session.ledger.batch(model_or_batch)
+            lanes = {batch.question.lane} if batch else {f"{api}:{model_or_batch}" for api in ("chat", "task")}
+            known = {gate.lane for gate in session.gates.all()} | set(session.queues.lanes())
+            if batch is None and not lanes & known:
+                raise InputError(f"{model_or_batch!r} is no batch, and no model has such a lane: see chartq lanes")
+        opened, found = session.resume(lanes, batch)
+    say(f"{opened} lanes opened, {found.put_back} jobs put back on the queue")
+    if found.left_alone:
+        say(f"{found.left_alone} jobs are in flight: if their worker is lost, another takes them over within a minute")
+    return 0

@@ -1,0 +1,69 @@
+"""`lanes`: may each lane be called now, and if not, until when and why? As documents and as words."""
+
+from typing import Any
+
+import click
+from rich.table import Table
+
+from jobs.documents import iso
+from jobs.follow import duration
+from jobs.lanes import Gate
+from jobs.lanes.gates import model_of
+from jobs.options import json_option
+from jobs.output import dumps, print_data, print_table
+from jobs.session import Session
+from jobs.settings import load_settings
+
+
+@click.command()
+@json_option
+def lanes(as_json: bool) -> int:
+    """Show each lane: may it be called for now, and if not, until when and why?
+
+    \b
+    Example: chartq lanes
+    """
+    with Session(load_settings()) as session:
+        gates = session.gates.all(extra_lanes=session.queues.lanes())
+        depths = {depth.lane: depth for depth in session.queues.depths({gate.lane for gate in gates})}
+    rows = [_lane_document(gate, depths[gate.lane].queued) for gate in gates]
+    if as_json:
+        for row in rows:
+            print_data(dumps(row))
+        return 0
+    table = Table("account", "lane", "state", "budget", "in flight", "queued", box=None)
+    for row in rows:
+        budget = ", ".join(f"{b['used']}/{b['limit']} in {duration(b['window_s'])}" for b in row["budget"])
+        table.add_row(row["account"], row["lane"], _lane_state(row), budget, str(row["in_flight"]), str(row["queued"]))
+    print_table(table)
+    return 0
+
+
+def _lane_document(gate: Gate, queued: int) -> dict[str, Any]:
+    return {
+        "account": gate.account,
+        "lane": gate.lane,
+        "model": model_of(gate.lane),
+        "live": gate.live,
+        "state": "on_hold" if gate.held else "closed" if gate.until_s else "open",
+        "reason": gate.reason or gate.why,
+        "message": gate.message,
+        "since": iso(gate.since_s),
+        "closed_until": iso(gate.until_s),
+        "budget": [
+            {"limit": w.calls, "window_s": w.window_ms / 1000, "used": spent, "left": max(0, w.calls - spent)}
+            for w, spent in zip(gate.windows, gate.spent, strict=True)
+        ],
+        "next_permit_s": None if gate.held else round(gate.wait_s, 3),
+        "concurrency": gate.limit or gate.ceiling,
+        "in_flight": gate.in_flight,
+        "queued": queued,
+    }
+
+
+def _lane_state(row: dict[str, Any]) -> str:
+    if row["state"] == "on_hold":
+        return f"on hold ({row['reason']}): {row['message']}"
+    if row["state"] == "closed":
+        return f"closed ({row['reason']}) until {row['closed_until']}"
+    return "open"

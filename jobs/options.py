@@ -1,0 +1,6 @@
+"""Options and arguments that several commands share."""
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")
+batch_argument = click.argument("batch_id")
