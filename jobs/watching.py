@@ -28,7 +28,7 @@ _LOOK_EVERY_S, _REST_FACTOR = 1.0, 10.0
 #: Newest rows of each kind.
 _ANSWERS, _FAILURES = 3, 2
 
-#: A pace over a shorter time says little.
+#: A pace over a shorter time says little; that nothing has ended says little for longer.
 _SHORTEST_SPAN_S = 3.0
 
 
@@ -67,8 +67,9 @@ class Pace:
         while self._seen[0][0] < at_s - RECENT_S:
             self._seen.popleft()
         since_s, before = self._seen[0]
-        span_s = at_s - since_s
-        return max(0, self._seen[-1][1] - before) * 60 / span_s if span_s >= _SHORTEST_SPAN_S else None
+        span_s, ended = at_s - since_s, max(0, self._seen[-1][1] - before)
+        too_early = span_s < (_SHORTEST_SPAN_S if ended else RECENT_S / 2)
+        return None if too_early else ended * 60 / span_s
 
 
 class _Lines:

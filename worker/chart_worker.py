@@ -97,13 +97,14 @@ class ChartWorker(RqWorker):
         """Look for work now. Safe from any thread."""
         self._events.put(None)
 
-    def stop_execution(self, execution_id: str) -> None:
-        """Cut the call and fail its job. Safe from any thread."""
-        if execution_id not in self._in_flight:
-            log.warning("stop-job: execution %s is not in flight here", execution_id)
-            return
-        self._stopped.add(execution_id)
-        self._task.cut(execution_id)
+    def stop_call(self, *, job_id: str) -> None:
+        """Cut the job's call and fail the job. Safe from any thread."""
+        executions = [claim.execution for claim in list(self._in_flight.values()) if claim.job == job_id]
+        if not executions:
+            log.warning("stop-job: %s is not in flight here", job_id)
+        for execution in executions:
+            self._stopped.add(execution)
+            self._task.cut(execution)
 
     def _is_over(self, *, burst: bool) -> bool:
         if self.leaving.is_due:

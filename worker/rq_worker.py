@@ -4,7 +4,7 @@ What is overridden of `rq.worker.BaseWorker`, and why:
 - the work loop (`work`): RQ's runs one job at a time and pops before it knows whether a call may be made;
 - `_set_connection`: RQ raises the connection's time-out to minutes for its blocking pops, and we have none;
 - `subscribe` and its error handler: we also listen for lanes that wake, and no Redis error ends the listening;
-- `request_stop_execution` (`rq` stop-job): RQ kills the work horse; we have none, and cut the call instead.
+- `handle_payload` (`rq`'s stop-job, stop-execution): RQ kills the work horse; we have none, and cut the call.
 RQ's signal handlers, which raise in the middle of whatever runs, are never installed (see worker/leaving.py).
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
+from rq.command import handle_command, parse_payload
 from rq.worker import BaseWorker
 from rq.worker_registration import register
 
@@ -35,7 +36,7 @@ _WORKER_TTL_S = 60
 
 
 class RqWorker(BaseWorker):
-    """A worker in RQ's books; subclasses do the work, and say what `wake` and `stop_execution` do."""
+    """A worker in RQ's books; subclasses do the work, and say what `wake` and `stop_call` do."""
 
     def __init__(self, connection: Redis, name: str | None = None) -> None:
         super().__init__([], name=name, connection=connection, serializer="json", worker_ttl=_WORKER_TTL_S)
@@ -44,8 +45,8 @@ class RqWorker(BaseWorker):
         """A lane has work, or has opened."""
         raise NotImplementedError
 
-    def stop_execution(self, execution_id: str) -> None:
-        """Somebody wants this execution to end."""
+    def stop_call(self, *, job_id: str) -> None:
+        """Somebody wants this job to end now."""
         raise NotImplementedError
 
     def appear(self) -> None:
@@ -86,9 +87,13 @@ class RqWorker(BaseWorker):
         """End the listening thread."""
         self.unsubscribe()  # type: ignore[no-untyped-call]
 
-    def request_stop_execution(self, execution_id: str) -> None:
-        """`rq`'s stop-job, heard in the listening thread."""
-        self.stop_execution(execution_id)
+    def handle_payload(self, message: Any) -> None:
+        """A command, heard in the listening thread."""
+        payload = parse_payload(message)
+        if payload.get("command") in ("stop-job", "stop-execution"):
+            self.stop_call(job_id=str(payload.get("job_id")))
+        else:
+            handle_command(self, payload)
 
     def _listen_again(self, error: BaseException, _pubsub: object, _thread: object) -> None:
         """redis-py subscribes anew by itself; the pause keeps a dead server from being asked all the time."""

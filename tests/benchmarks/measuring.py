@@ -1,6 +1,5 @@
 """One run of one system: start everything, let it warm up, watch, end everything."""
 
-import time
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +9,6 @@ from benchmarks.place import Lab, Place, StuckError, opened, wait_until
 from benchmarks.programs import PeakMemory, Program
 from benchmarks.queue_server import Monitor
 from benchmarks.systems import PROVIDER, System
-
-#: After the last answer, until a worker has written everything down.
-_SETTLE_S = 1.0
 
 #: Beside what it would ideally take.
 _PATIENCE_S = 90.0
@@ -29,29 +25,47 @@ class Sample:
     redis_cpu_ms: float
 
 
-def warming(system: System) -> int:
-    """Calls before the clock runs: a wave and a half, so that it starts amid a wave whether or not one call is early."""
-    return system.in_flight * 3 // 2
+@dataclass(frozen=True)
+class Stretch:
+    """The calls that are measured: so many, after some that warm up, before some that keep all slots full.
+
+    It begins and ends amid a wave of calls, so that a call that comes a little sooner or later changes nothing.
+    """
+
+    jobs: int
+    in_flight: int
+
+    @property
+    def first(self) -> int:
+        return self.in_flight * 3 // 2
+
+    @property
+    def last(self) -> int:
+        return self.first + self.jobs
+
+    @property
+    def all_jobs(self) -> int:
+        return self.last + self.in_flight // 2 + 1
 
 
 def timed(lab: Lab, system: System, charts: Sequence[Path], jobs: int, latency_s: float) -> Sample:
-    """From the arrival of the first call after the warming ones, to the last answer."""
-    warm, ideal_s = warming(system), jobs / system.in_flight * latency_s
+    """The same number of calls in flight from one arrival to another one, `jobs` later."""
+    stretch, ideal_s = Stretch(jobs, system.in_flight), jobs / system.in_flight * latency_s
     with opened(lab, provider=[*PROVIDER, str(latency_s)]) as place:
-        system.send(place, "ask", charts[: warm + jobs])
+        system.send(place, "ask", charts[: stretch.all_jobs])
         with place.running(system.worker(place, "ask")) as worker:
             memory = PeakMemory(worker)
-            _calls(place, "arrived", warm + 1, _PATIENCE_S, worker)
+            _calls(place, "arrived", stretch.first + 1, _PATIENCE_S, worker)
             asked, cpu_s = place.redis.asked(), worker.cpu_s()
-            _calls(place, "answered", warm + jobs, _PATIENCE_S + 3 * ideal_s, worker)
-            time.sleep(_SETTLE_S)
+            _calls(place, "arrived", stretch.last + 1, _PATIENCE_S + 3 * ideal_s, worker)
             after, cpu_after_s = place.redis.asked(), worker.cpu_s()
+            _calls(place, "answered", stretch.all_jobs, _PATIENCE_S, worker)
             peak_bytes = memory.stop()
-        times = place.look_up("/times")
-    if len(times["arrived"]) != warm + jobs:
-        raise StuckError(f"{len(times['arrived'])} calls for {warm + jobs} jobs")
+        arrived = place.look_up("/times")["arrived"]
+    if len(arrived) != stretch.all_jobs:
+        raise StuckError(f"{len(arrived)} calls for {stretch.all_jobs} jobs")
     return Sample(
-        wall_ratio=(max(times["answered"]) - times["arrived"][warm]) / ideal_s,
+        wall_ratio=(arrived[stretch.last] - arrived[stretch.first]) / ideal_s,
         cpu_ms=(cpu_after_s - cpu_s) * 1000 / jobs,
         pss_mb=peak_bytes / 1e6,
         round_trips=(after.reads - asked.reads) / jobs,
@@ -61,14 +75,13 @@ def timed(lab: Lab, system: System, charts: Sequence[Path], jobs: int, latency_s
 
 def commands_of(lab: Lab, system: System, charts: Sequence[Path], jobs: int, latency_s: float) -> float:
     """Commands a job that the worker sends; in a run of their own, since watching takes time."""
-    warm = warming(system)
+    stretch = Stretch(jobs, system.in_flight)
     with opened(lab, provider=[*PROVIDER, str(latency_s)]) as place:
-        system.send(place, "ask", charts[: warm + jobs])
+        system.send(place, "ask", charts[: stretch.all_jobs])
         with place.running(system.worker(place, "ask")) as worker:
-            _calls(place, "arrived", warm + 1, _PATIENCE_S, worker)
+            _calls(place, "arrived", stretch.first + 1, _PATIENCE_S, worker)
             monitor = Monitor(place.redis)
-            _calls(place, "answered", warm + jobs, _PATIENCE_S * 2, worker)
-            time.sleep(_SETTLE_S)
+            _calls(place, "arrived", stretch.last + 1, _PATIENCE_S * 2, worker)
             return monitor.stop() / jobs
 
 

@@ -3,7 +3,6 @@
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -74,7 +73,6 @@ class Monitor:
         self._thread.start()
 
     def stop(self) -> int:
-        time.sleep(0.2)  # what is still on the way
         self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         return self.commands
