@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from jobs.lanes import Gate
 
+#: Seconds to which a budget's end is worked out.
+_PRECISION_S = 0.01
+
 
 def eta_s(open_jobs: int, gates: Sequence[Gate], *, recent_ended: int, recent_span_s: float) -> float | None:
     """Seconds until `open_jobs` calls are through, or None if nothing tells.
@@ -27,12 +30,25 @@ def _by_budget_s(open_jobs: int, gates: Sequence[Gate]) -> float | None:
     """Until the budgets have given that many permits; None if an account has no budget."""
     if not gates or not all(gate.windows for gate in gates):
         return None
-    left = sum(_left(gate) for gate in gates)
-    if open_jobs <= left:
+    if _permits_in(0.0, gates) >= open_jobs:
         return 0.0
-    per_s = sum(min(1000 * window.calls / window.window_ms for window in gate.windows) for gate in gates)
-    return (open_jobs - left) / per_s
+    # Permits grow with time, so halving finds when there are enough: first a bound, then a second's precision.
+    until_s = 1.0
+    while _permits_in(until_s, gates) < open_jobs:
+        until_s *= 2
+    low_s = until_s / 2
+    while until_s - low_s > _PRECISION_S:
+        middle_s = (low_s + until_s) / 2
+        low_s, until_s = (middle_s, until_s) if _permits_in(middle_s, gates) < open_jobs else (low_s, middle_s)
+    return until_s
 
 
-def _left(gate: Gate) -> int:
-    return max(0, min(w.calls - spent for w, spent in zip(gate.windows, gate.spent, strict=True)))
+def _permits_in(seconds: float, gates: Sequence[Gate]) -> float:
+    """Permits of all accounts within so many seconds: of each, what its tightest window gives by then."""
+    return sum(
+        min(
+            max(0, window.calls - spent) + seconds * window.calls * 1000 / window.window_ms
+            for window, spent in zip(gate.windows, gate.spent, strict=True)
+        )
+        for gate in gates
+    )

@@ -54,12 +54,11 @@ def panel(
 
     `a_minute`: charts that ended in the last minute. `refused`: calls that the provider refused as too many.
     """
-    ended = document["status"] not in ("in_progress", "on_hold")
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bright_black", no_wrap=True)
     facts.add_column(ratio=1, overflow="fold")
-    facts.add_row("now", _now(document, gates, ended=ended, now=now))
-    if not ended:
+    facts.add_row("now", _now(document, gates, now=now))
+    if document["status"] == "in_progress":
         facts.add_row("pace", _pace(document, a_minute, now))
         facts.add_row("limit", _limit(gates))
     facts.add_row("tokens", _tokens(document["usage"]))
@@ -110,24 +109,25 @@ def _counts(document: dict[str, Any]) -> Text:
     return Text(" · ").join(there or [Text("nothing yet")]) + Text(f" of {counts['total']:,}")
 
 
-def _now(document: dict[str, Any], gates: Sequence[Gate], *, ended: bool, now: float) -> Text:
-    if ended:
+def _now(document: dict[str, Any], gates: Sequence[Gate], *, now: float) -> Text:
+    if document["status"] not in ("in_progress", "on_hold"):
         return Text(_ending(document), "bold")
     if hold := document["hold"]:
-        return Text(
-            f"on hold ({hold['reason']}): {_one_line(hold['message'] or '')}\n"
-            f"then: chartq resume {document['batch_id']}",
-            "bold red",
-        )
+        return Text(_holding(hold, document["batch_id"]), "bold red")
     usable = [gate for gate in gates if not gate.held]
     if not any(gate.live for gate in usable):
         return Text("no worker is running; start one: chartq worker", "bold yellow")
     gate = min(usable, key=_wait_s)
-    if gate.probing:
-        return Text("one call goes first, to see whether the provider is back", "yellow")
     if _wait_s(gate) >= _SHORTEST_WAIT_S:
         return Text(_waiting(gate, now), "yellow")
+    if gate.probing:
+        return Text("one call goes first, to see whether the way is clear", "yellow")
     return Text("calling" if document["request_counts"]["started"] else "about to call")
+
+
+def _holding(hold: dict[str, Any], batch_id: str) -> str:
+    words = f"on hold ({hold['reason']}): {_one_line(hold['message'] or '')}"
+    return words if "chartq resume" in words else f"{words}, then: chartq resume {batch_id}"
 
 
 def _ending(document: dict[str, Any]) -> str:

@@ -45,7 +45,8 @@ def gate(
         (60, [gate((30, 3600))], (0, 60), 3600.0),
         (60, [gate((30, 3600), spent=(30,))], (0, 60), 7200.0),
         (60, [gate((30, 3600), spent=(40,))], (0, 60), 7200.0),  # overspent is spent
-        (100, [gate((10, 1), (100, 3600))], (0, 60), 3240.0),  # the tightest window's rate holds
+        (100, [gate((10, 1), (100, 3600))], (0, 60), 9.0),  # 10 at once, then 10 a second: the hour has room
+        (190, [gate((10, 1), (100, 3600))], (0, 60), 3240.0),  # the hour has not
         (60, [gate((30, 3600)), gate((30, 3600))], (0, 60), 0.0),  # two accounts add up
         (120, [gate((30, 3600)), gate((30, 3600))], (0, 60), 3600.0),
         (60, [gate((30, 3600)), gate()], (0, 60), None),  # an account without a known budget: nobody knows
@@ -62,4 +63,4 @@ def test_it_is_the_larger_of_budget_and_pace_after_what_is_closed(
     open_jobs: int, gates: list[Gate], recent: tuple[int, float], expected: float | None
 ) -> None:
     ended, span_s = recent
-    assert eta_s(open_jobs, gates, recent_ended=ended, recent_span_s=span_s) == expected
+    assert eta_s(open_jobs, gates, recent_ended=ended, recent_span_s=span_s) == pytest.approx(expected, abs=0.1)

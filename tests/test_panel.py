@@ -126,7 +126,9 @@ def test_why_nothing_is_called_is_never_cut(width: int) -> None:
     message = "the token is refused: " + "look at the settings of your token and try again " * 5 + "END"
     hold = {"reason": "token", "message": message, "since": None}
     said = shown(document(status="on_hold", hold=hold), [dataclasses.replace(GATE, reason="token")], width=width)
-    assert f"on hold (token): {message} then: chartq resume b261122-k3x9qa" in said
+    assert f"on hold (token): {message}, then: chartq resume b261122-k3x9qa" in said
+    said = shown(document(status="on_hold", hold={**hold, "message": "Look, then: chartq resume"}), width=width)
+    assert said.count("chartq resume") == 1
 
 
 @pytest.mark.parametrize(
@@ -139,6 +141,7 @@ def test_why_nothing_is_called_is_never_cut(width: int) -> None:
         ({"budget_wait_s": 600.0}, ", in 10 min: the budget is used up"),
         ({"budget_wait_s": 0.4}, "now calling"),  # a budget's normal pace
         ({"probing": True}, "one call goes first"),
+        ({"probing": True, "until_s": NOW + 42, "why": "loading"}, ", in 42 s: the model is being loaded"),
         ({"live": False}, "no worker is running; start one: chartq worker"),
     ],
 )
@@ -179,7 +182,9 @@ def test_an_empty_batch_is_no_trouble() -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("hostile", ["[red]x[/red] [/] :smile:", "\x1b[2J\x1b]0;title\x07", "a\nb\r\x9bc\u202ed", "漢" * 900])
+@pytest.mark.parametrize(
+    "hostile", ["[red]x[/red] [/] :smile:", "\x1b[2J\x1b]0;title\x07", "a\nb\r\x9bc\u202ed", "漢" * 900]
+)
 def test_names_and_answers_are_only_text(hostile: str, width: int) -> None:
     rows = [row(hostile, hostile), failure(hostile)]
     about = document(name=hostile, model=hostile)

@@ -12,16 +12,15 @@ from jobs.cli import run as run_command_line
 from jobs.commands import PRODUCER_COMMANDS
 from jobs.follow import summary
 from jobs.options import json_option
-from jobs.output import dumps, messages, print_data, say
+from jobs.output import dumps, print_data, say
 from jobs.session import Session
 from jobs.settings import load_settings
 from jobs.submit_commands import make_order, submit_options, tell_rejects
-from jobs.watching import watched
 from worker.demo.show import show_demo
 from worker.doctor import doctor
 from worker.logs import configure_logging
 from worker.model_commands import models
-from worker.running import Run
+from worker.running import Run, run_order
 from worker.staffing import make_worker
 
 concurrency_option = click.option(
@@ -57,17 +56,8 @@ def run(concurrency: int, grace_s: float, as_json: bool, **options: Any) -> int:
     settings = load_settings()
     order = make_order(settings, options)
     configure_logging("WARNING" if settings.log_level == "INFO" else settings.log_level, settings.log_format)
-    with Session(settings) as session, watched(session, messages(), quiet=as_json) as watching:
-        worker = make_worker(session, concurrency=concurrency, grace_s=grace_s)
-        worker.leaving.listen_to_signals()
-        running = Run(
-            session=session,
-            order=order,
-            worker=worker,
-            show_submitted=lambda done: watching.line(f"{done.total} charts submitted"),
-            show_status=watching.standing,
-        )
-        running.work()
+    with Session(settings) as session:
+        running = run_order(session, order, concurrency=concurrency, grace_s=grace_s, quiet=as_json)
     return _report(running, as_json=as_json)
 
 

@@ -10,11 +10,12 @@ from redis.exceptions import RedisError
 from jobs.errors import ChartqError
 from jobs.follow import LOOK_S, exit_code, look
 from jobs.ledger import Batch
+from jobs.output import messages
 from jobs.session import Session
 from jobs.submit import Order, Submitted
+from jobs.watching import watched
 from worker.chart_worker import ChartWorker
-
-Show = Callable[[str], None]
+from worker.staffing import make_worker
 
 
 @dataclass(kw_only=True)
@@ -82,6 +83,22 @@ class Run:
         self.worker.stop()
         self._stopped.wait()
         self.document = self.session.status(batch)
+
+
+def run_order(session: Session, order: Order, *, concurrency: int, grace_s: float, quiet: bool = False) -> Run:
+    """Run an order to its end in this process, with the live panel; Ctrl-C and SIGTERM are listened to."""
+    with watched(session, messages(), quiet=quiet) as watching:
+        worker = make_worker(session, concurrency=concurrency, grace_s=grace_s)
+        worker.leaving.listen_to_signals()
+        running = Run(
+            session=session,
+            order=order,
+            worker=worker,
+            show_submitted=lambda done: watching.line(f"{done.total} charts submitted"),
+            show_status=watching.standing,
+        )
+        running.work()
+    return running
 
 
 class _InterruptedSubmit(Exception):

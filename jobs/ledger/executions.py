@@ -32,6 +32,7 @@ _startable = (
         jobs.c.attempts,
         jobs.c.throttled,
         jobs.c.losses,
+        jobs.c.queued_at,
         batches.c.batch_id,
     )
     .select_from(jobs.outerjoin(batches, batches.c.id == _newest_claim))
@@ -80,6 +81,7 @@ def start(connection: Connection, claims: Sequence[tuple[str, str]], now: float)
             attempts=row.attempts,
             throttled=row.throttled,
             losses=row.losses,
+            queued_at=row.queued_at,
             batch_id=row.batch_id,
         )
         for row in rows

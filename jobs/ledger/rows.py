@@ -81,6 +81,8 @@ class StartedJob:
     attempts: int
     throttled: int
     losses: int
+    #: When it was last submitted or retried.
+    queued_at: float
     #: One batch that wants it, for logs.
     batch_id: str | None
 

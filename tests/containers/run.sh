@@ -6,7 +6,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 
-COUNT=${CHARTS_COUNT:-600}
+COUNT=${CHARTS_COUNT:-1000}
 WORK=$(mktemp -d)
 export COMPOSE_PROJECT_NAME=chartq-test CHARTQ_IMAGE=${CHARTQ_IMAGE:-chartq:test} COMPOSE_PROFILES=rehearsal,metrics
 export CHARTS=$WORK/charts HF_TOKEN_FILE=$WORK/token HF_TOKEN='' METRICS_PORT=${METRICS_PORT:-19400}
@@ -99,16 +99,16 @@ import sys, urllib.request
 lines = urllib.request.urlopen('http://127.0.0.1:9400/metrics', timeout=5).read().decode().splitlines()
 sys.exit(not any(line.startswith('chartq_in_flight{') and float(line.split()[-1]) >= 4 for line in lines))"; }
 killed=$(worker 1)
-within 30 busy "$killed"
-promise "a worker is killed (SIGKILL) in mid-run" docker kill "$killed"
+promise "a worker has calls in flight" within 60 busy "$killed"
+promise "it is killed (SIGKILL)" docker kill "$killed"
 before=$(finished)
 promise "the others go on" within 30 at_least $((before + 30))
 docker start "$killed" >/dev/null
 
 gentle=$(worker 2)
-within 30 busy "$gentle"
+promise "another one has" within 60 busy "$gentle"
 stop_at=$SECONDS
-promise "a worker is stopped gently" docker stop "$gentle"
+promise "it is stopped gently" docker stop "$gentle"
 promise "it ended by itself within its grace (exit code 0, $((SECONDS - stop_at)) s)" is 0 docker inspect -f '{{.State.ExitCode}}' "$gentle"
 promise "and said goodbye" eval 'docker logs "$gentle" 2>&1 | grep -q "worker .* stopped"'
 docker start "$gentle" >/dev/null
@@ -119,8 +119,8 @@ promise "the workers go on by themselves" within 60 at_least $((before + 30))
 
 hung=$(worker 3)
 signal() { docker exec "$hung" sh -c 'for p in /proc/[0-9]*; do grep -qz "^worker$" $p/cmdline && kill '"$1"' ${p#/proc/}; done; :' ; }
-within 30 busy "$hung"
-promise "a worker is frozen (SIGSTOP)" signal -STOP
+promise "the third has" within 60 busy "$hung"
+promise "it is frozen (SIGSTOP)" signal -STOP
 promise "it becomes unhealthy" within 60 is unhealthy state "$hung"
 promise "the batch ends all the same" chartq wait "$batch" --timeout 240
 promise "thawed it is healthy again" eval 'signal -CONT; within 60 is healthy state "$hung"'

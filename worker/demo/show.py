@@ -9,8 +9,7 @@ from rich.table import Table
 from jobs.asking import make_question
 from jobs.cli import FAILED, SIGNAL_CODES
 from jobs.follow import summary
-from jobs.output import messages, print_table, say, visible
-from jobs.progress import shown
+from jobs.output import print_table, say, visible
 from jobs.rates import RateLimits
 from jobs.session import Session
 from jobs.settings import Settings, load_settings
@@ -18,8 +17,7 @@ from jobs.submit import Order
 from worker.demo import CHARTS
 from worker.logs import configure_logging
 from worker.rehearsal import Behaviour, Rehearsal
-from worker.running import Run
-from worker.staffing import make_worker
+from worker.running import Run, run_order
 
 _PROMPT = "Is the trend of this trading chart up, down or sideways? Answer in one sentence."
 
@@ -63,18 +61,7 @@ def _run(session: Session, *, rehearsal: bool) -> Run:
         refresh=rehearsal,
         count_rehearsals=rehearsal,
     )
-    with shown(messages()) as show:
-        worker = make_worker(session, concurrency=8, grace_s=10.0)
-        worker.leaving.listen_to_signals()
-        running = Run(
-            session=session,
-            order=order,
-            worker=worker,
-            show_submitted=lambda done: show(f"{done.total} charts submitted"),
-            show_status=lambda document: show(summary(document)),
-        )
-        running.work()
-    return running
+    return run_order(session, order, concurrency=8, grace_s=10.0)
 
 
 def _rehearsed(settings: Settings, base_url: str) -> Settings:
