@@ -6,26 +6,26 @@ ARG PYTHON=python:3.13-slim
 # Stage 1: a virtual environment with everything in it, from files whose hashes are known --------------------
 FROM ${PYTHON} AS build
 
-# One moment for all files, fixed hashes, .pyc files that don't depend on times: same input, same layer.
+# One moment for all files, fixed hashes, .pyc files that don't depend on times: same input, same files, byte for byte.
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore \
     PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 SOURCE_DATE_EPOCH=1704067200
 
 # Without pip inside: the base image's pip installs into both.
-RUN python -m venv --without-pip /opt/chartq && python -m venv --without-pip /opt/build
+RUN python -m venv --without-pip /opt/chartq && python -m venv --without-pip /build
 
 WORKDIR /src
 COPY requirements.lock requirements-build.lock ./
 RUN pip --python /opt/chartq/bin/python install -q --no-compile --require-hashes --only-binary :all: -r requirements.lock \
- && pip --python /opt/build/bin/python install -q --require-hashes --only-binary :all: -r requirements-build.lock
+ && pip --python /build/bin/python install -q --require-hashes --only-binary :all: -r requirements-build.lock
 
 COPY pyproject.toml README.md LICENSE ./
 COPY jobs jobs
 COPY worker worker
-RUN /opt/build/bin/hatchling build -t wheel -d /dist \
+RUN /build/bin/hatchling build -t wheel -d /dist \
  && pip --python /opt/chartq/bin/python install -q --no-compile --no-deps --no-index /dist/*.whl \
  && pip --python /opt/chartq/bin/python check \
  && python -m compileall -q --invalidation-mode unchecked-hash /opt/chartq/lib \
- && find /opt/chartq -exec touch --no-dereference --date=@${SOURCE_DATE_EPOCH} {} +
+ && find /opt -exec touch --no-dereference --date=@${SOURCE_DATE_EPOCH} {} +
 
 # Stage 2: Python and that environment, nothing else --------------------------------------------------------
 FROM ${PYTHON}
@@ -45,7 +45,7 @@ RUN echo 'chartq:x:10001:10001:chartq:/data:/usr/sbin/nologin' >> /etc/passwd \
  && mkdir /charts \
  && install -d -o 10001 -g 10001 -m 0700 /data
 
-COPY --from=build /opt/chartq /opt/chartq
+COPY --from=build /opt /opt
 
 # MALLOC_ARENA_MAX: with a pool of threads glibc otherwise keeps freed image buffers in an arena for each.
 ENV PATH=/opt/chartq/bin:$PATH \

@@ -1,14 +1,20 @@
 # Two commands on a fresh machine with Python >= 3.11: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+# Most tests wait for processes and servers of their own: a few side by side, whatever the number of cores.
+TEST_PROCESSES ?= 3
 
-.PHONY: demo test lint clean
+.PHONY: demo test bench lint clean
 
 demo: .venv/installed
 	$(BIN)/chartq demo
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+
+# Beside other queues, a quota and the sizes of the day; docs/benchmarks.md shows the last run.
+bench: .venv/installed-test
+	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

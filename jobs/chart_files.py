@@ -6,6 +6,10 @@ from jobs.errors import ImageError, InputError
 from jobs.images import read_bounded
 
 
+class ChartRootError(ImageError):
+    """Paths are relative, and there is no CHART_ROOT to find them below: no fault of the chart."""
+
+
 def stored_path(path: Path, chart_root: Path | None) -> str:
     """What stands in the ledger for `path`: relative to `chart_root` if there is one, else absolute.
 
@@ -32,10 +36,7 @@ def read_chart(stored: str, chart_root: Path | None) -> bytes:
 def _confined(stored: str, chart_root: Path | None) -> Path:
     if chart_root is None:
         if not Path(stored).is_absolute():
-            raise ImageError(
-                f"{stored!r} is relative to a CHART_ROOT, and this worker has none: set CHART_ROOT to the folder "
-                "that the charts are in"
-            )
+            raise ChartRootError("the charts' paths are relative to a CHART_ROOT, and this worker has none")
         return Path(stored)
     resolved = _resolved(chart_root / stored)
     if not resolved.is_relative_to(chart_root):

@@ -56,7 +56,7 @@ def put_back(ledger: Ledger, queues: LaneQueues, rows: Sequence[OpenJob], *, now
     started = [row for row in missing if row.status == "started"]
     gone = [row for row in started if _is_given_up(row, queues.known_since_s(), now)]
     lost = ledger.lose([(row.job_id, row.execution_id or "") for row in gone], max_losses=MAX_LOSSES, now=now)
-    again = {row.job_id for row in gone} - set(lost.failed)
+    again = set(lost.again)
     waiting = [row for row in missing if row.status != "started" or row.job_id in again]
     return PutBack(
         looked_at=len(rows),

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 
@@ -128,6 +129,7 @@ class ChartWorker(RqWorker):
     def _step(self, ended: Sequence[Ending]) -> None:
         self._endings.extend(ended)
         try:
+            self._write_endings()  # answers first: they are paid for, whatever becomes of Redis
             self._hear_failures()
             self._write_endings()
             turn = self._turn()
@@ -173,18 +175,20 @@ class ChartWorker(RqWorker):
                 self._owed[job] -= outage  # the present attempt, which is never written
                 self._endings[index] = dataclasses.replace(ending, heard=True, outage=outage)
 
-    def _write_endings(self) -> None:
+    def _write_endings(self, *, unheard_too: bool = False) -> None:
+        """Into the ledger with all that ended, but for failures that the gate has still to hear of."""
         if owed := {job: attempts for job, attempts in self._owed.items() if attempts > 0}:
             self._ledger.give_back_attempts(owed)
         self._owed.clear()
-        if not self._endings:
+        ready = [ending for ending in self._endings if unheard_too or ending.heard or not verdict_first(ending)]
+        if not ready:
             return
-        self._ledger.record([change(ending) for ending in self._endings], now=time.time())
-        for ending in self._endings:
+        self._ledger.record([change(ending) for ending in ready], now=time.time())
+        for ending in ready:
             log_ending(ending)
             self._stopped.discard(ending.claim.execution)
-        self._settlements.extend(settlement(ending) for ending in self._endings)
-        self._endings = []
+        self._settlements.extend(settlement(ending) for ending in ready)
+        self._endings = [ending for ending in self._endings if ending not in ready]
 
     def _turn(self) -> Turn:
         settlements = self._settlements
@@ -257,23 +261,27 @@ class ChartWorker(RqWorker):
 
     def _go(self) -> None:
         """Give back what is still in flight, and say goodbye. Best effort: leases run out by themselves."""
-        self._heart.stop()
         self._janitor.stop()
         try:
             self._give_back_rest()
+            self._heart.stop()
             self._desk.leave()
             self.vanish()
         except (RedisError, StoreError, OSError) as error:
+            self._heart.stop()
             log.warning("left without goodbye, other workers take over within a minute: %s", error)
         self._pool.close()
-        self.stop_listening()
+        with suppress(RedisError, OSError):
+            self.stop_listening()
+        self.leaving.gone()
         log.info("worker %s stopped", self.name)
 
     def _give_back_rest(self) -> None:
         self._wait_s = 0.0
         self._endings.extend(self._next_events())
-        self._hear_failures()
-        self._write_endings()
+        with suppress(RedisError, OSError):
+            self._hear_failures()
+        self._write_endings(unheard_too=True)
         rest = self._calls()
         if rest:
             log.info("giving back %d jobs that are still in flight", len(rest))

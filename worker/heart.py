@@ -43,7 +43,10 @@ class Heart:
         self._thread.start()
 
     def stop(self) -> None:
+        """End it, and wait a moment for a beat that is under way."""
         self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=1.0)
 
     @property
     def is_steady(self) -> bool:
@@ -64,6 +67,9 @@ class Heart:
                 wait_s = self._beat_s
             except (RedisError, OSError) as error:
                 log.debug("heartbeat: %s", error)
+                wait_s = _RETRY_S
+            except Exception:  # a heart that died unseen would cost every lease of a healthy worker
+                log.exception("heartbeat: a fault in chartq, please report it")
                 wait_s = _RETRY_S
 
     def _note(self, beat: Beat) -> None:

@@ -17,6 +17,7 @@ from jobs.ledger import Ledger
 from jobs.recovery import MAX_LOSSES, PAGE, TWO_HEARTBEATS_S, put_back, put_back_all
 from worker.desk import Desk, Move, Settlement
 from worker.heart import Heart
+from worker.payload import is_our_job_id
 
 log = logging.getLogger("chartq.worker")
 
@@ -58,6 +59,8 @@ class Janitor:
                 self._round()
             except (RedisError, StoreError, OSError) as error:
                 log.debug("janitor: %s", error)
+            except Exception:  # nobody would take over from lost workers any more
+                log.exception("janitor: a fault in chartq, please report it")
 
     def _round(self) -> None:
         if acquire_or_refresh_lock(self._redis, _LOCK, self._token, _LOCK_TTL_S) == "taken":
@@ -80,7 +83,11 @@ class Janitor:
         self._look_again_at = again_at if found.left_alone else None
 
     def _take_over(self) -> None:
-        lost = self._desk.expired(_LOST_AT_A_TIME)
+        found = self._desk.expired(_LOST_AT_A_TIME)
+        forged = [Settlement(claim=claim, to="refuse") for claim, _ in found if not is_our_job_id(claim.job)]
+        lost = [(claim, worker) for claim, worker in found if is_our_job_id(claim.job)]
+        if forged:
+            self._desk.turn(forged, want=0, in_flight=0)
         if not lost:
             return
         fates = self._ledger.lose(

@@ -1,9 +1,18 @@
 """When a worker is to leave: told by a signal, by RQ or by its caller, and how long running calls still get."""
 
+import logging
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
+
+log = logging.getLogger("chartq.worker")
+
+#: Seconds beyond the grace that giving back and goodbyes may take. Then whatever hangs (Redis that swallows
+#: packets, a locked store) is left to the leases, which run out by themselves.
+_GOODBYE_S = 10.0
 
 #: A second signal within this time is the first one, delivered twice (to the group and to the process).
 _SAME_SIGNAL_S = 0.3
@@ -16,6 +25,9 @@ class Leaving:
         self._grace_s, self._told = grace_s, told
         self._leave_at: float | None = None
         self._signaled_at = 0.0
+        self._last_resort: threading.Timer | None = None
+        #: What to leave with when even the goodbye hangs; told the signal that came.
+        self.overdue_code: Callable[[int | None], int] = lambda _signal: 0
         #: The first signal that came, if one did.
         self.signal_received: int | None = None
 
@@ -35,8 +47,24 @@ class Leaving:
     def tell(self) -> None:
         """Safe from any thread and from signal handlers."""
         if self._leave_at is None:
-            self._leave_at = time.monotonic() + self._grace_s
+            self._leave_by(self._grace_s)
         self._told()
+
+    def gone(self) -> None:
+        """The worker has left in order."""
+        if self._last_resort is not None:
+            self._last_resort.cancel()
+
+    def _leave_by(self, seconds: float) -> None:
+        self._leave_at = time.monotonic() + seconds
+        self.gone()
+        self._last_resort = threading.Timer(seconds + _GOODBYE_S, self._leave_at_once)
+        self._last_resort.daemon = True
+        self._last_resort.start()
+
+    def _leave_at_once(self) -> None:
+        log.warning("left without goodbye: Redis or the results store did not answer in time")
+        os._exit(self.overdue_code(self.signal_received))
 
     def listen_to_signals(self) -> None:
         """SIGTERM and SIGINT: leave within the grace; a second one: now. Only from the main thread."""
@@ -50,4 +78,4 @@ class Leaving:
         self.signal_received = self.signal_received or number
         self.tell()
         if again:
-            self._leave_at = now
+            self._leave_by(0.0)

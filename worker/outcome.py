@@ -3,9 +3,11 @@
 Done | Throttled | Unreachable | Transient | Refused | Hold. Nothing here sleeps, stores or logs.
 """
 
+import errno
 from dataclasses import dataclass
 from typing import Literal
 
+from jobs.chart_files import ChartRootError
 from jobs.errors import ImageError
 from worker.backoff import backoff_s, usable_wait_s
 from worker.hf_errors import (
@@ -26,7 +28,7 @@ from worker.hf_errors import (
 )
 
 Scope = Literal["lane", "account"]
-Reason = Literal["token", "permission", "credits", "model", "gated"]
+Reason = Literal["token", "permission", "credits", "model", "gated", "chart_root"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,9 @@ _HOLDS: dict[type[HFAPIError], tuple[Scope, Reason, str]] = {
         "(or submit with another -m)",
     ),
 }
+#: The machine's faults, not the file's: no descriptors or memory left, a disk or a mount that fails.
+_MACHINE_FAULTS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE})
+
 _THROTTLES = (HFRateLimitError, HFModelLoadingError)
 _TRANSIENTS = (HFServerError, HFBadAnswerError, HFTimeoutError, HFConnectionError)
 
@@ -124,6 +129,11 @@ def decide(
     """
     if error is None:
         return Done()
+    if isinstance(error, ChartRootError):
+        return Hold("lane", "chart_root", f"{error}: set CHART_ROOT for every worker, then: chartq resume")
+    if _is_machines_fault(error):
+        # No call was made, so none is counted; another worker, or this one later, can read the chart.
+        return Transient(backoff_s(attempts, retry_delay_s=max(retry_delay_s, 1.0), jitter=jitter), last=False)
     if isinstance(error, ImageError | HFRequestError):
         return Refused()
     if (hold := _hold(error)) is not None:
@@ -136,6 +146,11 @@ def decide(
         wait_s = backoff_s(attempts, retry_delay_s=retry_delay_s, jitter=jitter, hint_s=error.hint_s)
         return Transient(wait_s, last=attempts >= max_attempts)
     raise TypeError(f"{type(error).__name__} is no outcome of a call")
+
+
+def _is_machines_fault(error: Exception) -> bool:
+    cause = error.__cause__ if isinstance(error, ImageError) else None
+    return isinstance(cause, OSError) and cause.errno in _MACHINE_FAULTS
 
 
 def _hold(error: Exception) -> Hold | None:

@@ -61,7 +61,8 @@ class RqWorker(BaseWorker):
     def show_alive(self, queue_keys: Sequence[str]) -> None:
         """Keep RQ's record of this worker: its queues, its last heartbeat. Written anew if Redis forgot it."""
         names = [key.removeprefix(self.queue_class.redis_queue_namespace_prefix) for key in queue_keys]
-        ours = sorted(name for name in names if "@" in name)[:_QUEUES_SHOWN]
+        # Others may have queues of any name; one that can't be written back must not stop the heart.
+        ours = sorted(name for name in names if "@" in name and name.isprintable())[:_QUEUES_SHOWN]
         self.queues = [self.queue_class(name, connection=self.connection, serializer="json") for name in ours]
         with self.connection.pipeline(transaction=False) as pipeline:
             self.last_heartbeat = datetime.now(UTC)

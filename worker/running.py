@@ -35,8 +35,11 @@ class Run:
         """Run worker and watch until both are through. Call from the main thread."""
         watch = threading.Thread(target=self._submit_and_watch, name="watch", daemon=True)
         watch.start()
-        self.worker.run()
-        self._stopped.set()
+        self.worker.leaving.overdue_code = lambda number: 128 + (number or 0) if number else 1
+        try:
+            self.worker.run()
+        finally:
+            self._stopped.set()
         watch.join()
 
     @property
@@ -82,7 +85,10 @@ class Run:
                 break
         self.worker.stop()
         self._stopped.wait()
-        self.document = self.session.status(batch)
+        # Without a live worker a hold shows less clearly (jobs/lanes/gates.py): what was seen, was seen.
+        last = look(self.session, batch)
+        if last is not None and (self.code is None or exit_code(last) is not None):
+            self.document = last
 
 
 def run_order(session: Session, order: Order, *, concurrency: int, grace_s: float, quiet: bool = False) -> Run:

@@ -22,7 +22,7 @@ from jobs.ledger import AnswerRow, Change, Failed, Finished, JobError, Returned
 from worker.desk import Claim, Move, Settlement, Verdict
 from worker.hf_errors import HFAPIError, HFBadAnswerError, HFModelLoadingError
 from worker.outcome import Done, Hold, Refused, Throttled, Transient, Unreachable
-from worker.task import Ended
+from worker.task import Ended, StoppedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,15 +133,17 @@ def described(error: Exception | None) -> JobError:
 def _verdict(ending: Ending) -> Verdict:
     # A server that answers badly is there: taking it for an outage would ask, and pay, for ever.
     outcome = ending.ended.outcome
+    if isinstance(outcome, Hold):
+        return "hold"
     if not ending.ended.called:
         return "unused"
+    if isinstance(ending.ended.error, StoppedError):
+        return "gone"  # cut by hand: it says nothing about the provider
     match outcome:
         case Throttled():
             return "throttled"
         case Unreachable():
             return "unreachable"
-        case Hold():
-            return "hold"
         case Transient() if not isinstance(ending.ended.error, HFBadAnswerError):
             return "suspect" if ending.claim.suspect else "transient"
     return "ok"

@@ -1,5 +1,6 @@
 """From settings to a worker that is ready to run."""
 
+import resource
 from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urlsplit
@@ -13,6 +14,9 @@ from worker.chart_worker import ChartWorker
 from worker.desk import Desk
 from worker.hf_client import HFConfig, HuggingFaceClient
 from worker.task import Task
+
+#: Files that are open besides those of calls: Redis, the store, logs, libraries.
+_OTHER_DESCRIPTORS = 200
 
 #: The API kinds; each may have an endpoint, hence an account, of its own.
 _APIS: tuple[Api, ...] = ("chat", "task")
@@ -47,6 +51,7 @@ def make_worker(session: Session, *, concurrency: int, grace_s: float) -> ChartW
     """A worker for the session's settings, Redis and ledger. Raises SettingsError, QueueError, StoreError."""
     settings = session.settings
     check_token(settings)
+    _allow_descriptors(3 * concurrency + _OTHER_DESCRIPTORS)
     config = client_config(settings, pool_size=concurrency)
     accounts: dict[str, str] = {
         api: account_of(base_url=config.url_of(api), token=_token(settings), bill_to=settings.hf_bill_to)
@@ -71,6 +76,14 @@ def make_worker(session: Session, *, concurrency: int, grace_s: float) -> ChartW
         grace_s=grace_s,
         revive_redis=session.revive_redis,
     )
+
+
+def _allow_descriptors(count: int) -> None:
+    """Raise the soft limit of open files as far as we may: a call holds its connection, a copy, and its chart."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _desk(session: Session, worker: str, *, accounts: Mapping[str, str]) -> Desk:

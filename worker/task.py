@@ -119,14 +119,14 @@ class Task:
         """The file that was submitted, wherever it still lies; the error names what the first place holds now."""
         try:
             return self._verified(job, job.image)
-        except ImageError as first:
+        except ImageError:
             for image in self.other_images(job.job_id):
                 if image != job.image:
                     try:
                         return self._verified(job, image)
                     except ImageError:
                         continue
-            raise first from None
+            raise
 
     def _verified(self, job: StartedJob, image: str) -> bytes:
         data = read_chart(image, self.chart_root)

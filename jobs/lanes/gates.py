@@ -77,6 +77,7 @@ class Gate:
     windows: tuple[Window, ...]
     spent: tuple[int, ...]  #: permits in each window now
     now_s: float
+    seen_s: float = 0.0  #: when a worker last brought this account
 
     @property
     def held(self) -> bool:
@@ -91,9 +92,15 @@ class Gates:
         self._scripts = Scripts(redis)
 
     def of_lane(self, lane: str) -> list[Gate]:
-        """The gates that live workers bring to this lane; without such, all that this lane ever had."""
+        """The gates that live workers bring to this lane; without such, those of the workers that left last.
+
+        An account that nobody brings any more, of a token that was replaced say, no longer counts.
+        """
         gates = [gate for gate in self.all(extra_lanes=[lane]) if gate.lane == lane]
-        return [gate for gate in gates if gate.live] or gates
+        newest_s = max((gate.seen_s for gate in gates), default=0.0)
+        return [gate for gate in gates if gate.live] or [
+            gate for gate in gates if gate.seen_s >= newest_s - WORKER_LIVE_S
+        ]
 
     def all(self, *, extra_lanes: Sequence[str] = ()) -> list[Gate]:
         """Every gate that was ever used, and those that live workers would bring to `extra_lanes`."""
@@ -123,7 +130,7 @@ class Gates:
                 "windows": [[w.calls, w.window_ms] for w in limits.windows(model_of(lane))],
                 "ceiling": ceiling,
             }
-            for (account, lane), (limits, ceiling, _) in zip(pairs, known, strict=True)
+            for (account, lane), (limits, ceiling, _, _) in zip(pairs, known, strict=True)
         ]
         reply = self._scripts.call_json("describe", gates=asked)
         return [
@@ -131,13 +138,13 @@ class Gates:
             for pair, row, about in zip(pairs, reply["rows"] or [], known, strict=True)
         ]
 
-    def _limits_of(self, account: str, workers: Sequence[WorkerEntry]) -> tuple[RateLimits, int | None, bool]:
-        """Budget, ceiling, and whether a live worker brings them; else what was last published."""
+    def _limits_of(self, account: str, workers: Sequence[WorkerEntry]) -> tuple[RateLimits, int | None, bool, float]:
+        """Budget, ceiling, whether a live worker brings them (else what was last published), and when seen."""
         mine = [entry for entry in workers if account in entry.accounts.values()]
-        if not mine and (last := self._redis.hget(f"chartq:account:{account}", "entry")):
-            entry = parse_entry(last)
-            return (*merged_limits([entry] if entry else []), False)
-        return (*merged_limits(mine), bool(mine))
+        live = bool(mine)
+        if not mine and (last := parse_entry(self._redis.hget(f"chartq:account:{account}", "entry"))):
+            mine = [last]
+        return (*merged_limits(mine), live, max((entry.seen_s for entry in mine), default=0.0))
 
     @staticmethod
     def _accounts_for(lane: str, workers: Sequence[WorkerEntry]) -> set[str]:
@@ -174,6 +181,7 @@ def _gate(
     limits: RateLimits,
     ceiling: int | None,
     live: bool,
+    seen_s: float,
 ) -> Gate:
     account, lane = pair
     until_ms = row.get("until_ms") or 0
@@ -196,4 +204,5 @@ def _gate(
         windows=limits.windows(model_of(lane)),
         spent=tuple(row["spent"] or ()),
         now_s=now_ms / 1000,
+        seen_s=seen_s,
     )

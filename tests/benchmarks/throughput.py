@@ -61,7 +61,7 @@ def _about_pictures(lab: Lab, noise: Path) -> str:
 
 def _one_round(lab: Lab, load: Load, charts: Sequence[Path], one: Measured, *, counted: bool) -> None:
     # RQ has fewer jobs in flight, hence gets fewer, so that every system works for the same time.
-    jobs = load.jobs * one.system.in_flight // load.in_flight
+    jobs, noops = (count * one.system.in_flight // load.in_flight for count in (load.jobs, load.noop_jobs))
     one.samples.append(timed(lab, one.system, charts, jobs, load.latency_s))
     say(f"  {one.system.name}: {one.samples[-1]}")
     if isinstance(one.system, Pool):
@@ -69,7 +69,7 @@ def _one_round(lab: Lab, load: Load, charts: Sequence[Path], one: Measured, *, c
     if counted:
         few = min(jobs, 5 * one.system.in_flight)
         one.commands.append(commands_of(lab, one.system, charts, few, load.latency_s))
-    one.noop_per_s.append(noop_rate(lab, one.system, charts, load.noop_jobs))
+    one.noop_per_s.append(noop_rate(lab, one.system, charts, noops))
     say(f"  {one.system.name}: {one.noop_per_s[-1]:.0f} no-op jobs/s, {one.commands} commands a job")
 
 

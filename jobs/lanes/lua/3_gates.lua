@@ -150,8 +150,9 @@ local function concurrency(state, ceiling)
     return math.max(1, math.floor(math.min(limit, ceiling or math.huge)))
 end
 
--- nil if a permit may be given now; else ms to wait (at most; an answer may come sooner).
-local function closed_for_ms(gate, account, windows, ceiling, now_ms)
+-- nil if a permit may be given now; else ms to wait (at most; an answer may come sooner). `reserved`: places of
+-- the concurrency that are kept for somebody else.
+local function closed_for_ms(gate, account, windows, ceiling, now_ms, reserved)
     local state, owner = hash(gate_key(gate)), hash(account_key(account))
     if owner.hold_reason or state.hold_reason then return NEVER_MS, state, owner end
     local until_ms = tonumber(state.until_ms or 0)
@@ -165,7 +166,7 @@ local function closed_for_ms(gate, account, windows, ceiling, now_ms)
     end
     if state.probe then state.limit = nil end       -- late answers of an older generation don't hold it up
     approach_edge(gate, state, flying)
-    if flying >= concurrency(state, ceiling) then return 1000, state, owner end
+    if flying >= concurrency(state, ceiling) - (reserved or 0) then return 1000, state, owner end
     local wait = budget_wait_ms(gate, windows, now_ms)
     if wait > 0 then return wait, state, owner end
     return nil, state, owner
@@ -271,6 +272,16 @@ local function fail(gate, state, windows, outcome, current, now_ms)
     return take_back_attempts(gate)
 end
 
+-- Trouble that ended with nobody there to see it, on another day, says nothing about today.
+local function forget_old_trouble(gate, state, now_ms)
+    if now_ms - tonumber(state.until_ms or now_ms) <= LONGEST_WAIT_MS then return end
+    for _, field in ipairs({'away_since', 'outage', 'refusals', 'failures'}) do
+        redis.call('HDEL', gate_key(gate), field)
+        state[field] = nil
+    end
+    redis.call('DEL', streak_key(gate))
+end
+
 -- What an answer (or its absence) teaches the gate. `outcome.verdict`: ok | throttled | unreachable | transient |
 -- hold | suspect | unused | gone. Only a permit of the current generation may open or close. Returns attempts to
 -- give back, and whether this refusal closed the gate. A permit that is no longer in the set was heard before
@@ -281,6 +292,7 @@ local function feedback(outcome, windows, ceiling, now_ms)
     local state, owner = hash(gate_key(gate)), hash(account_key(outcome.account))
     local verdict = outcome.verdict
     local current = generation(state, owner) == outcome.generation
+    forget_old_trouble(gate, state, now_ms)
     if state.probe_execution == outcome.execution then redis.call('HDEL', gate_key(gate), 'probe_execution') end
     if verdict == 'unused' then
         refund(gate, windows, outcome.spent_ms)

@@ -58,6 +58,13 @@ local function take_alone(args, lanes, now_ms, refused)
     return 'none'
 end
 
+-- A place is kept for the job that another worker is emptying itself for, or it would never find one free.
+local function place_for_alone(args, lane)
+    local turn = redis.call('GET', ALONE_TURN)
+    local waits = turn and turn ~= args.worker and redis.call('EXISTS', queue_key(alone_queue(lane))) == 1
+    return waits and 1 or 0
+end
+
 -- Up to `want` jobs with a permit each, lanes in turn: {claims, refused (ids set aside), wait_ms (when to look
 -- again), waiting (lanes that will have work without anybody's help), suspended}.
 local function take(args, now_ms)
@@ -79,8 +86,9 @@ local function take(args, now_ms)
         for _, lane in ipairs(lanes) do
             local account, windows = args.accounts[string.match(lane, '^%a+')], windows_of(args, lane)
             if account and #claims < args.want then
+                local reserved = place_for_alone(args, lane)
                 local wait, state, owner =
-                    closed_for_ms(account .. ':' .. lane, account, windows, args.ceiling, now_ms)
+                    closed_for_ms(account .. ':' .. lane, account, windows, args.ceiling, now_ms, reserved)
                 local job = nil
                 if not wait then job, wait = pop(lane, now_ms, refused) end
                 if job then
@@ -193,7 +201,7 @@ local function live_workers(since_s)
     local live = {}
     for worker, entry in pairs(hash(WORKERS)) do
         local readable, fields = pcall(cjson.decode, entry)
-        if readable and tonumber(fields.seen_s or 0) >= since_s then live[#live + 1] = entry
+        if readable and type(fields) == 'table' and (tonumber(fields.seen_s) or 0) >= since_s then live[#live + 1] = entry
         else redis.call('HDEL', WORKERS, worker) end
     end
     return live
@@ -248,7 +256,7 @@ function ops.expired(args)
     local found = {}
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now_of(args), 'LIMIT', 0, args.limit)) do
         local job = redis.call('HMGET', job_key(id), 'status', 'execution', 'origin', 'worker_name')
-        if job[1] == 'started' and job[2] then
+        if job[1] == 'started' and job[2] and job[3] then
             found[#found + 1] = {id, job[2], job[3], job[4]}
         else
             redis.call('ZREM', LEASES, id)

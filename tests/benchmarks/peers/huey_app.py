@@ -4,10 +4,12 @@ import os
 from collections.abc import Sequence
 
 from huey import RedisHuey  # type: ignore[import-not-found]
+from redis import ConnectionPool
 
 from benchmarks.peers import call
 
-huey = RedisHuey("bench", url=os.environ["BENCH_REDIS"])
+#: redis-py allows 100 connections in a pool, which are too few for 100 threads and Huey's own.
+huey = RedisHuey("bench", connection_pool=ConnectionPool.from_url(os.environ["BENCH_REDIS"], max_connections=200))
 
 _TASKS = {"ask": huey.task()(call.ask), "noop": huey.task()(call.noop)}
 
