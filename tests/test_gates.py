@@ -461,6 +461,18 @@ def test_an_outage_of_a_day_ends_in_a_hold_that_says_where_to_look(lanes: Lanes)
     assert not lanes.gate().held
 
 
+def test_an_outage_of_another_day_says_nothing_about_today(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(2)
+    for _ in range(5):
+        worker.unreached(*worker.take(1))
+        after_the_gate(lanes)
+    lanes.clock.pass_s(3 * 24 * 3600)
+    worker.unreached(*worker.take(1))
+    assert not lanes.gate().held
+    assert closed_for_s(lanes) == 1, "it begins anew"
+
+
 # Holds --------------------------------------------------------------------------------------------------
 
 

@@ -214,7 +214,9 @@ def test_forged_and_pickled_jobs_do_nothing_are_logged_and_set_aside(user: Stack
         b"extra": b'["worker.task.ask",null,["extra"],{"shell":true}]',
         b"huge": b"[" * 2_000_000,
         b"\xff\xfe\n id": b'["worker.task.ask",null,["x"],{}]',
-        b"nobody": b'["worker.task.ask",null,["nobody"],{}]',  # well-formed, but the ledger doesn't know it
+        b"nobody": b'["worker.task.ask",null,["nobody"],{}]',
+        b"\x80": b'["worker.task.ask",null,["\\udc80"],{}]',  # what no ledger can even be asked for
+        b"0" * 32: b'["worker.task.ask",null,["%s"],{}]' % (b"0" * 32),  # well-formed, but unknown to the ledger
     }
     queue = f"{LANE}@{batch_id}"
     with closing(user.redis()) as redis:
@@ -226,7 +228,7 @@ def test_forged_and_pickled_jobs_do_nothing_are_logged_and_set_aside(user: Stack
         user.run("wait", batch_id, "--timeout", "40")
         eventually(lambda: not redis.exists(f"rq:queue:{queue}") and not redis.exists("chartq:leases"))
         set_aside = set(redis.lrange("chartq:refused", 0, -1))
-    assert {b"system", b"pickled", b"other-id", b"extra", b"huge"} <= set_aside
+    assert {b"system", b"pickled", b"other-id", b"extra", b"huge", b"nobody", b"\x80"} <= set_aside
     assert b"no-such-job" in set_aside
     assert worker.said.count("set aside") >= 6
     assert not trap.exists()

@@ -1,11 +1,13 @@
 """What happens to a job after each way that a call can end."""
 
+import errno
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.chart_files import ChartRootError
 from jobs.errors import ImageError
 from worker import hf_errors as errors
 from worker.backoff import MAX_BACKOFF_S, backoff_s
@@ -106,3 +108,26 @@ def test_a_wait_is_a_finite_time_ahead(attempts: int, delay: float, jitter: floa
 def test_a_fault_of_our_own_is_no_outcome() -> None:
     with pytest.raises(TypeError):
         outcome(KeyError("oops"))
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE, errno.ENOMEM])
+def test_what_the_machine_lacks_fails_no_chart(number: int) -> None:
+    error = ImageError("'a.png' can't be read")
+    error.__cause__ = OSError(number, "no luck")
+    decided = outcome(error, attempts=99)
+    assert isinstance(decided, Transient)
+    assert not decided.last
+    assert decided.wait_s > 0
+
+
+def test_a_chart_that_is_gone_is_the_jobs_own_fault() -> None:
+    error = ImageError("'a.png' can't be read")
+    error.__cause__ = OSError(errno.ENOENT, "gone")
+    assert outcome(error, attempts=1) == Refused()
+
+
+def test_a_worker_without_the_chart_root_holds_the_lane_instead_of_failing_all_of_it() -> None:
+    decided = outcome(ChartRootError("paths are relative"), attempts=1)
+    assert isinstance(decided, Hold)
+    assert (decided.scope, decided.reason) == ("lane", "chart_root")
+    assert "CHART_ROOT" in decided.message

@@ -154,3 +154,15 @@ def test_a_model_that_only_ever_sends_nothing_ends_in_failures_not_in_an_endless
     assert ended.json()["request_counts"]["failed"] == 8
     assert len(server.record) == 16, "two calls each, as MAX_RETRIES says"
     assert time.monotonic() - started < 30
+
+
+def test_a_hold_is_reported_even_if_another_account_once_passed_here(user: Stack, server: Rehearsal) -> None:
+    charts = draw_charts(user.folder / "charts", 4)
+    assert run(user, expect=0)["status"] == "completed"
+    server.behave(token="hf_secret_token")
+    draw_charts(charts, 4, start=4)
+    document = json.loads(user.run("run", str(charts), "-p", "Up?", "--json", expect=3, HF_TOKEN="hf_mistyped").stdout)
+    assert document["status"] == "on_hold"
+    assert document["hold"]["reason"] == "token"
+    assert user.status(document["batch_id"])["status"] == "on_hold"
+    assert user.run("wait", document["batch_id"], "--timeout", "5", expect=3).code == 3

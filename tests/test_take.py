@@ -377,6 +377,23 @@ def test_one_worker_empties_itself_while_the_others_go_on_without_the_lone_jobs(
     assert {claim.alone for claim in second.take(16)} == {0}
 
 
+def test_a_lone_job_finds_a_place_while_another_worker_fills_the_lane_to_its_ceiling(lanes: Lanes) -> None:
+    first, second = (lanes.worker(name, ceiling=2) for name in ("w1", "w2"))
+    [job] = send_alone(lanes)
+    lanes.submit(20, "b9")
+    busy = [*first.take(1), *second.take(1)]
+    assert len(busy) == 2 and job not in {claim.job for claim in busy}
+    assert first.take(1) == [], "it empties itself"
+    first.answered(*[claim for claim in busy if claim.execution in first.held])
+    for _ in range(3):
+        second.answered(*second.held.values())
+        second.take(2)
+        if claims := first.take(2):
+            assert [(claim.job, claim.alone) for claim in claims] == [(job, 1)]
+            return
+    raise AssertionError("the other worker took every place")
+
+
 def test_a_lone_job_that_comes_back_later_is_alone_again(lanes: Lanes) -> None:
     worker = lanes.worker()
     [job] = send_alone(lanes)

@@ -16,6 +16,7 @@ from rq.suspension import resume, suspend
 from rq.worker import BaseWorker
 from stack import Program, Stack, draw_charts, eventually, finish, stack
 
+from jobs.embedded import embedded_redis
 from worker.rehearsal import Behaviour, Rehearsal
 
 POISON_WORKER = Path(__file__).parent / "poison_worker.py"
@@ -158,6 +159,25 @@ def test_rqs_stop_job_cuts_a_call_in_flight_and_fails_its_job_alone(user: Stack,
 
 def _states(redis: Redis) -> list[str]:
     return [str(worker.get_state()) for worker in BaseWorker.all(connection=redis)]
+
+
+def test_answers_are_kept_and_sigterm_is_heard_while_redis_is_away(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=1.5)
+    with embedded_redis(user.folder / "elsewhere") as socket:
+        url = f"unix://{socket}"
+        batch_id = user.submit(draw_charts(user.folder / "charts", 8), REDIS_URL=url)
+        worker = user.worker("--concurrency", "4", "--grace", "6", REDIS_URL=url)
+        eventually(lambda: len(server.record) >= 4)
+        _kill_server(socket)
+        eventually(lambda: user.counts(batch_id).finished >= 4)
+        worker.send_signal(signal.SIGTERM)
+        assert "left without goodbye" in leaves_with_0(worker, within_s=30)
+    assert user.counts(batch_id).finished == len(server.record)
+
+
+def _kill_server(socket: Path) -> None:
+    with closing(Redis(unix_socket_path=str(socket))) as redis:
+        os.kill(int(redis.info("server")["process_id"]), signal.SIGKILL)
 
 
 # Surviving ----------------------------------------------------------------------------------------------

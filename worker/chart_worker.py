@@ -31,6 +31,7 @@ from worker.pool import ThreadPool
 from worker.rq_worker import RqWorker
 from worker.settling import Ending, change, dropped, given_back, returned, set_aside, settlement, verdict_first
 from worker.task import Ended, StoppedError, Task
+from worker.watchers import NOBODY, Watchers
 
 log = logging.getLogger("chartq.worker")
 
@@ -52,11 +53,12 @@ class ChartWorker(RqWorker):
         grace_s: float = 30.0,
         name: str | None = None,
         revive_redis: Callable[[], None] = lambda: None,
+        watchers: Watchers = NOBODY,
     ) -> None:
         super().__init__(connection, name)
         self._ledger, self._task = ledger, task
         self._desk = desk_for(self.name)
-        self._revive_redis = revive_redis
+        self._revive_redis, self._watchers = revive_redis, watchers
         self._concurrency = concurrency
         self._pool = ThreadPool(concurrency)
         self._events: SimpleQueue[Ending | None] = SimpleQueue()
@@ -86,6 +88,7 @@ class ChartWorker(RqWorker):
         log.info("worker %s started: up to %d calls in flight", self.name, self._concurrency)
         try:
             while not self._is_over(burst=burst):
+                self._watchers.turned()
                 self._step(self._next_events())
         finally:
             self._go()
@@ -180,15 +183,18 @@ class ChartWorker(RqWorker):
         if owed := {job: attempts for job, attempts in self._owed.items() if attempts > 0}:
             self._ledger.give_back_attempts(owed)
         self._owed.clear()
-        ready = [ending for ending in self._endings if unheard_too or ending.heard or not verdict_first(ending)]
+        ready, later = [], []
+        for ending in self._endings:
+            (ready if unheard_too or ending.heard or not verdict_first(ending) else later).append(ending)
         if not ready:
             return
         self._ledger.record([change(ending) for ending in ready], now=time.time())
         for ending in ready:
             log_ending(ending)
+            self._watchers.ended(ending)
             self._stopped.discard(ending.claim.execution)
         self._settlements.extend(settlement(ending) for ending in ready)
-        self._endings = [ending for ending in self._endings if ending not in ready]
+        self._endings = later
 
     def _turn(self) -> Turn:
         settlements = self._settlements
@@ -229,6 +235,7 @@ class ChartWorker(RqWorker):
         self._taken += len(started)
         for claim in ours:
             if row := started.get(claim.job):
+                self._watchers.started(claim, row)
                 self._pool.submit(partial(self._perform, claim, row))
             else:
                 self._settlements.append(dropped(claim))

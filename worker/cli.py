@@ -18,10 +18,14 @@ from jobs.settings import load_settings
 from jobs.submit_commands import make_order, submit_options, tell_rejects
 from worker.demo.show import show_demo
 from worker.doctor import doctor
+from worker.health import health
 from worker.logs import configure_logging
+from worker.metrics import metered, metrics, metrics_host_option, metrics_port_option
 from worker.model_commands import models
+from worker.pulse import pulse
 from worker.running import Run, run_order
 from worker.staffing import make_worker
+from worker.watchers import Watchers
 
 concurrency_option = click.option(
     "--concurrency", type=click.IntRange(1, 1000), default=16, show_default=True, help="Calls in flight at most."
@@ -88,7 +92,11 @@ def _report(running: Run, *, as_json: bool) -> int:
 @click.option("--burst", is_flag=True, help="Leave when there is nothing to do (jobs that wait are waited for).")
 @click.option("--max-jobs", type=click.IntRange(min=1), help="Leave after N jobs.")
 @grace_option(30.0)
-def worker(concurrency: int, burst: bool, max_jobs: int | None, grace_s: float) -> int:
+@metrics_port_option
+@metrics_host_option
+def worker(
+    concurrency: int, burst: bool, max_jobs: int | None, grace_s: float, metrics_port: int | None, metrics_host: str
+) -> int:
     """Work on what is queued: up to N calls in flight, within the provider's limits.
 
     SIGTERM or Ctrl-C: takes no new job, lets running ones end within the grace, gives the rest back.
@@ -98,8 +106,15 @@ def worker(concurrency: int, burst: bool, max_jobs: int | None, grace_s: float) 
     """
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
-    with Session(settings) as session:
-        staff = make_worker(session, concurrency=concurrency, grace_s=grace_s)
+    with (
+        Session(settings) as session,
+        pulse(settings.chartq_home) as beat,
+        metered(session, port=metrics_port, host=metrics_host) as meter,
+    ):
+        watchers = Watchers(turned=beat.stamp)
+        if meter is not None:
+            watchers = Watchers(turned=beat.stamp, started=meter.started, ended=meter.ended)
+        staff = make_worker(session, concurrency=concurrency, grace_s=grace_s, watchers=watchers)
         staff.leaving.listen_to_signals()
         staff.run(burst=burst, max_jobs=max_jobs)
     return 0
@@ -119,7 +134,7 @@ def demo() -> int:
     return code
 
 
-COMMANDS: Sequence[click.Command] = (run, worker, *PRODUCER_COMMANDS, models, doctor, demo)
+COMMANDS: Sequence[click.Command] = (run, worker, *PRODUCER_COMMANDS, models, doctor, health, metrics, demo)
 chartq = group(COMMANDS, "chartq")
 
 

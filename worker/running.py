@@ -15,7 +15,9 @@ from jobs.session import Session
 from jobs.submit import Order, Submitted
 from jobs.watching import watched
 from worker.chart_worker import ChartWorker
+from worker.pulse import pulse
 from worker.staffing import make_worker
+from worker.watchers import Watchers
 
 
 @dataclass(kw_only=True)
@@ -93,8 +95,9 @@ class Run:
 
 def run_order(session: Session, order: Order, *, concurrency: int, grace_s: float, quiet: bool = False) -> Run:
     """Run an order to its end in this process, with the live panel; Ctrl-C and SIGTERM are listened to."""
-    with watched(session, messages(), quiet=quiet) as watching:
-        worker = make_worker(session, concurrency=concurrency, grace_s=grace_s)
+    with watched(session, messages(), quiet=quiet) as watching, pulse(session.settings.chartq_home) as beat:
+        watchers = Watchers(turned=beat.stamp)
+        worker = make_worker(session, concurrency=concurrency, grace_s=grace_s, watchers=watchers)
         worker.leaving.listen_to_signals()
         running = Run(
             session=session,

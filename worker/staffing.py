@@ -14,6 +14,7 @@ from worker.chart_worker import ChartWorker
 from worker.desk import Desk
 from worker.hf_client import HFConfig, HuggingFaceClient
 from worker.task import Task
+from worker.watchers import NOBODY, Watchers
 
 #: Files that are open besides those of calls: Redis, the store, logs, libraries.
 _OTHER_DESCRIPTORS = 200
@@ -47,7 +48,7 @@ def check_token(settings: Settings) -> None:
         )
 
 
-def make_worker(session: Session, *, concurrency: int, grace_s: float) -> ChartWorker:
+def make_worker(session: Session, *, concurrency: int, grace_s: float, watchers: Watchers = NOBODY) -> ChartWorker:
     """A worker for the session's settings, Redis and ledger. Raises SettingsError, QueueError, StoreError."""
     settings = session.settings
     check_token(settings)
@@ -75,6 +76,7 @@ def make_worker(session: Session, *, concurrency: int, grace_s: float) -> ChartW
         concurrency=concurrency,
         grace_s=grace_s,
         revive_redis=session.revive_redis,
+        watchers=watchers,
     )
 
 

@@ -20,7 +20,8 @@ from worker.image_processor import preprocess_chart_image
 from worker.outcome import Outcome, decide
 
 #: Images decoded at a time in one process: a decoded chart takes up to 200 MB, and more than the cores gain nothing.
-_DECODERS = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
+#: A container sees the machine's cores, not its share of them, hence the bound.
+_DECODERS = threading.BoundedSemaphore(min(4, max(2, os.cpu_count() or 2)))
 
 
 class ChartChangedError(ImageError):

@@ -27,12 +27,15 @@ end
 -- No interval of the window's length, wherever it lies, ever holds more than `calls` permits.
 
 -- Calls reach the provider a little later than their permits were given, some sooner than others. So a permit
--- counts a little longer than the window (2 %, at most 1 s), and windows of a second or two are spread out: there
--- a burst gains nothing, and two bursts a window apart would meet in one window of the provider's.
-local GUARD, LONGEST_GUARD_MS = 0.02, 1000
+-- counts a little longer than the window (4 %, at most 1 s). Windows of a second or two are spread out, and then
+-- 2 % will do: there a burst gains nothing, and two bursts a window apart would meet in one window of the provider's.
+local GUARD, SPREAD_GUARD, LONGEST_GUARD_MS = 0.04, 0.02, 1000
 local SPREAD_UP_TO_MS, SPREAD_PARTS = 2000, 10
 
-local function guarded(window_ms) return window_ms + math.min(window_ms * GUARD, LONGEST_GUARD_MS) end
+local function guarded(window_ms)
+    local guard = window_ms > SPREAD_UP_TO_MS and GUARD or SPREAD_GUARD
+    return window_ms + math.min(window_ms * guard, LONGEST_GUARD_MS)
+end
 
 local function spread_wait_ms(key, calls, window_ms, now_ms)
     if window_ms > SPREAD_UP_TO_MS then return 0 end
