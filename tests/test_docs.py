@@ -69,7 +69,7 @@ def test_variables_that_are_named_exist(page: Path) -> None:
     own = set(
         re.findall(r"\b((?:HF|CHART|CHARTQ|VISION|REASONING|IMAGE|LOG|REDIS|RESULTS)_[A-Z_]+)\b", page.read_text())
     )
-    known = VARIABLES | {f"{name}_FILE" for name in VARIABLES}
+    known = VARIABLES | {"CHARTQ_UID", "CHARTQ_GID"} | {f"{name}_FILE" for name in VARIABLES}
     assert own <= known
 
 

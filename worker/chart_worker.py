@@ -183,7 +183,8 @@ class ChartWorker(RqWorker):
         if owed := {job: attempts for job, attempts in self._owed.items() if attempts > 0}:
             self._ledger.give_back_attempts(owed)
         self._owed.clear()
-        ready, later = [], []
+        ready: list[Ending] = []
+        later: list[Ending] = []
         for ending in self._endings:
             (ready if unheard_too or ending.heard or not verdict_first(ending) else later).append(ending)
         if not ready:

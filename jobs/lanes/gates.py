@@ -92,15 +92,13 @@ class Gates:
         self._scripts = Scripts(redis)
 
     def of_lane(self, lane: str) -> list[Gate]:
-        """The gates that live workers bring to this lane; without such, those of the workers that left last.
+        """The gates that live workers bring to this lane; without such, the one that was brought last.
 
         An account that nobody brings any more, of a token that was replaced say, no longer counts.
         """
         gates = [gate for gate in self.all(extra_lanes=[lane]) if gate.lane == lane]
         newest_s = max((gate.seen_s for gate in gates), default=0.0)
-        return [gate for gate in gates if gate.live] or [
-            gate for gate in gates if gate.seen_s >= newest_s - WORKER_LIVE_S
-        ]
+        return [gate for gate in gates if gate.live] or [gate for gate in gates if gate.seen_s == newest_s]
 
     def all(self, *, extra_lanes: Sequence[str] = ()) -> list[Gate]:
         """Every gate that was ever used, and those that live workers would bring to `extra_lanes`."""

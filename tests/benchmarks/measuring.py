@@ -23,6 +23,8 @@ class Sample:
     pss_mb: float
     round_trips: float
     redis_cpu_ms: float
+    #: None where nobody watched.
+    commands: float | None
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,22 @@ class Stretch:
         return self.last + self.in_flight // 2 + 1
 
 
-def timed(lab: Lab, system: System, charts: Sequence[Path], jobs: int, latency_s: float) -> Sample:
-    """The same number of calls in flight from one arrival to another one, `jobs` later."""
+def timed(lab: Lab, system: System, charts: Sequence[Path], jobs: int, latency_s: float, *, watched: bool) -> Sample:
+    """The same number of calls in flight from one arrival to another one, `jobs` later.
+
+    `watched`: Redis says what it is asked, which takes some of its time.
+    """
     stretch, ideal_s = Stretch(jobs, system.in_flight), jobs / system.in_flight * latency_s
     with opened(lab, provider=[*PROVIDER, str(latency_s)]) as place:
         system.send(place, "ask", charts[: stretch.all_jobs])
         with place.running(system.worker(place, "ask")) as worker:
             memory = PeakMemory(worker)
             _calls(place, "arrived", stretch.first + 1, _PATIENCE_S, worker)
+            monitor = Monitor(place.redis) if watched else None
             asked, cpu_s = place.redis.asked(), worker.cpu_s()
             _calls(place, "arrived", stretch.last + 1, _PATIENCE_S + 3 * ideal_s, worker)
             after, cpu_after_s = place.redis.asked(), worker.cpu_s()
+            commands = monitor.stop() / jobs if monitor else None
             _calls(place, "answered", stretch.all_jobs, _PATIENCE_S, worker)
             peak_bytes = memory.stop()
         arrived = place.look_up("/times")["arrived"]
@@ -70,19 +77,8 @@ def timed(lab: Lab, system: System, charts: Sequence[Path], jobs: int, latency_s
         pss_mb=peak_bytes / 1e6,
         round_trips=(after.reads - asked.reads) / jobs,
         redis_cpu_ms=(after.cpu_s - asked.cpu_s) * 1000 / jobs,
+        commands=commands,
     )
-
-
-def commands_of(lab: Lab, system: System, charts: Sequence[Path], jobs: int, latency_s: float) -> float:
-    """Commands a job that the worker sends; in a run of their own, since watching takes time."""
-    stretch = Stretch(jobs, system.in_flight)
-    with opened(lab, provider=[*PROVIDER, str(latency_s)]) as place:
-        system.send(place, "ask", charts[: stretch.all_jobs])
-        with place.running(system.worker(place, "ask")) as worker:
-            _calls(place, "arrived", stretch.first + 1, _PATIENCE_S, worker)
-            monitor = Monitor(place.redis)
-            _calls(place, "arrived", stretch.last + 1, _PATIENCE_S * 2, worker)
-            return monitor.stop() / jobs
 
 
 def noop_rate(lab: Lab, system: System, charts: Sequence[Path], jobs: int) -> float:

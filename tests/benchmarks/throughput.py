@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.measuring import Sample, commands_of, noop_rate, timed
+from benchmarks.measuring import Sample, noop_rate, timed
 from benchmarks.place import TESTS, Lab, StuckError
 from benchmarks.systems import Pool, System, side_by_side
 from benchmarks.table import Table, say
@@ -31,14 +31,13 @@ class Measured:
     system: System
     samples: list[Sample]
     noop_per_s: list[float]
-    commands: list[float]
 
 
 def compare(lab: Lab, load: Load, charts: Sequence[Path], only: Sequence[str]) -> Table:
     """Every system in every round; the order turns."""
     systems = side_by_side(load.in_flight, load.rq_processes)
     wanted = [system for system in systems if not only or any(word in system.name for word in only)]
-    found = [Measured(system, [], [], []) for system in wanted]
+    found = [Measured(system, [], []) for system in wanted]
     for number in range(load.rounds):
         turn = number % len(found)
         for one in found[turn:] + found[:turn]:
@@ -62,15 +61,11 @@ def _about_pictures(lab: Lab, noise: Path) -> str:
 def _one_round(lab: Lab, load: Load, charts: Sequence[Path], one: Measured, *, counted: bool) -> None:
     # RQ has fewer jobs in flight, hence gets fewer, so that every system works for the same time.
     jobs, noops = (count * one.system.in_flight // load.in_flight for count in (load.jobs, load.noop_jobs))
-    one.samples.append(timed(lab, one.system, charts, jobs, load.latency_s))
+    one.samples.append(timed(lab, one.system, charts, jobs, load.latency_s, watched=counted))
     say(f"  {one.system.name}: {one.samples[-1]}")
-    if isinstance(one.system, Pool):
-        return
-    if counted:
-        few = min(jobs, 5 * one.system.in_flight)
-        one.commands.append(commands_of(lab, one.system, charts, few, load.latency_s))
-    one.noop_per_s.append(noop_rate(lab, one.system, charts, noops))
-    say(f"  {one.system.name}: {one.noop_per_s[-1]:.0f} no-op jobs/s, {one.commands} commands a job")
+    if not isinstance(one.system, Pool):
+        one.noop_per_s.append(noop_rate(lab, one.system, charts, noops))
+        say(f"  {one.system.name}: {one.noop_per_s[-1]:.0f} no-op jobs/s")
 
 
 def _table(found: Sequence[Measured], below: Sequence[str]) -> Table:
@@ -87,14 +82,14 @@ def _row(one: Measured, floor: float | None) -> list[str]:
         return [one.system.name, "did not finish", *[""] * 6]
     queued = not isinstance(one.system, Pool)
     over = _of(one, "cpu_ms") - floor if floor is not None and queued else None
-    commands = f"{median(one.commands):.1f}" if one.commands else "?"
+    commands = next((sample.commands for sample in one.samples if sample.commands is not None), 0.0)
     return [
         one.system.name,
         f"{_of(one, 'wall_ratio'):.3f}",
         f"{_of(one, 'cpu_ms'):.2f}",
         "-" if over is None else f"{over:+.2f}",
         f"{_of(one, 'pss_mb'):.0f}",
-        f"{commands} / {_of(one, 'round_trips'):.1f}" if queued else "-",
+        f"{commands:.1f} / {_of(one, 'round_trips'):.1f}" if queued else "-",
         f"{_of(one, 'redis_cpu_ms'):.2f}" if queued else "-",
         f"{median(one.noop_per_s):.0f}" if one.noop_per_s else "-",
     ]
