@@ -121,10 +121,9 @@ class Session:
 
     def resume(self, lanes: set[str] | None, batch: Batch | None = None) -> tuple[int, PutBack]:
         """Open what is on hold in these lanes (None: in all), and put back what Redis has lost."""
-        asked = sorted(lanes or self.queues.lanes())
-        gates = [
-            gate for gate in self.gates.all(extra_lanes=asked) if gate.held and (lanes is None or gate.lane in lanes)
-        ]
+        # An account's hold may keep a lane waiting that was never called for: it has no gate of its own yet.
+        every_gate = self.gates.all(extra_lanes=self.queues.lanes())
+        gates = [gate for gate in every_gate if gate.held and (lanes is None or gate.lane in lanes)]
         opened = self.gates.resume(gates)
         return opened, put_back_all(self.ledger, self.queues, now=time.time(), batch=batch)
 

@@ -166,3 +166,20 @@ def test_a_hold_is_reported_even_if_another_account_once_passed_here(user: Stack
     assert document["hold"]["reason"] == "token"
     assert user.status(document["batch_id"])["status"] == "on_hold"
     assert user.run("wait", document["batch_id"], "--timeout", "5", expect=3).code == 3
+
+
+def test_resume_of_a_batch_opens_its_account_though_its_own_lane_was_never_called_for(
+    user: Stack, server: Rehearsal
+) -> None:
+    server.behave(token="hf_right")
+    first = draw_charts(user.folder / "first", 1)
+    second = draw_charts(user.folder / "second", 1, start=5)
+    worker = user.worker("--concurrency", "2")
+    held = user.submit(first, VISION_MODEL="org/one")
+    user.run("wait", held, "--timeout", "20", expect=3)
+    waiting = user.submit(second, VISION_MODEL="org/two")
+    assert user.status(waiting)["status"] == "on_hold"
+    server.behave(token=None)
+    assert "lanes opened" in user.run("resume", waiting).stderr
+    assert user.run("wait", waiting, "--timeout", "20").code == 0
+    assert worker.poll() is None

@@ -55,7 +55,7 @@ def metered(session: Session, *, port: int | None, host: str = _HERE) -> "Iterat
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=9400, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=9400, show_default=True, help="Port to listen at.")
 @click.option("--host", default=_HERE, show_default=True, help="Address to listen at; in a container 0.0.0.0.")
 def metrics(port: int, host: str) -> int:
     """Serve what all workers share (queues, gates, permits, RQ's workers) as metrics, also while no worker runs.
