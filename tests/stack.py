@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from redis import Redis
 
 from jobs.documents import result_document
+from jobs.embedded import embedded_redis
 from jobs.ledger import Counts, Ledger
 from jobs.output import dumps
 
@@ -122,11 +123,14 @@ class Stack:
         return self.environment.get("RESULTS_URL", f"sqlite:///{self.home / 'results.sqlite'}")
 
     def close(self) -> None:
-        """Kill what still runs."""
+        """Kill what still runs, and end the Redis server that a killed user left behind."""
         for process in self.processes:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+        if (self.home / "redis").exists():
+            with embedded_redis(self.home):
+                pass
 
 
 @dataclass(frozen=True)
