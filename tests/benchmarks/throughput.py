@@ -1,7 +1,7 @@
 """(a) What a job costs, beside others: the same calls, all in flight at once, in turns within one run."""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -29,7 +29,8 @@ class Measured:
     """A system and all that was found out about it."""
 
     system: System
-    samples: list[Sample]
+    #: By round.
+    samples: dict[int, Sample]
     noop_per_s: list[float]
 
 
@@ -37,12 +38,12 @@ def compare(lab: Lab, load: Load, charts: Sequence[Path], only: Sequence[str]) -
     """Every system in every round; the order turns."""
     systems = side_by_side(load.in_flight, load.rq_processes)
     wanted = [system for system in systems if not only or any(word in system.name for word in only)]
-    found = [Measured(system, [], []) for system in wanted]
+    found = [Measured(system, {}, []) for system in wanted]
     for number in range(load.rounds):
         turn = number % len(found)
         for one in found[turn:] + found[:turn]:
             try:
-                _one_round(lab, load, charts, one, counted=number == 0)
+                _one_round(lab, load, charts, one, number)
             except StuckError as error:
                 say(f"  {one.system.name}: {error}")
     return _table(found, [_about_pictures(lab, charts[0])])
@@ -58,11 +59,11 @@ def _about_pictures(lab: Lab, noise: Path) -> str:
     )
 
 
-def _one_round(lab: Lab, load: Load, charts: Sequence[Path], one: Measured, *, counted: bool) -> None:
+def _one_round(lab: Lab, load: Load, charts: Sequence[Path], one: Measured, number: int) -> None:
     # RQ has fewer jobs in flight, hence gets fewer, so that every system works for the same time.
     jobs, noops = (count * one.system.in_flight // load.in_flight for count in (load.jobs, load.noop_jobs))
-    one.samples.append(timed(lab, one.system, charts, jobs, load.latency_s, watched=counted))
-    say(f"  {one.system.name}: {one.samples[-1]}")
+    one.samples[number] = timed(lab, one.system, charts, jobs, load.latency_s, watched=number == 0)
+    say(f"  {one.system.name}: {one.samples[number]}")
     if not isinstance(one.system, Pool):
         one.noop_per_s.append(noop_rate(lab, one.system, charts, noops))
         say(f"  {one.system.name}: {one.noop_per_s[-1]:.0f} no-op jobs/s")
@@ -73,21 +74,22 @@ def _table(found: Sequence[Measured], below: Sequence[str]) -> Table:
         "system", "wall / ideal", "worker CPU ms a job", "over the floor", "memory (PSS) MB",
         "Redis commands / round trips a job", "Redis CPU ms a job", "no-op jobs/s",
     )  # fmt: skip
-    floor = next((_of(one, "cpu_ms") for one in found if isinstance(one.system, Pool) and one.samples), None)
+    floor = next((one.samples for one in found if isinstance(one.system, Pool)), {})
     return Table(columns, [_row(one, floor) for one in found], below)
 
 
-def _row(one: Measured, floor: float | None) -> list[str]:
+def _row(one: Measured, floor: Mapping[int, Sample]) -> list[str]:
     if not one.samples:
         return [one.system.name, "did not finish", *[""] * 6]
     queued = not isinstance(one.system, Pool)
-    over = _of(one, "cpu_ms") - floor if floor is not None and queued else None
-    commands = next((sample.commands for sample in one.samples if sample.commands is not None), 0.0)
+    # The difference within each round: what else the machine does changes from round to round.
+    over = [one.samples[number].cpu_ms - floor[number].cpu_ms for number in one.samples.keys() & floor.keys()]
+    commands = next((sample.commands for sample in one.samples.values() if sample.commands is not None), 0.0)
     return [
         one.system.name,
         f"{_of(one, 'wall_ratio'):.3f}",
         f"{_of(one, 'cpu_ms'):.2f}",
-        "-" if over is None else f"{over:+.2f}",
+        f"{median(over):+.2f}" if over and queued else "-",
         f"{_of(one, 'pss_mb'):.0f}",
         f"{commands:.1f} / {_of(one, 'round_trips'):.1f}" if queued else "-",
         f"{_of(one, 'redis_cpu_ms'):.2f}" if queued else "-",
@@ -96,4 +98,4 @@ def _row(one: Measured, floor: float | None) -> list[str]:
 
 
 def _of(one: Measured, name: str) -> float:
-    return float(median(getattr(sample, name) for sample in one.samples))
+    return float(median(getattr(sample, name) for sample in one.samples.values()))
