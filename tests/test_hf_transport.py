@@ -15,9 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from worker import hf_errors as errors
+from worker.hf_bodies import Body
 from worker.hf_transport import MAX_BODY_BYTES, Reply, Transport
 
 TOKEN = "hf_secretsecret"
+EMPTY = Body(b"{}")
 HELLO = ok(b'{"hello": 1}')
 
 
@@ -31,11 +33,11 @@ def transport(monkeypatch: pytest.MonkeyPatch) -> Iterator[Transport]:
     transport.close()
 
 
-def post(transport: Transport, url: str, *, timeout_s: float = 5.0, body: bytes = b"{}") -> Reply:
+def post(transport: Transport, url: str, *, timeout_s: float = 5.0, body: Body = EMPTY) -> Reply:
     return transport.call("POST", f"{url}/chat/completions", timeout_s=timeout_s, body=body)
 
 
-def ending(transport: Transport, url: str, *, timeout_s: float = 5.0, body: bytes = b"{}") -> errors.HFAPIError:
+def ending(transport: Transport, url: str, *, timeout_s: float = 5.0, body: Body = EMPTY) -> errors.HFAPIError:
     """The error that a call ends in; nothing of it may show the token or what was sent."""
     with pytest.raises(errors.HFAPIError) as caught:
         post(transport, url, timeout_s=timeout_s, body=body)
@@ -93,7 +95,7 @@ def stare(_connection: socket.socket, _number: int) -> None:
 def test_a_server_that_does_not_read_is_cut_too(transport: Transport) -> None:
     with raw_server(stare) as url:
         started = time.monotonic()
-        error = ending(transport, url, timeout_s=0.5, body=b"x" * 20_000_000)
+        error = ending(transport, url, timeout_s=0.5, body=Body(b"x" * 20_000_000))
         assert time.monotonic() - started < 2
     assert type(error) is errors.HFTimeoutError
 
@@ -386,7 +388,7 @@ def test_an_early_refusal_of_a_long_body_is_heard(transport: Transport) -> None:
             pass
 
     with raw_server(refuse) as url:
-        assert post(transport, url, body=b"x" * 2_000_000).status == 413
+        assert post(transport, url, body=Body(b"", b"x" * 2_000_000)).status == 413
 
 
 def test_a_hundred_threads_share_one_transport(transport: Transport) -> None:

@@ -1,13 +1,13 @@
 """The JSON that is sent: chat completions, and the classic task bodies. Pure.
 
-A body is joined from an encoded frame and the image's base64, so that a 1.3 MB string is never run through a
-JSON encoder; `model` comes first, since the router reads only the start of a body to route it.
+A body is a frame of JSON around the image, whose base64 is made piece by piece while it is sent: a hundred calls in
+flight hold a hundred images and no second copy of any. `model` comes first, since the router reads only the
+start of a body to route it.
 """
 
 import base64
-import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,28 +35,41 @@ _MIME_BY_MAGIC = {
     b"MM\0*": "image/tiff",
 }
 
-#: base64 characters that hold every magic number above and WebP's 12 bytes.
-_MAGIC_CHARS = 24
+#: Bytes that hold every magic number above and WebP's.
+_MAGIC_BYTES = 12
 
+#: Bytes of an image that are encoded at a time; a multiple of three, so that no padding stands between two pieces.
+_PIECE_BYTES = 3 * 65_536
 
 #: An image's bytes, or its base64 text.
 ImageInput = bytes | str
 
 
 @dataclass(frozen=True)
-class EncodedImage:
-    """An image as it travels."""
+class Body:
+    """`head`, the image as base64, `tail`: may be sent any number of times, its length is known beforehand."""
 
-    base64: bytes
-    mime: str
+    head: bytes
+    image: bytes = b""
+    tail: bytes = b""
+
+    def __len__(self) -> int:
+        return len(self.head) + 4 * ((len(self.image) + 2) // 3) + len(self.tail)
+
+    def __iter__(self) -> Iterator[bytes]:
+        image = memoryview(self.image)
+        yield self.head
+        for start in range(0, len(image), _PIECE_BYTES):
+            yield base64.b64encode(image[start : start + _PIECE_BYTES])
+        yield self.tail
 
 
-def encode_image(image: ImageInput) -> EncodedImage:
-    """`image` (bytes, base64 text, or a data URI) as base64. Raises HFRequestError if it is none of these."""
-    encoded = _checked_base64(image) if isinstance(image, str) else base64.b64encode(image)
-    if not encoded:
+def image_bytes(image: ImageInput) -> bytes:
+    """`image` (bytes, base64 text, or a data URI) as bytes. Raises HFRequestError if it is none of these."""
+    found = _decoded(image) if isinstance(image, str) else image
+    if not found:
         raise HFRequestError("The image is empty")
-    return EncodedImage(encoded, sniff_mime(base64.b64decode(encoded[:_MAGIC_CHARS])))
+    return found
 
 
 def sniff_mime(start: bytes) -> str:
@@ -66,35 +79,31 @@ def sniff_mime(start: bytes) -> str:
     return next((mime for magic, mime in _MIME_BY_MAGIC.items() if start.startswith(magic)), "image/jpeg")
 
 
-def chat_body(*, model: str, prompt: str, image: EncodedImage | None, parameters: Mapping[str, Any] | None) -> bytes:
+def chat_body(*, model: str, prompt: str, image: bytes | None, parameters: Mapping[str, Any] | None) -> Body:
     """One user message: the prompt, then the image as a data URI. Raises HFRequestError."""
     rest = _json({**chat_parameters(parameters or {}), "stream": False})[1:]
     if image is None:
         messages = _json([{"role": "user", "content": prompt}])
-        return b'{"model":%b,"messages":%b,%b' % (_json(model), messages, rest)
-    parts = [
-        b'{"model":%b,"messages":[{"role":"user","content":[{"type":"text","text":' % _json(model),
-        _json(prompt),
-        b'},{"type":"image_url","image_url":{"url":"data:%b;base64,' % image.mime.encode(),
-        image.base64,
-        b'"}}]}],',
-        rest,
-    ]
-    return b"".join(parts)
+        return Body(b'{"model":%b,"messages":%b,%b' % (_json(model), messages, rest))
+    head = (
+        b'{"model":%b,"messages":[{"role":"user","content":[{"type":"text","text":%b},'
+        b'{"type":"image_url","image_url":{"url":"data:%b;base64,'
+    )
+    mime = sniff_mime(image[:_MAGIC_BYTES]).encode()
+    return Body(head % (_json(model), _json(prompt), mime), image, b'"}}]}],%b' % rest)
 
 
-def task_body(*, task: str, prompt: str, image: EncodedImage | None, parameters: Mapping[str, Any] | None) -> bytes:
+def task_body(*, task: str, prompt: str, image: bytes | None, parameters: Mapping[str, Any] | None) -> Body:
     """The classic body of a task. An `image-to-text` model takes no prompt, so none is sent."""
     rest = b',"parameters":%b}' % _json(dict(parameters or {}))
     if task == "text-generation":
-        return b'{"inputs":%b%b' % (_json(prompt), rest)
+        return Body(b'{"inputs":%b%b' % (_json(prompt), rest))
     if image is None:
         raise HFRequestError(f"The task {task} needs an image")
     if task == "image-to-text":
-        return b"".join((b'{"inputs":"', image.base64, b'"', rest))
+        return Body(b'{"inputs":"', image, b'"' + rest)
     if task == "visual-question-answering":
-        head = b'{"inputs":{"question":%b,"image":"' % _json(prompt)
-        return b"".join((head, image.base64, b'"}', rest))
+        return Body(b'{"inputs":{"question":%b,"image":"' % _json(prompt), image, b'"}' + rest)
     raise HFRequestError(f"Unknown task: {task}")
 
 
@@ -120,17 +129,14 @@ def _check_reserved(given: Mapping[str, Any]) -> None:
             raise HFRequestError(f"{name} can't be a parameter: chartq sets it itself")
 
 
-def _checked_base64(text: str) -> bytes:
-    """The base64 in `text`, without a data URI's head and white space, in the standard alphabet."""
+def _decoded(text: str) -> bytes:
+    """The image in base64 `text`: without a data URI's head and white space, in either alphabet."""
     payload = text.partition(",")[2] if text.startswith("data:") else text
     payload = "".join(payload.split()).replace("-", "+").replace("_", "/")
     try:
-        encoded = payload.encode("ascii")
-        encoded += b"=" * (-len(encoded) % 4)
-        base64.b64decode(encoded, validate=True)
-    except (UnicodeEncodeError, binascii.Error):
+        return base64.b64decode(payload + "=" * (-len(payload) % 4), validate=True)
+    except ValueError:
         raise HFRequestError("The image is neither bytes nor base64 text") from None
-    return encoded
 
 
 def _json(value: Any) -> bytes:

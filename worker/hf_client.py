@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from worker.backoff import backoff_s
 from worker.hf_answer import Answer, Api, read_reply
-from worker.hf_bodies import ImageInput, chat_body, encode_image, task_body
+from worker.hf_bodies import Body, ImageInput, chat_body, image_bytes, task_body
 from worker.hf_config import DEFAULT_TEXT_MODEL, DEFAULT_VISION_MODEL, HFConfig, TaskName
 from worker.hf_errors import (
     HFAPIError,
@@ -181,14 +181,14 @@ class HuggingFaceClient:
         prompt: str,
         image: ImageInput | None,
         parameters: Mapping[str, Any] | None,
-    ) -> bytes:
-        encoded = None if image is None else encode_image(image)
+    ) -> Body:
+        picture = None if image is None else image_bytes(image)
         if api == "chat":
-            return chat_body(model=model, prompt=prompt, image=encoded, parameters=parameters)
+            return chat_body(model=model, prompt=prompt, image=picture, parameters=parameters)
         task = task or ("text-generation" if image is None else self.config.task)
-        return task_body(task=task, prompt=prompt, image=encoded, parameters=parameters)
+        return task_body(task=task, prompt=prompt, image=picture, parameters=parameters)
 
-    def _send(self, body: bytes, *, api: Api, model: str, timeout_s: float | None, trace_id: str | None) -> Answer:
+    def _send(self, body: Body, *, api: Api, model: str, timeout_s: float | None, trace_id: str | None) -> Answer:
         path = "chat/completions" if api == "chat" else f"models/{model_path(model)}"
         reply = self._transport.call(
             "POST",

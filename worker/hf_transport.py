@@ -18,6 +18,7 @@ import requests
 from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
+from worker.hf_bodies import Body
 from worker.hf_connections import WatchedAdapter, carrying
 from worker.hf_deadline import Call, Watchdog
 from worker.hf_errors import (
@@ -71,7 +72,7 @@ class Transport:
         url: str,
         *,
         timeout_s: float,
-        body: bytes | None = None,
+        body: Body | None = None,
         headers: Mapping[str, str] | None = None,
         anonymous: bool = False,
         name: str | None = None,
