@@ -88,17 +88,24 @@ class _Handler(BaseHTTPRequestHandler):
             return
         part = stage.enter(path, asked, headers)
         try:
-            self._play(part)
+            reply = self._think(part)
         finally:
+            # Before anything is sent: a client that has its answer must find the place free.
             stage.leave(part)
+        self._reply(part, reply)
 
-    def _play(self, part: Part) -> None:
-        reply, fault, closing = part.reply(), part.decision.fault, self.server.closing
-        if fault == "hang":
+    def _think(self, part: Part) -> Reply:
+        """The reply, once it is time for it."""
+        reply, closing = part.reply(), self.server.closing
+        if part.decision.fault == "hang":
             closing.wait()
         elif reply.status == 200 and part.behaviour.latency_s > 0:
             closing.wait(part.behaviour.latency_s)
-        if closing.is_set() or fault == "drop":
+        return reply
+
+    def _reply(self, part: Part, reply: Reply) -> None:
+        fault = part.decision.fault
+        if self.server.closing.is_set() or fault == "drop":
             self.close_connection = True
         elif fault == "drop-midway":
             self.wfile.write(self._head(reply) + reply.body[: len(reply.body) // 2])
