@@ -13,6 +13,7 @@ from jobs.settings import Settings
 from worker.chart_worker import ChartWorker
 from worker.desk import Desk
 from worker.hf_client import HFConfig, HuggingFaceClient
+from worker.memory import give_memory_back
 from worker.task import Task
 from worker.watchers import NOBODY, Watchers
 
@@ -52,6 +53,7 @@ def make_worker(session: Session, *, concurrency: int, grace_s: float, watchers:
     """A worker for the session's settings, Redis and ledger. Raises SettingsError, QueueError, StoreError."""
     settings = session.settings
     check_token(settings)
+    give_memory_back()
     _allow_descriptors(3 * concurrency + _OTHER_DESCRIPTORS)
     config = client_config(settings, pool_size=concurrency)
     accounts: dict[str, str] = {
