@@ -120,22 +120,28 @@ class Desk:
         self._accounts = dict(accounts)
         self._own = WorkerEntry(accounts=accounts, limits=limits, ceiling=ceiling)
         self._limits, self._ceiling = limits, ceiling
+        #: Turns are numbered, and Redis is told which reply was the last to arrive (see lua/4_work.lua).
+        self._id, self._number, self._heard = uuid4().hex, 0, 0
 
     def turn(self, settlements: Sequence[Settlement], *, want: int, in_flight: int, **clock: Any) -> Turn:
-        """Settle, then take up to `want` jobs. May be repeated: what was heard before is ignored."""
+        """Settle, then take up to `want` jobs. Only one at a time.
+
+        May be repeated after an error: what was heard before is ignored, and what was given with a reply that never
+        arrived is taken back.
+        """
+        self._number += 1
         reply = self._scripts.call_json(
             "turn",
-            worker=self._worker,
             outcomes=[self._spoken(settlement) for settlement in settlements],
+            number=self._number,
             want=want,
             in_flight=in_flight,
             executions=[uuid4().hex for _ in range(want)],
             accounts=self._accounts,
-            windows=self._windows(),
-            ceiling=self._ceiling,
-            **self._times(),
+            **self._about(),
             **clock,
         )
+        self._heard = self._number
         return Turn(
             claims=[Claim(**claim) for claim in reply["claims"] or ()],
             refused=[str(job) for job in reply["refused"] or ()],
@@ -144,6 +150,11 @@ class Desk:
             give_back=_summed(reply["give_back"] or ()),
             suspended=reply.get("suspended", False),
         )
+
+    def move(self, settlements: Sequence[Settlement]) -> None:
+        """Settle what another worker has left behind. From any thread."""
+        outcomes = [self._spoken(settlement) for settlement in settlements]
+        self._scripts.call("move", outcomes=outcomes, **self._about())
 
     def beat(self, claims: Sequence[Claim]) -> Beat:
         """Tell Redis that this worker lives, with all it has in flight; learn the limits that hold."""
@@ -180,7 +191,7 @@ class Desk:
 
     def leave(self) -> None:
         """This worker is gone; its word on limits no longer counts."""
-        self._scripts.call("leave", worker=self._worker)
+        self._scripts.call("leave", **self._about())
 
     def _learn_limits(self, workers: Sequence[str]) -> None:
         mine = set(self._accounts.values())
@@ -194,6 +205,17 @@ class Desk:
         }
         named = {"*": self._limits.default, **models}
         return {lane: [[w.calls, w.window_ms] for w in windows] for lane, windows in named.items()}
+
+    def _about(self) -> dict[str, Any]:
+        """Who settles, and by which limits."""
+        return {
+            "worker": self._worker,
+            "desk": self._id,
+            "heard": self._heard,
+            "windows": self._windows(),
+            "ceiling": self._ceiling,
+            **self._times(),
+        }
 
     def _times(self) -> dict[str, Any]:
         return {

@@ -87,7 +87,7 @@ class Janitor:
         forged = [Settlement(claim=claim, to="refuse") for claim, _ in found if not is_our_job_id(claim.job)]
         lost = [(claim, worker) for claim, worker in found if is_our_job_id(claim.job)]
         if forged:
-            self._desk.turn(forged, want=0, in_flight=0)
+            self._desk.move(forged)
         if not lost:
             return
         fates = self._ledger.lose(
@@ -99,7 +99,7 @@ class Janitor:
         settlements = [
             Settlement(claim=claim, to=moves.get(claim.job, "front"), worker=worker) for claim, worker in lost
         ]
-        self._desk.turn(settlements, want=0, in_flight=0)
+        self._desk.move(settlements)
         log.warning("%d jobs were lost with their worker: they run again, each alone", len(lost))
 
     def _sweep_a_page(self) -> None:

@@ -285,6 +285,13 @@ local function forget_old_trouble(gate, state, now_ms)
     redis.call('DEL', streak_key(gate))
 end
 
+-- A permit that no call was made with: it costs nothing of the budget.
+local function never_used(gate, state, owner, outcome, windows)
+    refund(gate, windows, outcome.spent_ms)
+    if generation(state, owner) == outcome.generation then redis.call('HINCRBY', gate_key(gate), 'granted', -1) end
+    if not owner.proven then redis.call('HDEL', account_key(outcome.account), 'first_ms') end
+end
+
 -- What an answer (or its absence) teaches the gate. `outcome.verdict`: ok | throttled | unreachable | transient |
 -- hold | suspect | unused | gone. Only a permit of the current generation may open or close. Returns attempts to
 -- give back, and whether this refusal closed the gate. A permit that is no longer in the set was heard before
@@ -298,9 +305,7 @@ local function feedback(outcome, windows, ceiling, now_ms)
     forget_old_trouble(gate, state, now_ms)
     if state.probe_execution == outcome.execution then redis.call('HDEL', gate_key(gate), 'probe_execution') end
     if verdict == 'unused' then
-        refund(gate, windows, outcome.spent_ms)
-        if current then redis.call('HINCRBY', gate_key(gate), 'granted', -1) end
-        if not owner.proven then redis.call('HDEL', account_key(outcome.account), 'first_ms') end
+        never_used(gate, state, owner, outcome, windows)
         return {}
     end
     if verdict ~= 'hold' and verdict ~= 'unreachable' and verdict ~= 'gone' then

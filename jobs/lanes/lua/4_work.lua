@@ -184,16 +184,79 @@ local function show_state(args, taken)
     redis.call('EXPIRE', worker_key(args.worker), args.execution_ttl_s)
 end
 
+-- A turn may run though its worker never hears the reply: the connection broke, or the time was up. So a worker
+-- numbers its turns (`desk`, `number`), and says which reply was the last to arrive (`heard`).
+local LAST_TURN_TTL_S = 3600
+
+local function last_turn(args)
+    local number, reply = unpack(redis.call('HMGET', last_turn_key(args.desk), 'number', 'reply'))
+    if number then return tonumber(number), cjson.decode(reply) end
+    return 0, nil
+end
+
+local function keep_turn(args, reply)
+    redis.call('HSET', last_turn_key(args.desk), 'number', args.number, 'reply', reply)
+    redis.call('EXPIRE', last_turn_key(args.desk), LAST_TURN_TTL_S)
+end
+
+local function still_held(args, claims, now_ms)
+    local held = {}
+    for _, claim in ipairs(claims) do
+        if redis.call('HGET', job_key(claim.job), 'execution') == claim.execution then
+            redis.call('ZADD', LEASES, now_ms + args.lease_ms, claim.job)
+            redis.call('ZADD', permits_key(claim.account .. ':' .. claim.lane), now_ms + args.lease_ms, claim.execution)
+            held[#held + 1] = claim
+        end
+    end
+    return held
+end
+
+-- The same turn once more: the same reply. Also one that was held up until its worker had gone on: nobody listens.
+local function told_before(args, now_ms)
+    local number, reply = last_turn(args)
+    if args.number > number then return nil end
+    reply.claims = still_held(args, reply.claims, now_ms)
+    return cjson.encode(reply)
+end
+
+-- What was given with a reply that never arrived comes back as it was, permits included. Returns the attempts that
+-- it was to give back.
+local function take_back_unheard(args, now_ms)
+    local number, reply = last_turn(args)
+    if number <= args.heard then return {} end
+    for index = #reply.claims, 1, -1 do     -- each goes to the front: the first one last
+        local claim = reply.claims[index]
+        local gate = claim.account .. ':' .. claim.lane
+        claim.worker, claim.to = args.worker, 'front'
+        redis.call('ZREM', permits_key(gate), claim.execution)     -- or it has run out by itself
+        never_used(gate, hash(gate_key(gate)), hash(account_key(claim.account)), claim, windows_of(args, claim.lane))
+        move(claim, args, now_ms)
+    end
+    return list(reply.give_back)
+end
+
 -- One turn of a worker's loop: settle what has ended, then take what is wanted.
 function ops.turn(args)
     local now_ms = now_of(args)
+    local again = told_before(args, now_ms)
+    if again then return again end
+    local unheard = take_back_unheard(args, now_ms)
     local give_back, moved = settle(args, now_ms)
+    for _, spent in ipairs(unheard) do give_back[#give_back + 1] = spent end
     local reply = take(args, now_ms)
     reply.give_back, reply.moved = give_back, moved
     for _, id in ipairs(reply.refused) do redis.call('LPUSH', REFUSED, id) end
     if #reply.refused > 0 then redis.call('LTRIM', REFUSED, 0, 999) end
     if reply.suspended or #reply.claims + #moved > 0 then show_state(args, reply) end
-    return cjson.encode(reply)
+    local written = cjson.encode(reply)
+    keep_turn(args, written)
+    return written
+end
+
+-- Another worker's jobs, and what becomes of them. Returns how many moved.
+function ops.move(args)
+    local _, moved = settle(args, now_of(args))
+    return #moved
 end
 
 -- What the workers publish; who hasn't spoken since `since_s` is forgotten.
@@ -246,6 +309,8 @@ function ops.beat(args)
 end
 
 function ops.leave(args)
+    take_back_unheard(args, now_of(args))
+    redis.call('DEL', last_turn_key(args.desk))
     redis.call('HDEL', WORKERS, args.worker)
     if redis.call('GET', ALONE_TURN) == args.worker then redis.call('DEL', ALONE_TURN) end
     return 0
