@@ -9,6 +9,7 @@ from lanes import LANE, Clock, Lanes, TimedDesk, Worker, jobs_of
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError
 from redis.retry import Retry
 from redis_servers import BrokenWay, OwnRedis, When, broken_way, own_redis
 
@@ -210,3 +211,22 @@ def _in_redis(lanes: Lanes) -> dict[str, int]:
         "in flight": sum(gate.in_flight for gate in gates),
         "spent": sum(sum(gate.spent) for gate in gates),
     }
+
+
+def test_short_of_memory_no_new_job_comes_in_and_what_is_there_is_kept_alive_and_worked_off(lanes: Lanes) -> None:
+    lanes.submit(3)
+    worker, idle = lanes.worker(), lanes.worker("idle")
+    held = worker.take(2)
+    lanes.redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(OutOfMemoryError):
+            lanes.queues.enqueue(["new"], lane=LANE, batch_id="b1")
+        for _ in range(4):
+            lanes.clock.pass_s(5)
+            worker.beat()
+        assert idle.desk.expired(10) == []
+        worker.answered(*held)
+        assert len(worker.take(2)) == 1
+    finally:
+        lanes.redis.config_set("maxmemory", 0)
+    assert lanes.queues.unknown(["new"]) == ["new"]

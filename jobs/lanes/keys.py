@@ -19,6 +19,13 @@ WAKE_CHANNEL = "chartq:wake"
 TASK = "worker.task.ask"
 
 
+#: How Redis 7 treats an operation when its memory is short (`maxmemory`). New jobs are refused; what is there already
+#: is kept alive, settled and taken out: that frees memory, and a worker whose heartbeats were refused would pass for
+#: lost. Without such a line it depends on the operation's first write.
+_REFUSED, _ALLOWED = "#!lua\n", "#!lua flags=allow-oom\n"
+_SHORT_OF_MEMORY = {"enqueue": _REFUSED, "turn": _ALLOWED, "beat": _ALLOWED}
+
+
 def _library() -> str:
     folder = resources.files(__package__) / "lua"
     files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".lua")), key=lambda entry: entry.name)
@@ -31,16 +38,18 @@ class Scripts:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._script = redis.register_script(_library())
+        library = _library()
+        self._scripts = {line: redis.register_script(line + library) for line in ("", _REFUSED, _ALLOWED)}
 
     def call(self, operation: str, **args: Any) -> Any:
         """Run `ops.<operation>(args)`. Arguments that are None are left out (Lua's `nil`)."""
         written = json.dumps(_without_none(args), separators=(",", ":"), ensure_ascii=False)
         payload = written.encode("utf-8", "surrogateescape")
+        script = self._scripts[_SHORT_OF_MEMORY.get(operation, "")]
         try:
-            return self._redis.evalsha(self._script.sha, 1, RQ_KEY_PREFIX, operation, payload)
+            return self._redis.evalsha(script.sha, 1, RQ_KEY_PREFIX, operation, payload)
         except NoScriptError:
-            return self._script(keys=[RQ_KEY_PREFIX], args=[operation, payload])
+            return script(keys=[RQ_KEY_PREFIX], args=[operation, payload])
 
     def call_json(self, operation: str, **args: Any) -> Any:
         """As `call`, for operations that answer with JSON. Forged ids and payloads may be any bytes, and stay so."""
