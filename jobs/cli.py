@@ -14,6 +14,7 @@ from jobs.commands import PRODUCER_COMMANDS
 from jobs.errors import ChartqError, SettingsError
 from jobs.output import say
 from jobs.ownership import check_import_names
+from jobs.redis_trouble import redis_trouble
 
 FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
@@ -54,8 +55,11 @@ def _exit_code(commands: click.Group, argv: Sequence[str] | None) -> int:
     except SettingsError as error:
         say(f"chartq: {error}")
         return WRONG_USAGE
-    except (ChartqError, RedisError) as error:
-        say(f"chartq: {error}" if isinstance(error, ChartqError) else f"chartq: Redis: {error}")
+    except ChartqError as error:
+        say(f"chartq: {error}")
+        return FAILED
+    except RedisError as error:  # in the middle of its work: Redis was there at the beginning
+        say(f"chartq: {redis_trouble(error)}. Nothing is lost: mend it and run the same command again")
         return FAILED
     except BrokenPipeError:
         _silence_stdout()

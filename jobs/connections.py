@@ -10,7 +10,6 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import (
     AuthenticationError,
-    BusyLoadingError,
     InvalidResponse,
     NoPermissionError,
     ResponseError,
@@ -19,6 +18,7 @@ from redis.retry import Retry
 
 from jobs.embedded import embedded_redis
 from jobs.errors import QueueError
+from jobs.redis_trouble import passing_trouble
 from jobs.server_program import OLDEST_VERSION
 from jobs.settings import Settings
 
@@ -121,6 +121,8 @@ def hide_password(url: str) -> str:
 
 def _message(url: str, error: Exception) -> str:
     """Where, what, and what to do."""
+    if isinstance(error, redis.RedisError) and (passing := passing_trouble(error)):
+        return f"Redis at {hide_password(url)}: {passing}"
     what, what_to_do = _explained(error, str(error).rstrip(".") or type(error).__name__)
     return f"REDIS_URL={hide_password(url)} can't be used: {what}. {what_to_do}"
 
@@ -140,8 +142,6 @@ def _explained(error: Exception, text: str) -> tuple[str, str]:
         )
     if isinstance(error, redis.TimeoutError):
         return text, "Is it reachable from here, and TLS (rediss://) spoken by both sides or by none?"
-    if isinstance(error, BusyLoadingError):
-        return text, "Try again in a moment."
     if isinstance(error, ResponseError | InvalidResponse):
         return text, "Check port and database number: is this the Redis server that you meant?"
     if "closed by server" in words or "reset by peer" in words:

@@ -166,6 +166,8 @@ class RedisServer:
                     progress = _loaded_bytes(client)
                     if progress > loaded:
                         loaded, deadline = progress, time.monotonic() + _STALL_TIMEOUT_S
+                except redis.ResponseError:  # a full disk: it lives, and says so to whoever asks for more
+                    return True
                 except redis.RedisError:
                     if not is_locked(self._lock):
                         return False

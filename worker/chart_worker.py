@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from jobs.errors import ChartqError, StoreError
 from jobs.ledger import Ledger, StartedJob
+from jobs.redis_trouble import redis_trouble
 from worker.desk import Claim, Desk, Settlement, Turn
 from worker.heart import Heart
 from worker.janitor import Janitor
@@ -146,7 +147,8 @@ class ChartWorker(RqWorker):
         if self._trouble != type(error).__name__:
             self._trouble = type(error).__name__
             what = "the results store" if isinstance(error, StoreError) else "Redis"
-            log.warning("waiting for %s; %d answers held: %s", what, len(self._endings), error)
+            why = redis_trouble(error) if isinstance(error, RedisError) else error
+            log.warning("waiting for %s; %d answers held: %s", what, len(self._endings), why)
         self._wait_s = _TROUBLE_WAIT_S
         if isinstance(error, RedisConnectionError):
             self._try_to_revive_redis()

@@ -9,6 +9,7 @@ from jobs.connections import check_server, hide_password, redis_connection
 from jobs.errors import ChartqError
 from jobs.lanes import Gates, LaneQueues
 from jobs.ledger import Ledger
+from jobs.redis_trouble import redis_trouble
 from jobs.session import Session
 from jobs.settings import Settings
 from worker.checks.check import Check, size_text
@@ -29,7 +30,10 @@ def check_redis(settings: Settings) -> list[Check]:
         todo = "Correct REDIS_URL; without it chartq starts a server of its own."
         if settings.redis_url is None:
             todo = "Do what it says, or set REDIS_URL to a Redis or Valkey server of your own, 7.0 or newer."
-        return [Check("redis", False, str(error), todo), Check("workers", None, "not known without Redis")]
+        if isinstance(error, RedisError):
+            todo = "Do what it says; the jobs are safe in the results store meanwhile."
+        message = redis_trouble(error) if isinstance(error, RedisError) else str(error)
+        return [Check("redis", False, message, todo), Check("workers", None, "not known without Redis")]
 
 
 def _server(client: Redis, settings: Settings) -> Check:
