@@ -10,6 +10,7 @@ import importlib.util
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -25,33 +26,53 @@ _START_S = 30
 _numbers = itertools.count()
 
 
+class PostgresServer:
+    """A server in a folder of its own."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="chartq-pg-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        self._rights = _rights(self.folder)
+        self._programs = _programs(self.folder)
+        self._data = self.folder / "data"
+        settings = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        _run([self._programs / "initdb", "-D", self._data, *settings], self._rights)
+        self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.stop)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers. Raises OSError."""
+        command: list[str | Path] = [self._programs / "postgres", "-D", self._data, "-k", self.folder]
+        options = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100"]
+        with (self.folder / "log").open("a") as log:
+            self._process = process = subprocess.Popen(
+                [*command, *options], stdout=log, stderr=log, cwd=self.folder, **self._rights
+            )
+        _wait_for(process, self.folder)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it: SIGTERM waits for its users, SIGINT doesn't, SIGQUIT is a crash."""
+        if self._process is not None and self._process.poll() is None:
+            _stop(self._process, how)
+
+    def new_database(self) -> str:
+        """The SQLAlchemy URL of an empty database."""
+        name = f"test_{next(_numbers)}"
+        with _connection(self.folder) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
+
+
 def new_database() -> str:
     """The SQLAlchemy URL of an empty database on the test run's server. Raises OSError if it can't start."""
-    folder = _server()
-    name = f"test_{next(_numbers)}"
-    with _connection(folder) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    return f"postgresql+psycopg://postgres@/{name}?host={folder}"
+    return _server().new_database()
 
 
 @functools.cache
-def _server() -> Path:
-    """The folder of the running server's socket."""
-    folder = Path(tempfile.mkdtemp(prefix="chartq-pg-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    rights = _rights(folder)
-    programs = _programs(folder)
-    data = folder / "data"
-    settings = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
-    _run([programs / "initdb", "-D", data, *settings], rights)
-    options = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100"]
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(
-            [programs / "postgres", "-D", data, "-k", folder, *options], stdout=log, stderr=log, cwd=folder, **rights
-        )
-    atexit.register(_stop, server)
-    _wait_for(server, folder)
-    return folder
+def _server() -> PostgresServer:
+    server = PostgresServer()
+    server.start()
+    return server
 
 
 def _rights(folder: Path) -> dict[str, Any]:
@@ -98,8 +119,8 @@ def _connection(folder: Path) -> "psycopg.Connection[Any]":
     return psycopg.connect(host=str(folder), user="postgres", dbname="postgres", autocommit=True)
 
 
-def _stop(server: "subprocess.Popen[bytes]") -> None:
-    server.terminate()
+def _stop(server: "subprocess.Popen[bytes]", how: signal.Signals) -> None:
+    server.send_signal(how)
     try:
         server.wait(10)
     except subprocess.TimeoutExpired:
