@@ -11,6 +11,7 @@ import click
 from redis.exceptions import RedisError
 
 from jobs.commands import PRODUCER_COMMANDS
+from jobs.cost import PricesOf, no_prices
 from jobs.errors import ChartqError, SettingsError
 from jobs.output import say
 from jobs.ownership import check_import_names
@@ -24,9 +25,9 @@ SIGNAL_CODES: Mapping[int, int] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: T
 _HELP = "Ask a Hugging Face vision model about every chart in a folder: once each, as fast as it allows."
 
 
-def group(commands: Sequence[click.Command], name: str) -> click.Group:
-    """A group of commands with the help and version that all faces share."""
-    made = click.Group(name, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+def group(commands: Sequence[click.Command], name: str, *, prices_of: PricesOf = no_prices) -> click.Group:
+    """A group of commands with the help and version that all faces share; `prices_of` is for `submit --dry-run`."""
+    made = click.Group(name, help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "obj": prices_of})
     for command in commands:
         made.add_command(command)
     return click.version_option(package_name="chartq")(made)

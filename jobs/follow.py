@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -87,3 +88,9 @@ def duration(seconds: float) -> str:
             value = seconds / length_s
             return f"{value:.0f} {unit}" if unit != "h" else f"{value:.1f} h"
     return f"{seconds / 86400:.1f} days"
+
+
+def clock(at: float, now: float) -> str:
+    """A moment on the reader's own clock; with its day if that is another one."""
+    there, here = (datetime.fromtimestamp(moment).astimezone() for moment in (at, now))
+    return f"{there:%H:%M:%S}" if there.date() == here.date() else f"{there:%Y-%m-%d %H:%M}"

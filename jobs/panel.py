@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from jobs.follow import duration
+from jobs.follow import clock, duration
 from jobs.lanes import Gate
 from jobs.ledger import ResultRow
 from jobs.output import visible
@@ -146,13 +146,13 @@ def _waiting(gate: Gate, now: float) -> str:
     closed_s = (gate.until_s or 0.0) - gate.now_s
     reason = "the budget is used up" if gate.budget_wait_s >= closed_s else _WHY.get(gate.why or "", gate.why or "?")
     wait_s = _wait_s(gate)
-    return f"waiting until {_clock(now + wait_s, now)}, in {duration(wait_s)}: {reason}"
+    return f"waiting until {clock(now + wait_s, now)}, in {duration(wait_s)}: {reason}"
 
 
 def _pace(document: dict[str, Any], a_minute: float | None, now: float) -> str:
     words = "no figure yet" if a_minute is None else f"{_figure(a_minute)} charts a minute"
     if document["eta_s"]:
-        words += f" · about {duration(document['eta_s'])} to go, until {_clock(now + document['eta_s'], now)}"
+        words += f" · about {duration(document['eta_s'])} to go, until {clock(now + document['eta_s'], now)}"
     return words
 
 
@@ -204,9 +204,3 @@ def _tail(text: str, cells: int) -> str:
 
 def _figure(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 else f"{number:.1f}".removesuffix(".0")
-
-
-def _clock(at: float, now: float) -> str:
-    """A moment on the reader's own clock; with its day if that is another one."""
-    there, here = (datetime.fromtimestamp(moment).astimezone() for moment in (at, now))
-    return f"{there:%H:%M:%S}" if there.date() == here.date() else f"{there:%Y-%m-%d %H:%M}"

@@ -1,12 +1,13 @@
 """`submit`, and what it shares with `run`: the options, the order they make, and the words on what was refused."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
 from jobs.asking import make_question, parse_parameters, read_prompt_file
+from jobs.cost import PricesOf, no_prices
 from jobs.errors import InputError
 from jobs.lanes import Priority
 from jobs.options import json_option
@@ -76,7 +77,7 @@ def tell_rejects(done: Submitted) -> None:
     name_rejects(done.rejected)
 
 
-def name_rejects(rejected: Sequence[dict[str, str]]) -> None:
+def name_rejects(rejected: Sequence[Mapping[str, str]]) -> None:
     for reject in rejected[:_REJECTS_NAMED]:
         say(f"rejected {reject['path']!r}: {reject['error']}")
     if len(rejected) > _REJECTS_NAMED:
@@ -88,7 +89,8 @@ def name_rejects(rejected: Sequence[dict[str, str]]) -> None:
 @click.option("--dry-run", is_flag=True, help="Look and count, but write and enqueue nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the batch id and nothing else.")
 @json_option
-def submit(dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> int:
+@click.pass_obj
+def submit(prices_of: PricesOf | None, /, dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> int:
     """Put a folder of charts on the queue and print the batch id.
 
     \b
@@ -98,7 +100,7 @@ def submit(dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> int:
     order = make_order(settings, options)
     with Session(settings) as session:
         if dry_run:
-            return _dry_run(session, order, as_json=as_json)
+            return _dry_run(session, order, prices_of or no_prices, as_json=as_json)
         with shown(messages(), quiet=quiet or as_json) as show:
             done = session.submit(order, progress=lambda so_far: show(f"{so_far.total} charts submitted"))
     if as_json:
@@ -119,11 +121,11 @@ def _tell_submitted(done: Submitted) -> None:
     say(f"next: chartq worker · chartq watch {done.batch.batch_id} · chartq results {done.batch.batch_id}")
 
 
-def _dry_run(session: Session, order: Order, *, as_json: bool) -> int:
-    planned = plan(session, order)
+def _dry_run(session: Session, order: Order, prices_of: PricesOf, *, as_json: bool) -> int:
+    planned = plan(session, order, prices_of)
     if as_json:
         print_data(dumps(planned.document()))
     else:
         name_rejects(planned.rejected)
-        print_data(planned.sentence())
+        print_data("\n".join(planned.lines()))
     return 0 if planned.total else 1

@@ -41,13 +41,16 @@ class Watching(Protocol):
     def standing(self, document: dict[str, Any]) -> None:
         """The batch's document."""
 
+    def tell(self, line: str) -> None:
+        """A line that stays, above what is shown."""
+
 
 @contextmanager
 def watched(session: Session, console: Console, *, quiet: bool = False) -> Iterator[Watching]:
     """What to show progress with on this console."""
     if quiet or not console.is_terminal or not console.encoding.startswith("utf"):
         with shown(console, quiet=quiet) as show:
-            yield _Lines(show)
+            yield _Lines(show, console, quiet=quiet)
         return
     console.soft_wrap = False  # a panel is laid out to the terminal's width
     with Live(console=console, auto_refresh=False, redirect_stdout=False) as live, _logs_above(console):
@@ -73,14 +76,18 @@ class Pace:
 
 
 class _Lines:
-    def __init__(self, show: Show) -> None:
-        self._show = show
+    def __init__(self, show: Show, console: Console, *, quiet: bool) -> None:
+        self._show, self._console, self._quiet = show, console, quiet
 
     def line(self, line: str) -> None:
         self._show(line)
 
     def standing(self, document: dict[str, Any]) -> None:
         self._show(summary(document))
+
+    def tell(self, line: str) -> None:
+        if not self._quiet:
+            self._console.print(visible(line))
 
 
 class _LivePanel:
@@ -113,6 +120,9 @@ class _LivePanel:
             refused=self._refused,
         )
         self._show(picture)
+
+    def tell(self, line: str) -> None:
+        self._live.console.print(Text(visible(line)), soft_wrap=True)
 
     def _show(self, picture: RenderableType) -> None:
         self._live.update(_RoomForEcho(picture), refresh=True)

@@ -22,6 +22,7 @@ from worker.health import health
 from worker.logs import configure_logging
 from worker.metrics import metered, metrics, metrics_host_option, metrics_port_option
 from worker.model_commands import models
+from worker.prices import prices_of
 from worker.pulse import pulse
 from worker.running import Run, run_order
 from worker.staffing import make_worker
@@ -135,7 +136,7 @@ def demo() -> int:
 
 
 COMMANDS: Sequence[click.Command] = (run, worker, *PRODUCER_COMMANDS, models, doctor, health, metrics, demo)
-chartq = group(COMMANDS, "chartq")
+chartq = group(COMMANDS, "chartq", prices_of=prices_of)
 
 
 def main() -> NoReturn:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +10,14 @@ from redis.exceptions import RedisError
 
 from jobs.errors import ChartqError
 from jobs.follow import LOOK_S, exit_code, look
-from jobs.ledger import Batch
+from jobs.ledger import Batch, StoreUnavailableError
 from jobs.output import messages
+from jobs.plan import Plan, plan_of_batch
 from jobs.session import Session
 from jobs.submit import Order, Submitted
 from jobs.watching import watched
 from worker.chart_worker import ChartWorker
+from worker.prices import prices_of
 from worker.pulse import pulse
 from worker.staffing import make_worker
 from worker.watchers import Watchers
@@ -29,6 +32,8 @@ class Run:
     worker: ChartWorker
     show_submitted: Callable[[Submitted], None]
     show_status: Callable[[dict[str, Any]], None]
+    #: Says what is ahead, once all is submitted; calls are made meanwhile.
+    show_plan: Callable[[Plan], None] | None = None
     submitted: Submitted | None = None
     document: dict[str, Any] | None = None
     error: Exception | None = None
@@ -55,6 +60,7 @@ class Run:
     def _submit_and_watch(self) -> None:
         try:
             self._submit()
+            self._plan()
             self._watch()
         except (ChartqError, RedisError, OSError, _InterruptedSubmit) as error:
             self.error = error if not isinstance(error, _InterruptedSubmit) else None
@@ -66,6 +72,14 @@ class Run:
             self.order, take_up_unfinished=True, progress=self._note, opened=self._stop_if_told
         )
         self.worker.wake()
+
+    def _plan(self) -> None:
+        done = self.submitted
+        if self.show_plan is None or done is None or done.batch is None:
+            return
+        with suppress(RedisError, StoreUnavailableError):  # the run goes on, and may say it is waiting for them
+            document = self.session.status(done.batch)
+            self.show_plan(plan_of_batch(self.session, self.order, done, document, prices_of))
 
     def _note(self, so_far: Submitted) -> None:
         self.show_submitted(so_far)
@@ -105,6 +119,7 @@ def run_order(session: Session, order: Order, *, concurrency: int, grace_s: floa
             worker=worker,
             show_submitted=lambda done: watching.line(f"{done.total} charts submitted"),
             show_status=watching.standing,
+            show_plan=None if quiet else lambda planned: watching.tell("\n".join(planned.lines())),
         )
         running.work()
     return running

@@ -83,6 +83,24 @@ class Gate:
     def held(self) -> bool:
         return self.reason is not None
 
+    @classmethod
+    def untouched(cls, lane: str, windows: tuple[Window, ...]) -> "Gate":
+        """A gate as a first worker with this budget finds it."""
+        nothing: dict[str, Any] = dict.fromkeys(("reason", "message", "since_s", "until_s", "why", "limit", "ceiling"))
+        return cls(
+            account="",
+            lane=lane,
+            live=False,
+            wait_s=0.0,
+            budget_wait_s=0.0,
+            probing=False,
+            in_flight=0,
+            windows=windows,
+            spent=(0,) * len(windows),
+            now_s=0.0,
+            **nothing,
+        )
+
 
 class Gates:
     """Reads and opens gates. Redis's clock throughout."""

@@ -16,6 +16,7 @@ from jobs.ledger.rows import (
     OpenJob,
     ResultRow,
     StartedJob,
+    TokensSpent,
 )
 
 __all__ = [
@@ -39,4 +40,5 @@ __all__ = [
     "SchemaTooNewError",
     "StartedJob",
     "StoreUnavailableError",
+    "TokensSpent",
 ]

@@ -20,6 +20,7 @@ from jobs.ledger.rows import (
     OpenJob,
     ResultRow,
     StartedJob,
+    TokensSpent,
 )
 from jobs.ledger.store import Store
 
@@ -181,6 +182,12 @@ class Ledger:
         for chunk in claims.chunks(job_ids):
             found |= self._store.read(partial(reading.answered, job_ids=chunk, count_rehearsals=count_rehearsals))
         return found
+
+    def tokens_spent(self, question: Question, *, count_rehearsals: bool) -> TokensSpent | None:
+        """What the answers so far took: to this question, else of its lane; None without any that tell."""
+        return self._store.read(
+            lambda connection: reading.tokens_spent(connection, question, count_rehearsals=count_rehearsals)
+        )
 
     def batch(self, batch_id: str) -> Batch:
         """The batch as it is now; raises UnknownIdError."""

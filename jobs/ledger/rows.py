@@ -132,6 +132,17 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TokensSpent:
+    """What answers took, all together; at least one of them."""
+
+    answers: int
+    prompt_tokens: int
+    completion_tokens: int
+    #: Answers to the question asked about; else of its lane (API kind and model) to others.
+    same_question: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobError:
     """The last thing that went wrong with a job."""
 
