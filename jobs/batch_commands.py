@@ -23,7 +23,7 @@ def list_batches(as_json: bool) -> int:
     Example: chartq list
     """
     with Session(load_settings()) as session:
-        rows = (session.status(batch) for batch in session.ledger.batches())
+        rows = session.statuses(session.ledger.batches())
         if as_json:
             for document in rows:
                 print_data(dumps(document))

@@ -17,7 +17,7 @@ _SHORTEST_CLOSURE_S = 1.0
 
 def batch_document(batch: Batch, counts: Counts, gates: Sequence[Gate], *, now: float) -> dict[str, Any]:
     """`status BATCH --json`. `gates`: those of the batch's lane that count now."""
-    open_jobs = counts.queued + counts.started + counts.scheduled
+    open_jobs = counts.open
     hold = _hold(batch, gates) if open_jobs else None
     status = _status(batch, counts, open_jobs, held=hold is not None)
     ended = status in ("completed", "completed_with_errors", "canceled")

@@ -2,9 +2,10 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import cached_property
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,6 +24,9 @@ from jobs.submit import Order, Submitted, submit
 
 #: The SQLite file of the results store under CHARTQ_HOME.
 _RESULTS_FILE = "results.sqlite"
+
+#: Batches whose documents are made at a time.
+_PAGE = 100
 
 
 class Session:
@@ -82,8 +86,20 @@ class Session:
         now = time.time()
         batch = self.ledger.batch(batch.batch_id)
         counts = self.ledger.counts(batch, recent_since=now - RECENT_S)
-        unfinished = counts.queued + counts.started + counts.scheduled
-        return batch_document(batch, counts, self.gates_of(batch) if unfinished else [], now=now)
+        return batch_document(batch, counts, self.gates_of(batch) if counts.open else [], now=now)
+
+    def statuses(self, batches: Iterable[Batch]) -> Iterator[dict[str, Any]]:
+        """The documents of many batches, just read: a statement for each hundred, a look at each lane's gates."""
+        gates: dict[str, list[Gate]] = {}
+        waiting = iter(batches)
+        while page := list(islice(waiting, _PAGE)):
+            now = time.time()
+            counts = self.ledger.counts_of(page, recent_since=now - RECENT_S)
+            for batch in page:
+                lane, unfinished = batch.question.lane, counts[batch.id].open > 0
+                if unfinished and lane not in gates:
+                    gates[lane] = self.gates_of(batch)
+                yield batch_document(batch, counts[batch.id], gates[lane] if unfinished else [], now=now)
 
     def document(self, batch_or_job_id: str) -> dict[str, Any]:
         """The document of a batch or job. Raises UnknownIdError."""

@@ -84,6 +84,18 @@ def test_a_batch_comes_back_as_it_was_opened(ledger: Ledger) -> None:
     assert batch.batch_id.startswith("b700101-")
 
 
+def test_many_batches_are_counted_as_each_is_alone(ledger: Ledger) -> None:
+    first, second, empty = submit(ledger, "abc", now=1), submit(ledger, "bcd", now=2), submit(ledger, "", now=3)
+    start(ledger, "b", now=4)
+    ledger.record([finished("b")], 5)
+    ledger.cancel(first, 6)
+    batches = [empty, first, second]
+    found = ledger.counts_of(batches, recent_since=0)
+    assert found == {batch.id: ledger.counts(batch, recent_since=0) for batch in batches}
+    assert [found[batch.id].total for batch in batches] == [0, 3, 3]
+    assert (found[first.id].canceled, found[second.id].open) == (2, 2)
+
+
 def test_sealing_counts_the_batch_and_keeps_the_first_time(ledger: Ledger) -> None:
     batch = submit(ledger, "abc", now=1)
     ledger.seal(batch, 9)

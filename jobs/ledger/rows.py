@@ -130,6 +130,11 @@ class Counts:
     #: When the last finished or failed row ended.
     last_ended_at: float | None = None
 
+    @property
+    def open(self) -> int:
+        """Rows that have not ended."""
+        return self.queued + self.started + self.scheduled
+
 
 @dataclass(frozen=True, kw_only=True)
 class TokensSpent:
