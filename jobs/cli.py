@@ -8,14 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import click
-from redis.exceptions import RedisError
 
 from jobs.commands import PRODUCER_COMMANDS
-from jobs.cost import PricesOf, no_prices
 from jobs.errors import ChartqError, SettingsError
+from jobs.lazy import LazyGroup, Place, load
 from jobs.output import say
 from jobs.ownership import check_import_names
-from jobs.redis_trouble import redis_trouble
 
 FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
@@ -25,12 +23,10 @@ SIGNAL_CODES: Mapping[int, int] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: T
 _HELP = "Ask a Hugging Face vision model about every chart in a folder: once each, as fast as it allows."
 
 
-def group(commands: Sequence[click.Command], name: str, *, prices_of: PricesOf = no_prices) -> click.Group:
-    """A group of commands with the help and version that all faces share; `prices_of` is for `submit --dry-run`."""
-    made = click.Group(name, help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "obj": prices_of})
-    for command in commands:
-        made.add_command(command)
-    return click.version_option(package_name="chartq")(made)
+def group(places: Mapping[str, Place], name: str, *, obj: object = None) -> click.Group:
+    """A group of commands with the help and version that all faces share; `obj` is for commands that ask for it."""
+    settings = {"help_option_names": ["-h", "--help"], "obj": obj}
+    return click.version_option(package_name="chartq")(LazyGroup(name, places, help=_HELP, context_settings=settings))
 
 
 def run(commands: click.Group, argv: Sequence[str] | None = None) -> NoReturn:
@@ -59,8 +55,9 @@ def _exit_code(commands: click.Group, argv: Sequence[str] | None) -> int:
     except ChartqError as error:
         say(f"chartq: {error}")
         return FAILED
-    except RedisError as error:  # in the middle of its work: Redis was there at the beginning
-        say(f"chartq: {redis_trouble(error)}. Nothing is lost: mend it and run the same command again")
+    except load("redis.exceptions:RedisError") as error:  # looked up only now: help waits for no client
+        trouble = load("jobs.redis_trouble:redis_trouble")(error)  # in the middle of its work: Redis was there at first
+        say(f"chartq: {trouble}. Nothing is lost: mend it and run the same command again")
         return FAILED
     except BrokenPipeError:
         _silence_stdout()

@@ -17,7 +17,7 @@ from producer import Producer, producer_in
 from stack import Stack, draw_charts, finish, stack
 
 from jobs.cli import producer
-from worker.cli import chartq
+from worker.main import COMMANDS, chartq
 from worker.rehearsal import Behaviour, Rehearsal
 
 CONTRACT = {
@@ -54,6 +54,17 @@ def test_every_command_has_help_with_an_example_and_words_for_every_option(user:
     assert all(option.help for option in command.params if isinstance(option, click.Option))
     assert all(len(line) <= 80 for line in shown.splitlines())
     assert user.run(name, "-h", commands=chartq).stdout == shown
+
+
+@pytest.mark.parametrize("name", sorted(chartq.commands))
+def test_the_list_of_commands_says_what_a_command_says_of_itself(name: str) -> None:
+    assert COMMANDS[name].summary == chartq.commands[name].get_short_help_str(limit=500)
+
+
+def test_who_asks_for_help_waits_for_no_library() -> None:
+    code = "import sys, worker.main; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {"sqlalchemy", "redis", "rq", "PIL", "pydantic", "requests"}
 
 
 def test_the_program_says_what_it_can_and_which_version_it_is(user: Producer) -> None:

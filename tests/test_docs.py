@@ -11,7 +11,7 @@ from producer import Producer, producer_in
 from stack import draw_charts
 
 from jobs.settings import Settings, load_settings, variables
-from worker.cli import chartq
+from worker.main import chartq
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]

@@ -1,15 +1,13 @@
-"""The console script `chartq`: the producer's commands, and those that call the provider."""
+"""The commands that work: `run`, `worker`, `demo`. What else the console script offers: see `worker.main`."""
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any
 
 import click
 
-from jobs.cli import SIGNAL_CODES, group
-from jobs.cli import run as run_command_line
-from jobs.commands import PRODUCER_COMMANDS
+from jobs.cli import SIGNAL_CODES
 from jobs.follow import summary
 from jobs.options import json_option
 from jobs.output import dumps, print_data, say
@@ -17,12 +15,9 @@ from jobs.session import Session
 from jobs.settings import load_settings
 from jobs.submit_commands import make_order, submit_options, tell_rejects
 from worker.demo.show import show_demo
-from worker.doctor import doctor
-from worker.health import health
 from worker.logs import configure_logging
-from worker.metrics import metered, metrics, metrics_host_option, metrics_port_option
-from worker.model_commands import models
-from worker.prices import prices_of
+from worker.main import main
+from worker.metrics import metered, metrics_host_option, metrics_port_option
 from worker.pulse import pulse
 from worker.running import Run, run_order
 from worker.staffing import make_worker
@@ -133,15 +128,6 @@ def demo() -> int:
     code = show_demo()
     say(f"took {time.monotonic() - started:.1f} s")
     return code
-
-
-COMMANDS: Sequence[click.Command] = (run, worker, *PRODUCER_COMMANDS, models, doctor, health, metrics, demo)
-chartq = group(COMMANDS, "chartq", prices_of=prices_of)
-
-
-def main() -> NoReturn:
-    """The entry point."""
-    run_command_line(chartq)
 
 
 if __name__ == "__main__":
