@@ -14,7 +14,7 @@ test: .venv/installed-test
 
 # Beside other queues, a quota and the sizes of the day; docs/benchmarks.md shows the last run.
 bench: .venv/installed-test
-	$(BIN)/python -m tests.benchmarks $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

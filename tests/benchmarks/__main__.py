@@ -18,6 +18,7 @@ from benchmarks.charts import make_charts
 from benchmarks.place import Lab
 from benchmarks.programs import no_orphans
 from benchmarks.quota import keep_quota
+from benchmarks.reading import Sizes, read_all
 from benchmarks.scaling import Scaling, scale
 from benchmarks.submitting import submit_all
 from benchmarks.table import Table, say, write_down
@@ -75,6 +76,9 @@ class Bench:
         )
         return scale(self.lab, plan, self._charts(plan.jobs + plan.in_flight * max(plan.workers)))
 
+    def reading(self) -> Table:
+        return read_all(self.lab, Sizes(100, 2000, 10) if self.quick else Sizes(1000, 100_000, 200))
+
     def _charts(self, count: int) -> list[Path]:
         return make_charts(self.folder / "charts", count, _CHART_BYTES)
 
@@ -84,6 +88,7 @@ SECTIONS: dict[str, Callable[[Bench], Table]] = {
     "quota": Bench.quota,
     "submitting": Bench.submitting,
     "scaling": Bench.scaling,
+    "reading": Bench.reading,
 }
 
 
