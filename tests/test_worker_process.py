@@ -213,6 +213,22 @@ def test_killed_and_frozen_workers_lose_nothing(user: Stack, server: Rehearsal) 
         leaves_with_0(worker, within_s=20)
 
 
+def test_a_worker_that_stood_still_beyond_its_timeout_has_the_answers_that_came_meanwhile(
+    user: Stack, server: Rehearsal
+) -> None:
+    server.behave(latency_s=1.0)
+    batch_id = user.submit(draw_charts(user.folder / "charts", 8))
+    worker = user.worker("--concurrency", "8", VISION_TIMEOUT="3")
+    eventually(lambda: len(server.record) == 8)
+    worker.send_signal(signal.SIGSTOP)
+    eventually(lambda: server.record.with_status(200) == 8)
+    time.sleep(4)  # its calls' time is up; its lease isn't
+    worker.send_signal(signal.SIGCONT)
+    user.run("wait", batch_id, "--timeout", "30")
+    assert [row["attempts"] for row in user.results(batch_id)] == [1] * 8
+    assert len(server.record) == 8
+
+
 def test_redis_may_be_flushed_or_killed_and_nothing_in_flight_is_asked_twice(user: Stack, server: Rehearsal) -> None:
     server.behave(latency_s=1.0)
     first = user.submit(draw_charts(user.folder / "first", 10))

@@ -14,6 +14,13 @@ from collections.abc import Iterator
 #: Seconds without a call after which the watching thread ends; the next call starts another.
 _IDLE_S = 5.0
 
+#: The watching thread woke so much later than it asked to (seconds): the whole process stood still (SIGSTOP, a paused
+#: container or machine), or was starved.
+_STOOD_STILL_S = 1.0
+
+#: Then what came meanwhile lies in the sockets, paid for: the calls get so many seconds to read it.
+_CATCH_UP_S = 1.0
+
 #: Least socket timeout in seconds: 0 would mean non-blocking.
 _LEAST_TIMEOUT_S = 0.001
 
@@ -150,9 +157,14 @@ class Watchdog:
             idle = not self._calls
             first = min((call.deadline for call in self._calls), default=time.monotonic() + _IDLE_S)
             self._next_wake = first
-            self._changed.wait(max(first - time.monotonic(), 0.0))
+            began = time.monotonic()
+            self._changed.wait(max(first - began, 0.0))
             now = time.monotonic()
             overdue = [call for call in self._calls if call.deadline <= now]
+            if now - max(first, began) > _STOOD_STILL_S:
+                for call in overdue:
+                    call.deadline = now + _CATCH_UP_S
+                return []
             self._calls.difference_update(overdue)
             if idle and not self._calls and not overdue and now >= first:
                 self._thread = None
