@@ -18,9 +18,6 @@ _IDLE_S = 5.0
 #: container or machine), or was starved.
 _STOOD_STILL_S = 1.0
 
-#: Then what came meanwhile lies in the sockets, paid for: the calls get so many seconds to read it.
-_CATCH_UP_S = 1.0
-
 #: Least socket timeout in seconds: 0 would mean non-blocking.
 _LEAST_TIMEOUT_S = 0.001
 
@@ -63,6 +60,8 @@ class Call:
         self.name = name
         self.started = time.monotonic()
         self.deadline = self.started + timeout_s
+        self._timeout_s = timeout_s
+        self._has_stood_still = False
         #: Refuse pooled connections: the last one was stale.
         self.fresh = False
         #: True as soon as there is a TCP connection, to the server or to its proxy.
@@ -84,6 +83,14 @@ class Call:
     @property
     def is_over(self) -> bool:
         return self.overdue or time.monotonic() >= self.deadline
+
+    def stood_still(self, now: float) -> None:
+        """Called by the watching thread when the process had not run for a while: the time counts anew, once.
+
+        What came meanwhile lies in the socket, paid for; what was about to be sent goes out only now.
+        """
+        if not self._has_stood_still:
+            self._has_stood_still, self.deadline = True, now + self._timeout_s
 
     def attach(self, guard: Guard, *, reused: bool) -> None:
         """Called by the connection that carries the call."""
@@ -160,11 +167,10 @@ class Watchdog:
             began = time.monotonic()
             self._changed.wait(max(first - began, 0.0))
             now = time.monotonic()
-            overdue = [call for call in self._calls if call.deadline <= now]
             if now - max(first, began) > _STOOD_STILL_S:
-                for call in overdue:
-                    call.deadline = now + _CATCH_UP_S
-                return []
+                for call in self._calls:
+                    call.stood_still(now)
+            overdue = [call for call in self._calls if call.deadline <= now]
             self._calls.difference_update(overdue)
             if idle and not self._calls and not overdue and now >= first:
                 self._thread = None
