@@ -69,6 +69,8 @@ class Heart:
                 log.debug("heartbeat: %s", error)
                 wait_s = _RETRY_S
             except Exception:  # a heart that died unseen would cost every lease of a healthy worker
+                if self._stopping.is_set():
+                    return  # the connection was closed under a beat that took too long
                 log.exception("heartbeat: a fault in chartq, please report it")
                 wait_s = _RETRY_S
 

@@ -60,6 +60,8 @@ class Janitor:
             except (RedisError, StoreError, OSError) as error:
                 log.debug("janitor: %s", error)
             except Exception:  # nobody would take over from lost workers any more
+                if self._stopping.is_set():
+                    return  # Redis or the ledger was closed under a round that took too long
                 log.exception("janitor: a fault in chartq, please report it")
 
     def _round(self) -> None:
