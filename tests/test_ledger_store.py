@@ -1,5 +1,6 @@
 """The ledger's database: many users at once, versions, files, and errors that say what to do."""
 
+import dataclasses
 import sqlite3
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ import psycopg
 import pytest
 from ledger_users import SHARED, start_user
 from sqlalchemy import Connection, inspect, text
-from stores import STORES, finished, id_of, new_store, start, submit
+from stores import STORES, finished, id_of, members_of, new_store, open_batch, start, submit
 
 from jobs.errors import SettingsError, StoreError
 from jobs.ledger import Ledger, SchemaTooNewError, StoreUnavailableError, schema
@@ -105,6 +106,30 @@ def test_an_older_store_is_brought_up_to_date_in_place(url: str) -> None:
         assert ledger.batch(batch.batch_id) == batch
 
 
+def _as_version_1(connection: Connection) -> None:
+    """Take away all that came after version 1."""
+    schema.pictures.drop(connection)
+    connection.execute(schema.schema_info.update().values(version=1))
+
+
+def test_a_store_of_version_1_keeps_its_rows_and_takes_pictures_from_then_on(url: str) -> None:
+    with Ledger.open(url) as ledger:
+        batch = submit(ledger, "ab", now=1)
+        start(ledger, "a", now=1)
+        ledger.record([finished("a")], 2)
+        before = list(ledger.results(batch))
+    store = Store(url)
+    store.write(_as_version_1)
+    store.close()
+    with Ledger.open(url) as ledger:
+        assert ledger.batch(batch.batch_id) == batch
+        assert list(ledger.results(batch)) == before
+        row = dataclasses.replace(members_of("c")[0], picture=b"chart c")
+        ledger.add_members(open_batch(ledger, now=3), [row], refresh=False, count_rehearsals=False, now=3)
+        assert ledger.picture(row.image_sha256) == b"chart c"
+    Ledger.open(url).close()  # the step runs once
+
+
 def test_a_step_that_fails_leaves_the_older_version(url: str) -> None:
     def fails(connection: Connection) -> None:
         _add_column(connection)
@@ -124,7 +149,7 @@ def test_a_newer_store_is_refused(url: str) -> None:
     store = Store(url)
     store.write(lambda c: c.execute(schema.schema_info.update().values(version=schema.VERSION + 1)))
     store.close()
-    with pytest.raises(SchemaTooNewError, match=r"version 2.*install the newer chartq"):
+    with pytest.raises(SchemaTooNewError, match=rf"version {schema.VERSION + 1}.*install the newer chartq"):
         Ledger.open(url)
 
 

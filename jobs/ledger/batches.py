@@ -36,7 +36,7 @@ def open_batch(
     now: float,
 ) -> Batch:
     """Write a new batch without members."""
-    questions.put(connection, question)
+    questions.put(connection, {question.id: question})
     insert = upserting(connection, batches).on_conflict_do_nothing(index_elements=["batch_id"])
     row = None
     while row is None:  # a name that is taken is drawn again

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from jobs.job import Question
-from jobs.ledger import batches, claims, executions, reading, schema, submission
+from jobs.ledger import batches, claims, executions, pictures, reading, schema, submission
 from jobs.ledger.changes import Change
 from jobs.ledger.questions import Questions
 from jobs.ledger.rows import (
@@ -170,6 +170,10 @@ class Ledger:
         """All paths under which a job's image was submitted, the newest first."""
         return self._store.read(lambda connection: executions.images_of(connection, job_id))
 
+    def picture(self, sha256: str) -> bytes | None:
+        """A picture that came within a request; None if there is none of this hash."""
+        return self._store.read(lambda connection: pictures.get(connection, sha256))
+
     def open_jobs(self, after_id: int, limit: int, *, batch: Batch | None = None) -> list[OpenJob]:
         """The next open jobs whose row id is above `after_id` (0: all of them), in the order of row ids."""
         return self._store.read(lambda connection: executions.open_jobs(connection, after_id, limit, batch))
@@ -212,11 +216,13 @@ class Ledger:
 
     def results(self, batch: Batch, *, status: str | None = None) -> Iterator[ResultRow]:
         """The batch's rows in the order of submission, of one status or of all; read as they are taken."""
-        return reading.results(self._store, batch, status=status)
+        return reading.results(self._store, self._questions, batch, status=status)
 
     def latest(self, batch: Batch, limit: int, *, status: str = "finished") -> list[ResultRow]:
         """The rows of this status that ended last, the newest first: 50 ms in a batch of 100,000."""
-        return self._store.read(lambda connection: reading.latest(connection, batch, status=status, limit=limit))
+        return self._store.read(
+            lambda connection: reading.latest(connection, self._questions, batch, status=status, limit=limit)
+        )
 
     def refusals(self, batch: Batch) -> int:
         """How often the provider refused a call for the batch because there were too many."""

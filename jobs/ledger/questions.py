@@ -3,7 +3,7 @@
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection, select
 
@@ -55,18 +55,27 @@ class Questions:
         return question
 
 
-def put(connection: Connection, question: Question) -> None:
-    """Write the question unless it is there."""
-    statement = upserting(connection, questions).values(
-        id=question.id,
-        prompt=question.prompt,
-        model=question.model,
-        parameters=canonical_json(dict(question.parameters)),
-        api=question.api,
-        task=question.task,
-        lane=question.lane,
+def put(connection: Connection, asked: Mapping[str, Question]) -> None:
+    """Write questions, by id, unless they are there."""
+    if not asked:
+        return
+    insert = upserting(connection, questions).on_conflict_do_nothing(index_elements=["id"])
+    # Another submit may be writing the same ones: sorted, so that the two don't wait for each other.
+    connection.execute(
+        insert,
+        [
+            {
+                "id": question_id,
+                "prompt": question.prompt,
+                "model": question.model,
+                "parameters": canonical_json(dict(question.parameters)),
+                "api": question.api,
+                "task": question.task,
+                "lane": question.lane,
+            }
+            for question_id, question in sorted(asked.items())
+        ],
     )
-    connection.execute(statement.on_conflict_do_nothing(index_elements=["id"]))
 
 
 def _question(row: AnyRow) -> Question:

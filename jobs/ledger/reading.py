@@ -129,15 +129,15 @@ def get_job(connection: Connection, known: Questions, job_id: str) -> JobRow:
     )
 
 
-def results(store: Store, batch: Batch, *, status: str | None) -> Iterator[ResultRow]:
+def results(store: Store, known: Questions, batch: Batch, *, status: str | None) -> Iterator[ResultRow]:
     """The batch's rows in the order of submission, of one status or of all."""
     last: tuple[int, str] | None = None
-    while page := store.read(partial(_page, batch=batch, status=status, last=last)):
+    while page := store.read(partial(_page, known=known, batch=batch, status=status, last=last)):
         yield from page
         last = (page[-1].position, page[-1].custom_id)
 
 
-def latest(connection: Connection, batch: Batch, *, status: str, limit: int) -> list[ResultRow]:
+def latest(connection: Connection, known: Questions, batch: Batch, *, status: str, limit: int) -> list[ResultRow]:
     """The batch's rows of this status that ended last, the newest first."""
     newest = (
         select(members.c.position, members.c.job)  # no more than the index holds
@@ -149,8 +149,8 @@ def latest(connection: Connection, batch: Batch, *, status: str, limit: int) -> 
     )
     chosen = and_(members.c.position == newest.c.position, members.c.job == newest.c.job)
     page = _rows(batch).join(newest, chosen).limit(limit).subquery()
-    rows = connection.execute(_with_answers(page).order_by(page.c.finished_at.desc(), page.c.position.desc()))
-    return [_result(row, batch) for row in rows]
+    statement = _with_answers(page).order_by(page.c.finished_at.desc(), page.c.position.desc())
+    return _results(connection, known, statement)
 
 
 def refusals(connection: Connection, batch: Batch) -> int:
@@ -159,7 +159,9 @@ def refusals(connection: Connection, batch: Batch) -> int:
     return int(connection.execute(statement.where(members.c.batch == batch.id)).scalar_one() or 0)
 
 
-def _page(connection: Connection, *, batch: Batch, status: str | None, last: tuple[int, str] | None) -> list[ResultRow]:
+def _page(
+    connection: Connection, *, known: Questions, batch: Batch, status: str | None, last: tuple[int, str] | None
+) -> list[ResultRow]:
     rows = _rows(batch).order_by(members.c.position, members.c.custom_id).limit(_PAGE)
     if last is not None:
         position, custom_id = last
@@ -170,8 +172,7 @@ def _page(connection: Connection, *, batch: Batch, status: str | None, last: tup
     if status is not None:
         rows = rows.where(standing == status)
     page = rows.subquery()  # answers are looked up for these rows, never joined as a whole
-    statement = _with_answers(page).order_by(page.c.position, page.c.custom_id)
-    return [_result(row, batch) for row in connection.execute(statement)]
+    return _results(connection, known, _with_answers(page).order_by(page.c.position, page.c.custom_id))
 
 
 def _rows(batch: Batch) -> Select[Any]:
@@ -182,6 +183,7 @@ def _rows(batch: Batch) -> Select[Any]:
             members.c.custom_id,
             members.c.image,
             members.c.job,
+            jobs.c.question_id,
             standing.label("standing"),
             jobs.c.job_id,
             jobs.c.attempts,
@@ -207,13 +209,19 @@ def _with_answers(page: Subquery) -> Select[Any]:
     return select(page, answers.c.text, answers.c.raw).select_from(page).outerjoin(answers, has_answer)
 
 
-def _result(row: AnyRow, batch: Batch) -> ResultRow:
+def _results(connection: Connection, known: Questions, statement: Select[Any]) -> list[ResultRow]:
+    rows = connection.execute(statement).all()
+    asked = known.get_all(connection, {row.question_id for row in rows})
+    return [_result(row, asked[row.question_id]) for row in rows]
+
+
+def _result(row: AnyRow, question: Question) -> ResultRow:
     return ResultRow(
         **_common(row, row.standing),
         position=row.position,
         custom_id=row.custom_id,
-        model=batch.question.model,
-        prompt=batch.question.prompt,
+        model=question.model,
+        prompt=question.prompt,
     )
 
 

@@ -1,7 +1,7 @@
 """What goes into the ledger and what comes out of it. Times are seconds since the epoch, UTC."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.job import Question
@@ -18,11 +18,12 @@ class Hold:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """One submit: many charts, one question. A picture of its row when it was read."""
+    """One submit: many charts of one lane, mostly with one question. A picture of its row when it was read."""
 
     id: int
     batch_id: str
     name: str | None
+    #: What is asked about every chart; of a requests file, what its first request asks.
     question: Question
     fingerprint: str
     priority: str
@@ -45,6 +46,10 @@ class NewMember:
     job_id: str
     image_sha256: str
     image: str
+    #: What is asked about it; None: the batch's question. Always of the batch's lane.
+    question: Question | None = None
+    #: The picture itself, where no file holds it.
+    picture: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +194,7 @@ class JobRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultRow:
-    """One row of a batch's results. `model` and `prompt` are the batch's."""
+    """One row of a batch's results."""
 
     position: int
     custom_id: str

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Row,
     Table,
@@ -33,11 +34,10 @@ from jobs.ledger.columns import CleanText, PathText
 from jobs.ledger.errors import SchemaTooNewError
 
 #: What this program writes and reads.
-VERSION = 1
+VERSION = 2
 
 #: Steps from older versions: (the version a step leads to, what it does). In order; each runs once.
 Step = tuple[int, Callable[[Connection], None]]
-STEPS: Sequence[Step] = ()
 
 #: PostgreSQL advisory lock that only one process at a time creates or upgrades under ("chartq" in hex).
 _SCHEMA_LOCK = 0x636861727471
@@ -137,6 +137,21 @@ members = Table(
     Index("members_in_order", "batch", "position", "job", "ended"),  # all that counting needs
     Index("members_of_job", "job", "batch"),
 )
+
+#: Pictures that came within a request and have no file of their own (see chart_files.py). Nothing is deleted.
+pictures = Table(
+    "pictures",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+
+def _to_2(connection: Connection) -> None:
+    pictures.create(connection)
+
+
+STEPS: Sequence[Step] = ((2, _to_2),)
 
 
 def current_version(connection: Connection) -> int | None:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from jobs.errors import InputError
 from jobs.job import ENDED_STATES
+from jobs.ledger import pictures, questions
 from jobs.ledger.claims import drop_unclaimed
 from jobs.ledger.columns import clean
 from jobs.ledger.rows import Added, Batch, NewMember
@@ -41,6 +42,7 @@ def add_chunk(connection: Connection, batch: Batch, rows: Sequence[NewMember], p
     existing = _known_jobs(connection, rows)
     mine = _mine(connection, batch, existing)
     again = [row for row in existing.values() if _asked_again(row, row.id in mine, batch, policy)]
+    pictures.put(connection, rows)
     _insert_new(connection, batch, [row for row in rows if row.job_id not in existing], now)
     _queue_again(connection, again, batch, now)
     known = _known_jobs(connection, rows)
@@ -87,10 +89,13 @@ def _asked_again(row: AnyRow, mine: bool, batch: Batch, policy: Policy) -> bool:
 def _insert_new(connection: Connection, batch: Batch, rows: Sequence[NewMember], now: float) -> None:
     if not rows:
         return
+    shared = batch.question.id
+    asked = {row.job_id: row.question.id if row.question else shared for row in rows}
+    questions.put(connection, {asked[row.job_id]: row.question for row in rows if row.question})
     values = {
         row.job_id: {
             "job_id": row.job_id,
-            "question_id": batch.question.id,
+            "question_id": asked[row.job_id],
             "image_sha256": row.image_sha256,
             "image": row.image,
             "status": "queued",
