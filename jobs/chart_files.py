@@ -1,9 +1,20 @@
-"""Where a chart lies: how its path is stored, and how a stored path becomes a file again, never outside CHART_ROOT."""
+"""Where a chart lies: how its path is stored, and how a stored path becomes a file again, never outside CHART_ROOT.
 
+A picture that came within a request has no file: it stands in the ledger under its hash, and its name there is no
+path that `stored_path` could ever give, since pathlib never leaves two slashes within one.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 
 from jobs.errors import ImageError, InputError
 from jobs.images import read_bounded
+
+#: How names of pictures in the ledger begin; the SHA-256 of the picture follows.
+_IN_LEDGER = "picture://"
+
+#: The picture of a hash (`Ledger.picture`); None if there is none.
+Pictures = Callable[[str], bytes | None]
 
 
 class ChartRootError(ImageError):
@@ -25,11 +36,21 @@ def stored_path(path: Path, chart_root: Path | None) -> str:
     return str(resolved.relative_to(chart_root))
 
 
-def read_chart(stored: str, chart_root: Path | None) -> bytes:
-    """The bytes of a stored path's file.
+def picture_name(sha256: str) -> str:
+    """What stands in the ledger in the place of a path for a picture that is itself in the ledger."""
+    return f"{_IN_LEDGER}{sha256}"
+
+
+def read_chart(stored: str, chart_root: Path | None, pictures: Pictures) -> bytes:
+    """The bytes of a stored path's file, or of a picture in the ledger.
 
     Raises ImageError: it can't be read, or it lies outside `chart_root` once all links are followed.
     """
+    if stored.startswith(_IN_LEDGER):
+        picture = pictures(stored.removeprefix(_IN_LEDGER))
+        if picture is None:
+            raise ImageError(f"{stored!r} is not in the results store: submit the requests file again")
+        return picture
     return read_bounded(_confined(stored, chart_root))
 
 

@@ -5,7 +5,7 @@ The wire (what stands in Redis) is the id alone; everything else stands in the l
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,6 +18,9 @@ ENDED_STATES = ("finished", "failed", "canceled")
 
 #: Hexadecimal digits of an id: 128 bits, far beyond accidental collisions of 10^12 charts.
 _ID_DIGITS = 32
+
+#: The parameter that holds a whole conversation, see `Question.messages`. Nobody else may set it.
+MESSAGES = "messages"
 
 
 def canonical_json(value: Any) -> str:
@@ -40,6 +43,11 @@ class Question:
     def id(self) -> str:
         parts = [self.prompt, self.model, dict(self.parameters), self.api, self.task]
         return _digest(canonical_json(parts).encode())
+
+    @property
+    def messages(self) -> Sequence[Any] | None:
+        """Chat messages with a place for the chart (`conversation.py`); None: the prompt and the chart, no more."""
+        return self.parameters.get(MESSAGES)
 
     @property
     def lane(self) -> str:

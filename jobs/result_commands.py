@@ -88,7 +88,11 @@ def compare(batch_a: str, batch_b: str, output: Path | None, form: str | None) -
 
 def _context(session: Session, batch: Batch) -> ReportContext:
     return ReportContext(
-        status=lambda: session.status(batch), question=batch.question, chart_root=session.settings.chart_root
+        status=lambda: session.status(batch),
+        question=batch.question,
+        chart_root=session.settings.chart_root,
+        pictures=session.ledger.picture,
+        image_sha256=lambda job_id: session.ledger.job(job_id).image_sha256,
     )
 
 

@@ -241,6 +241,29 @@ def test_a_prompt_is_data_whatever_it_holds(client: MakeClient) -> None:
     assert sent["model"] == "org/model"
 
 
+def test_a_conversation_goes_as_it_is_with_the_picture_in_its_place(client: MakeClient) -> None:
+    def messages(url: str) -> list[dict[str, Any]]:
+        picture = {"type": "image_url", "image_url": {"detail": "high", "url": url}}
+        return [
+            {"role": "system", "content": 'Be "brief" {chart} \ud800'},
+            {"role": "user", "content": [{"type": "text", "text": '"url":"{chart}"'}, picture]},
+            {"role": "assistant", "content": None, "tool_calls": []},
+            {"role": "user", "content": "{chart}?"},
+        ]
+
+    with ScriptedServer(UP, UP) as server:
+        one = client(server)
+        one.ask(model="org/model", prompt="unused", image=PNG, messages=messages("{chart}"))
+        one.ask(model="org/model", prompt="unused", image=PNG, messages=messages(""), parameters={"max_tokens": 5})
+        with pytest.raises(HFRequestError, match="no place for an image"):
+            one.ask(model="org/model", prompt="unused", image=PNG, messages=[{"role": "user", "content": "Up?"}])
+    url = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+    sent = server.seen[0].json
+    assert sent == {"model": "org/model", "messages": messages(url), "max_tokens": 1024, "stream": False}
+    assert server.seen[0].body.startswith(b'{"model":"org/model"')
+    assert server.seen[1].json == {**sent, "max_tokens": 5}
+
+
 def test_a_models_provider_suffix_is_kept(client: MakeClient) -> None:
     with ScriptedServer(UP) as server:
         client(server).query_vision_model(JPEG, "Which way?", model_id="org/other:novita")

@@ -6,8 +6,9 @@ start of a body to route it.
 """
 
 import base64
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,18 +80,26 @@ def sniff_mime(start: bytes) -> str:
     return next((mime for magic, mime in _MIME_BY_MAGIC.items() if start.startswith(magic)), "image/jpeg")
 
 
-def chat_body(*, model: str, prompt: str, image: bytes | None, parameters: Mapping[str, Any] | None) -> Body:
-    """One user message: the prompt, then the image as a data URI. Raises HFRequestError."""
-    rest = _json({**chat_parameters(parameters or {}), "stream": False})[1:]
+def chat_body(
+    *,
+    model: str,
+    prompt: str,
+    image: bytes | None,
+    parameters: Mapping[str, Any] | None,
+    messages: Sequence[Any] | None = None,
+) -> Body:
+    """One user message: the prompt, then the image as a data URI; or `messages`, the image in its image_url part.
+
+    Raises HFRequestError.
+    """
+    head = b'{"model":%b,"messages":' % _json(model)
+    rest = b"," + _json({**chat_parameters(parameters or {}), "stream": False})[1:]
     if image is None:
-        messages = _json([{"role": "user", "content": prompt}])
-        return Body(b'{"model":%b,"messages":%b,%b' % (_json(model), messages, rest))
-    head = (
-        b'{"model":%b,"messages":[{"role":"user","content":[{"type":"text","text":%b},'
-        b'{"type":"image_url","image_url":{"url":"data:%b;base64,'
-    )
-    mime = sniff_mime(image[:_MAGIC_BYTES]).encode()
-    return Body(head % (_json(model), _json(prompt), mime), image, b'"}}]}],%b' % rest)
+        return Body(head + _json(messages or [{"role": "user", "content": prompt}]) + rest)
+    parts = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": ""}}]
+    before, after = _around_image(messages or [{"role": "user", "content": parts}])
+    uri = b"data:%b;base64," % sniff_mime(image[:_MAGIC_BYTES]).encode()
+    return Body(head + before + uri, image, after + rest)
 
 
 def task_body(*, task: str, prompt: str, image: bytes | None, parameters: Mapping[str, Any] | None) -> Body:
@@ -121,6 +130,29 @@ def chat_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
         legacy = (given[name] for name in _LEGACY_LENGTHS if given.get(name) is not None)
         fields["max_tokens"] = next(legacy, DEFAULT_MAX_TOKENS)
     return fields
+
+
+def _around_image(messages: Sequence[Any]) -> tuple[bytes, bytes]:
+    """The messages as JSON, cut where the URL of their image goes. Raises HFRequestError: there is no such place."""
+    # No text in the messages can be the hash of these very messages.
+    mark = hashlib.sha256(_json(messages)).hexdigest()
+    before, found, after = _json([_marked(message, mark) for message in messages]).partition(mark.encode())
+    if not found:
+        raise HFRequestError("The messages have no place for an image: an image_url part")
+    return before, after
+
+
+def _marked(message: Any, mark: str) -> Any:
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    return {**message, "content": [_marked_part(part, mark) for part in content]}
+
+
+def _marked_part(part: Any, mark: str) -> Any:
+    if part.get("type") != "image_url":
+        return part
+    return {**part, "image_url": {**part["image_url"], "url": mark}}
 
 
 def _check_reserved(given: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -140,6 +140,7 @@ class HuggingFaceClient:
         prompt: str,
         image: ImageInput | None = None,
         parameters: Mapping[str, Any] | None = None,
+        messages: Sequence[Any] | None = None,
         api: Api | None = None,
         task: TaskName | None = None,
         timeout_s: float | None = None,
@@ -147,11 +148,12 @@ class HuggingFaceClient:
     ) -> Answer:
         """One HTTP call, no retries. Raises nothing but HFAPIError's children.
 
+        `messages`: a whole conversation, in the prompt's place; the image goes where its image_url part is (chat only).
         `api`, `task` and `timeout_s` (the whole call's) are the configuration's if not given. `trace_id`
         comes back inside the request id of Hugging Face's router.
         """
         api = api or self.config.api
-        body = self._body(api, task, model, prompt, image, parameters)
+        body = self._body(api, task, model, prompt, image, parameters, messages)
         return self._send(body, api=api, model=model, timeout_s=timeout_s, trace_id=trace_id)
 
     def cut(self, trace_id: str) -> bool:
@@ -181,10 +183,11 @@ class HuggingFaceClient:
         prompt: str,
         image: ImageInput | None,
         parameters: Mapping[str, Any] | None,
+        messages: Sequence[Any] | None = None,
     ) -> Body:
         picture = None if image is None else image_bytes(image)
         if api == "chat":
-            return chat_body(model=model, prompt=prompt, image=picture, parameters=parameters)
+            return chat_body(model=model, prompt=prompt, image=picture, parameters=parameters, messages=messages)
         task = task or ("text-generation" if image is None else self.config.task)
         return task_body(task=task, prompt=prompt, image=picture, parameters=parameters)
 

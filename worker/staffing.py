@@ -69,6 +69,7 @@ def make_worker(session: Session, *, concurrency: int, grace_s: float, watchers:
         max_attempts=settings.max_retries + 1,
         retry_delay_s=settings.retry_delay_s,
         other_images=session.ledger.images_of,
+        pictures=session.ledger.picture,
     )
     return ChartWorker(
         connection=session.redis,

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.chart_files import read_chart
+from jobs.chart_files import Pictures, read_chart
 from jobs.errors import ChartqError, ImageError
-from jobs.job import Question
+from jobs.job import MESSAGES, Question
 from jobs.ledger import StartedJob
 from worker.hf_answer import Answer
 from worker.hf_client import HuggingFaceClient
@@ -60,6 +60,8 @@ class Task:
     retry_delay_s: float
     #: Where else a job's chart may lie: the same picture, submitted from several places.
     other_images: Callable[[str], list[str]] = lambda _job_id: []
+    #: Pictures that have no file.
+    pictures: Pictures = lambda _sha256: None
 
     def perform(self, job: StartedJob, question: Question, *, suspect: bool = False) -> Ended:
         """Make the call. Never raises for anything that a chart, a server or a network can do.
@@ -76,7 +78,8 @@ class Task:
                 model=question.model,
                 prompt=question.prompt,
                 image=image,
-                parameters=dict(question.parameters),
+                parameters={name: value for name, value in question.parameters.items() if name != MESSAGES},
+                messages=question.messages,
                 api=question.api,
                 task=question.task,
                 timeout_s=self.timeout_s,
@@ -130,7 +133,7 @@ class Task:
             raise
 
     def _verified(self, job: StartedJob, image: str) -> bytes:
-        data = read_chart(image, self.chart_root)
+        data = read_chart(image, self.chart_root, self.pictures)
         found = hashlib.sha256(data).hexdigest()
         if found != job.image_sha256:
             raise ChartChangedError(

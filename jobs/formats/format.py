@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from jobs.chart_files import Pictures
 from jobs.errors import InputError
 from jobs.job import Question
 from jobs.output import data_file
@@ -22,6 +23,10 @@ class ReportContext:
     question: Question
     #: Where relative image paths begin.
     chart_root: Path | None = None
+    #: Pictures that have no file.
+    pictures: Pictures = lambda _sha256: None
+    #: The hash of a job's image.
+    image_sha256: Callable[[str], str] = lambda _job_id: ""
 
 
 #: Writes the rows to a file, or to stdout if there is none; returns the files it wrote.

@@ -36,7 +36,7 @@ def write_html_comparison(pairs: Pairs, out: TextIO, a: Side, b: Side) -> None:
 
 
 def _cards(pairs: Pairs, a: Side, b: Side) -> Iterator[str]:
-    albums = [Album(chart_root=one.context.chart_root, question_id=one.context.question.id) for one in (a, b)]
+    albums = [Album.of(one.context) for one in (a, b)]
 
     def shot(pair: Pair) -> Shot:
         return albums[0].shot(pair.a) if pair.a else albums[1].shot(pair.either)
@@ -61,7 +61,8 @@ def _side(letter: str, side: Side, row: Row | None, shown: str) -> str:
     mark = cards.rehearsal_mark(row) if row else ""
     small = f'<div class="small">{cards.figures(row)}</div>' if row else ""
     who = f'<p class="who"><span class="letter">{letter}</span><span>{esc(side.name)}</span>{state}{mark}</p>'
-    return f"<div>{who}{shown}{small}</div>"
+    asked = cards.question(row["prompt"]) if row and row["prompt"] != side.context.question.prompt else ""
+    return f"<div>{who}{asked}{shown}{small}</div>"
 
 
 def _both(pair: Pair) -> tuple[str, str]:

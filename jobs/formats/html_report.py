@@ -30,26 +30,28 @@ def write_html(rows: Iterable[Row], out: TextIO, context: ReportContext) -> None
     waiting = iter(rows)
     first = list(islice(waiting, _PEEK_ROWS))
     document = context.status()
+    prompt = context.question.prompt if len({row["prompt"] for row in first}) < 2 else ""
     shell = Page(
         title=f"{document['name'] or document['batch_id']} · chartq",
-        head=_head(document, context.question.prompt, rehearsal=any(map(is_rehearsal, first))),
+        head=_head(document, prompt, rehearsal=any(map(is_rehearsal, first))),
         filters=tuple((state, state.capitalize()) for state in _STATES),
         sorts=_SORTS,
         kind="batch",
     )
-    album = Album(chart_root=context.chart_root, question_id=context.question.id)
-    shots = with_shots(chain(first, waiting), album.shot)
-    for piece in page(shell, (_card(number, row, shot) for number, (row, shot) in enumerate(shots, 1))):
+    shots = with_shots(chain(first, waiting), Album.of(context).shot)
+    for piece in page(shell, (_card(number, row, shot, prompt) for number, (row, shot) in enumerate(shots, 1))):
         out.write(piece)
 
 
-def _card(number: int, row: Row, shot: Shot) -> str:
+def _card(number: int, row: Row, shot: Shot, prompt: str) -> str:
+    """`prompt`: what the head of the page says; a row that asks something else says so itself."""
     status = row["status"]
+    asked = cards.question(row["prompt"]) if row["prompt"] != prompt else ""
     marks = cards.pill(status) + cards.rehearsal_mark(row)
     return (
         f'<article class="card"{cards.sort_keys(number, row, status)}>{cards.picture(shot, row["custom_id"])}'
         f'<div class="text"><header>{cards.heading(row["custom_id"])}<p class="pills">{marks}</p></header>'
-        f'{cards.outcome(row)}<div class="small">{cards.figures(row)}{_details(row)}</div></div></article>'
+        f'{asked}{cards.outcome(row)}<div class="small">{cards.figures(row)}{_details(row)}</div></div></article>'
     )
 
 

@@ -10,13 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from PIL import Image, ImageOps
 
-from jobs.chart_files import read_chart
+from jobs.chart_files import Pictures, read_chart
 from jobs.errors import ImageError
-from jobs.formats.format import Row
+from jobs.formats.format import ReportContext, Row
 from jobs.images import opened
 from jobs.job import job_id
 
@@ -59,14 +59,27 @@ class Album:
     """Where the charts of a batch lie, and how to tell that a file is still the chart that was asked about."""
 
     chart_root: Path | None
-    #: `Question.id`; with the image's hash it makes the job's id.
+    pictures: Pictures
+    #: `Question.id` of most rows; with the image's hash it makes the job's id.
     question_id: str
+    #: The hash of a job's image, as the ledger has it: for rows that ask something else.
+    image_sha256: Callable[[str], str]
+
+    @classmethod
+    def of(cls, context: ReportContext) -> Self:
+        return cls(
+            chart_root=context.chart_root,
+            pictures=context.pictures,
+            question_id=context.question.id,
+            image_sha256=context.image_sha256,
+        )
 
     def shot(self, row: Row) -> Shot:
         """The row's chart, small."""
         try:
-            data = read_chart(row["image"], self.chart_root)
-            if job_id(hashlib.sha256(data).hexdigest(), self.question_id) != row["job_id"]:
+            data = read_chart(row["image"], self.chart_root, self.pictures)
+            sha256 = hashlib.sha256(data).hexdigest()
+            if row["job_id"] != job_id(sha256, self.question_id) and sha256 != self.image_sha256(row["job_id"]):
                 return Missing(reason="the file has changed since it was asked about")
             return _shrunk(data)
         except ImageError as error:
