@@ -1,16 +1,16 @@
 """chartq, the producer's side and what both sides share. Never imports `worker`.
 
-    from jobs import batch_status, iter_results, submit_folder
+    from jobs import batch_status, iter_results, submit_folder, submit_requests
 
-These three are loaded when they are first asked for: whoever needs `jobs.errors` alone waits for no database driver.
+These are loaded when they are first asked for: whoever needs `jobs.errors` alone waits for no database driver.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jobs.api import batch_status, iter_results, submit_folder
+    from jobs.api import batch_status, iter_results, submit_folder, submit_requests
 
-__all__ = ["batch_status", "iter_results", "submit_folder"]
+__all__ = ["batch_status", "iter_results", "submit_folder", "submit_requests"]
 
 
 def __getattr__(name: str) -> Any:

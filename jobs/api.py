@@ -8,6 +8,7 @@ from typing import Any
 from jobs.asking import make_question
 from jobs.errors import InputError
 from jobs.job import ENDED_STATES, OPEN_STATES
+from jobs.requests_file import look_at
 from jobs.session import Session
 from jobs.settings import Settings, load_settings
 from jobs.submit import Order
@@ -41,6 +42,34 @@ def submit_folder(
         question=make_question(settings, prompt=prompt, model=model, parameters=parameters or {}),
         name=name,
         recursive=recursive,
+        refresh=refresh,
+        chart_root=settings.chart_root,
+        count_rehearsals=settings.rehearsal,
+    )
+    with Session(settings) as session:
+        return session.submit(order).document()
+
+
+def submit_requests(
+    path: Source,
+    *,
+    model: str | None = None,
+    name: str | None = None,
+    refresh: bool = False,
+    settings: Settings | None = None,
+) -> dict[str, Any]:
+    """Put the requests of a file of OpenAI's batch lines on the queue. Returns what `submit_folder` does.
+
+    `model` is asked instead of the lines' own. Raises InputError (the file can't be read), SettingsError,
+    StoreError, QueueError; lines that can't be taken are in `rejected`.
+    """
+    settings = settings or load_settings()
+    requests = look_at(Path(path), model=model)
+    order = Order(
+        paths=[requests.path],
+        question=requests.question,
+        requests=requests,
+        name=name,
         refresh=refresh,
         chart_root=settings.chart_root,
         count_rehearsals=settings.rehearsal,

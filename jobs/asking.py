@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from jobs.errors import InputError
-from jobs.job import Question, canonical_json
+from jobs.job import MESSAGES, Question, canonical_json
 from jobs.settings import Settings
 
 #: Characters of the longest prompt: beyond it something else was pasted, and providers refuse the body.
 MAX_PROMPT_CHARS = 200_000
 
 #: chartq writes these itself.
-_RESERVED = ("model", "messages", "stream")
+_RESERVED = ("model", MESSAGES, "stream")
 
 
 def make_question(
@@ -32,6 +32,22 @@ def make_question(
         raise InputError(f"the prompt has {len(text):,} characters; at most {MAX_PROMPT_CHARS:,} are taken")
     task = settings.hf_task if settings.hf_api == "task" else None
     return Question(prompt=_encodable(text), model=chosen, parameters=dict(parameters), api=settings.hf_api, task=task)
+
+
+def chat_question(
+    *, prompt: str, model: str, parameters: Mapping[str, Any], messages: Sequence[Any] | None
+) -> Question:
+    """The question of a chat request; `messages`: what is sent in the prompt's place. Raises InputError."""
+    _check_parameters(parameters)
+    asked = dict(parameters) if messages is None else {**parameters, MESSAGES: messages}
+    try:
+        told = canonical_json(asked if messages else [prompt, asked])
+        told.encode()
+    except (TypeError, ValueError, RecursionError) as error:  # a UnicodeEncodeError is a ValueError
+        raise InputError(f"the messages must be JSON values in UTF-8: {error}") from error
+    if len(told) > MAX_PROMPT_CHARS:
+        raise InputError(f"it has {len(told):,} characters beside the picture; at most {MAX_PROMPT_CHARS:,} are taken")
+    return Question(prompt=_encodable(prompt), model=_checked_model(model), parameters=asked)
 
 
 def read_prompt_file(path: Path) -> str:

@@ -3,7 +3,10 @@
 from jobs.lazy import Place
 
 PRODUCER_COMMANDS = {
-    "submit": Place("jobs.submit_commands:submit", "Put a folder of charts on the queue and print the batch id."),
+    "submit": Place(
+        "jobs.submit_commands:submit",
+        "Put a folder of charts on the queue and print the batch id; or the requests of an OpenAI batch file.",
+    ),
     "list": Place("jobs.batch_commands:list_batches", "List the batches, newest first."),
     "status": Place("jobs.batch_commands:status", "Say where a batch or a job stands."),
     "wait": Place(

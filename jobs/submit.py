@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +17,16 @@ from jobs.images import check_image, read_bounded
 from jobs.job import Question, canonical_json, job_id
 from jobs.lanes import LaneQueues, Priority
 from jobs.ledger import Batch, Ledger, NewMember
+from jobs.requests_file import RequestsFile, requested
 from jobs.walk import Found, walk
 
 R = TypeVar("R")
 
 #: Rows per transaction and per enqueue.
 _CHUNK = 500
+
+#: Bytes of pictures per transaction: past it a chunk has fewer rows.
+_CHUNK_BYTES = 16_000_000
 
 #: Files read at a time: hashing and check sums run outside Python's lock, so a few more than cores pay off.
 _READERS = min(8, 2 * (os.cpu_count() or 1))
@@ -37,7 +40,10 @@ class Order:
     """What is to be submitted."""
 
     paths: Sequence[Path]
+    #: Asked about every chart; of a requests file, what its first request asks.
     question: Question
+    #: The requests file that `paths` names, if it does: every line has a question of its own.
+    requests: RequestsFile | None = None
     name: str | None = None
     recursive: bool = True
     refresh: bool = False
@@ -51,6 +57,8 @@ class Order:
         """The same for the same PATHs and question: an unfinished batch is found by it."""
         paths = [os.fsencode(path.absolute()).hex() for path in self.paths]
         parts = [paths, self.question.id, self.recursive, self.refresh]
+        if self.requests is not None:
+            parts.append(self.requests.sha256)
         return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
 
@@ -123,7 +131,21 @@ def submit(
 
 
 def accepted(order: Order, done: Submitted) -> Iterator[NewMember]:
-    """The order's images as rows, read in parallel, in order; those that are refused go into `done.rejected`."""
+    """The order's images as rows, in order; those that are refused go into `done.rejected`."""
+    return _charts(order, done) if order.requests is None else _requested(order, order.requests, done)
+
+
+def _requested(order: Order, requests: RequestsFile, done: Submitted) -> Iterator[NewMember]:
+    """One line after another: a line may be large, and what it takes is mostly done within Python's lock."""
+    for row in requested(requests, order.chart_root):
+        if isinstance(row, NewMember):
+            yield row
+        else:
+            done.rejected.append({"path": f"{printable(requests.path)}:{row.number}", "error": row.error})
+
+
+def _charts(order: Order, done: Submitted) -> Iterator[NewMember]:
+    """Files are read in parallel."""
     with ThreadPoolExecutor(_READERS, thread_name_prefix="reader") as pool:
         files = walk(order.paths, recursive=order.recursive)
         question_id = order.question.id
@@ -159,7 +181,16 @@ def in_order(pool: ThreadPoolExecutor, work: Callable[[Found], R], items: Iterab
 
 
 def chunked(rows: Iterator[NewMember], size: int) -> Iterator[list[NewMember]]:
-    while chunk := list(islice(rows, size)):
+    """At most `size` rows at a time, fewer where they bring pictures along."""
+    chunk: list[NewMember] = []
+    room = _CHUNK_BYTES
+    for row in rows:
+        chunk.append(row)
+        room -= len(row.picture or b"")
+        if len(chunk) == size or room < 0:
+            yield chunk
+            chunk, room = [], _CHUNK_BYTES
+    if chunk:
         yield chunk
 
 

@@ -9,11 +9,13 @@ import click
 from jobs.asking import make_question, parse_parameters, read_prompt_file
 from jobs.cost import PricesOf, no_prices
 from jobs.errors import InputError
+from jobs.job import Question
 from jobs.lanes import Priority
 from jobs.options import json_option
 from jobs.output import dumps, messages, print_data, say
 from jobs.plan import plan
 from jobs.progress import shown
+from jobs.requests_file import RequestsFile, is_requests_file, look_at
 from jobs.session import Session
 from jobs.settings import Settings, load_settings
 from jobs.submit import Order, Submitted
@@ -49,6 +51,33 @@ def submit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def make_order(settings: Settings, options: dict[str, Any]) -> Order:
     """The order that the options of `submit_options` describe. Wrong ones are wrong usage."""
+    requests = _requests_file(options)
+    question = requests.question if requests else _question(settings, options)
+    return Order(
+        paths=options["paths"],
+        question=question,
+        requests=requests,
+        name=options["name"],
+        recursive=options["recursive"],
+        refresh=options["refresh"],
+        priority=cast(Priority, options["priority"]),
+        chart_root=settings.chart_root,
+        count_rehearsals=settings.rehearsal,
+    )
+
+
+def _requests_file(options: dict[str, Any]) -> RequestsFile | None:
+    """The requests file, if that is what the only PATH is. Options that its lines set themselves are wrong usage."""
+    path, *others = options["paths"]
+    if others or not is_requests_file(path):
+        return None
+    for name, option in (("prompt", "-p"), ("prompt_file", "--prompt-file"), ("params", "--param")):
+        if options[name]:
+            raise click.UsageError(f"{option} and a requests file: its lines have prompts and parameters of their own")
+    return look_at(path, model=options["model"])
+
+
+def _question(settings: Settings, options: dict[str, Any]) -> Question:
     try:
         if options["prompt"] is not None and options["prompt_file"] is not None:
             raise InputError("give the prompt with -p or with --prompt-file, not both")
@@ -60,16 +89,7 @@ def make_order(settings: Settings, options: dict[str, Any]) -> Order:
         raise click.UsageError(str(error)) from None
     if question.task == "image-to-text" and prompt:
         say("HF_TASK=image-to-text: captioning models refuse a prompt, so it is not sent.")
-    return Order(
-        paths=options["paths"],
-        question=question,
-        name=options["name"],
-        recursive=options["recursive"],
-        refresh=options["refresh"],
-        priority=cast(Priority, options["priority"]),
-        chart_root=settings.chart_root,
-        count_rehearsals=settings.rehearsal,
-    )
+    return question
 
 
 def tell_rejects(done: Submitted) -> None:
@@ -91,10 +111,11 @@ def name_rejects(rejected: Sequence[Mapping[str, str]]) -> None:
 @json_option
 @click.pass_obj
 def submit(prices_of: PricesOf | None, /, dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> int:
-    """Put a folder of charts on the queue and print the batch id.
+    """Put a folder of charts on the queue and print the batch id; or the requests of an OpenAI batch file.
 
     \b
     Example: chartq submit charts/ -p "Is the trend up or down?"
+    Example: chartq submit requests.jsonl
     """
     settings = load_settings()
     order = make_order(settings, options)

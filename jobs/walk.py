@@ -70,6 +70,8 @@ def _why_not(path: Path) -> str | None:
         return f"it can't be looked at: {getattr(error, 'strerror', None) or error}"
     if not stat.S_ISREG(mode):
         return "it is a pipe, socket or device, not an image file"
+    if path.suffix.lower() == ".jsonl":
+        return "a requests file is submitted by itself: name it as the only PATH"
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return f"not an image file by its name: {', '.join(sorted(s[1:] for s in IMAGE_SUFFIXES))} are taken"
     return None

@@ -48,10 +48,11 @@ def grace_option(default_s: float) -> Callable[[Callable[..., Any]], Callable[..
 def run(concurrency: int, grace_s: float, as_json: bool, **options: Any) -> int:
     """Submit a folder of charts, ask about all of them, and show how it goes.
 
-    Run again with the same arguments it goes on where it stopped.
+    Run again with the same arguments it goes on where it stopped. Takes the requests of an OpenAI batch file too.
 
     \b
     Example: chartq run charts/ -p "Is the trend up or down?"
+    Example: chartq run requests.jsonl
     """
     settings = load_settings()
     order = make_order(settings, options)
