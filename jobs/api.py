@@ -9,6 +9,7 @@ from jobs.asking import make_question
 from jobs.errors import InputError
 from jobs.job import ENDED_STATES, OPEN_STATES
 from jobs.requests_file import look_at
+from jobs.schemas import SchemaSource
 from jobs.session import Session
 from jobs.settings import Settings, load_settings
 from jobs.submit import Order
@@ -19,10 +20,11 @@ Source = str | os.PathLike[str]
 
 def submit_folder(
     paths: Source | Sequence[Source],
-    prompt: str,
+    prompt: str | None = None,
     *,
     model: str | None = None,
     parameters: Mapping[str, Any] | None = None,
+    schema: SchemaSource | None = None,
     name: str | None = None,
     recursive: bool = True,
     refresh: bool = False,
@@ -30,8 +32,9 @@ def submit_folder(
 ) -> dict[str, Any]:
     """Put images and folders of images on the queue. Returns the document of `chartq submit --json`.
 
-    If no image is accepted its `batch_id` is None and there is no batch. `model`: default VISION_MODEL.
-    Raises InputError (prompt, model, parameters), SettingsError, StoreError, QueueError.
+    If no image is accepted its `batch_id` is None and there is no batch. `model`: default VISION_MODEL. `schema`:
+    "chart" (which brings a prompt), a file or a JSON schema that answers have to fit.
+    Raises InputError (prompt, model, parameters, schema), SettingsError, StoreError, QueueError.
     """
     settings = settings or load_settings()
     sources = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
@@ -39,7 +42,7 @@ def submit_folder(
         raise InputError("no path was given: name at least one image file or folder")
     order = Order(
         paths=[Path(source) for source in sources],
-        question=make_question(settings, prompt=prompt, model=model, parameters=parameters or {}),
+        question=make_question(settings, prompt=prompt, model=model, parameters=parameters or {}, schema=schema),
         name=name,
         recursive=recursive,
         refresh=refresh,

@@ -7,6 +7,7 @@ from typing import Any
 
 from jobs.errors import InputError
 from jobs.job import MESSAGES, Question, canonical_json
+from jobs.schemas import SchemaSource, ask_for, schema_in
 from jobs.settings import Settings
 
 #: Characters of the longest prompt: beyond it something else was pasted, and providers refuse the body.
@@ -17,11 +18,21 @@ _RESERVED = ("model", MESSAGES, "stream")
 
 
 def make_question(
-    settings: Settings, *, prompt: str | None, model: str | None, parameters: Mapping[str, Any]
+    settings: Settings,
+    *,
+    prompt: str | None,
+    model: str | None,
+    parameters: Mapping[str, Any],
+    schema: SchemaSource | None = None,
 ) -> Question:
-    """The question of a submit. Raises InputError naming what is wrong with prompt, model or parameters."""
+    """The question of a submit. Raises InputError naming what is wrong with prompt, model, parameters or schema."""
     chosen = _checked_model(model or settings.vision_model)
+    if schema is not None:
+        if settings.hf_api == "task":
+            raise InputError("--schema needs HF_API=chat: the classic task bodies have no response_format")
+        prompt, parameters = ask_for(schema, prompt=prompt, parameters=parameters)
     _check_parameters(parameters)
+    _check_schema(parameters)
     if settings.hf_api == "task" and settings.hf_task == "image-to-text":
         # These models caption; a prompt is no part of the question because none is sent.
         return Question(prompt="", model=chosen, parameters=dict(parameters), api="task", task="image-to-text")
@@ -88,6 +99,15 @@ def _check_parameters(parameters: Mapping[str, Any]) -> None:
         canonical_json(dict(parameters)).encode()
     except (TypeError, ValueError, RecursionError) as error:  # a UnicodeEncodeError is a ValueError
         raise InputError(f"parameters must be JSON values in UTF-8: {error}") from error
+
+
+def _check_schema(parameters: Mapping[str, Any]) -> None:
+    """A schema that no answer can be checked against is refused here, before a call is paid for."""
+    schema = schema_in(parameters)
+    if schema is not None:
+        from jobs.schemas.checking import Checker  # its library takes 0.1 s to load, and few questions need it
+
+        Checker(schema)
 
 
 def _checked_model(model: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from jobs.eta import eta_s
 from jobs.lanes import Gate
 from jobs.ledger import Batch, Counts, JobError, JobRow, ResultRow
+from jobs.schemas import parsed_answer
 
 #: The pace is that of the last minute.
 RECENT_S = 60.0
@@ -66,8 +67,8 @@ def job_document(row: JobRow) -> dict[str, Any]:
     }
 
 
-def result_document(row: ResultRow) -> dict[str, Any]:
-    """One line of `results`."""
+def result_document(row: ResultRow, *, structured: bool = False) -> dict[str, Any]:
+    """One line of `results`; with `answer`, the text's JSON value, where the question asked for a schema's fields."""
     return {
         "job_id": row.job_id,
         "custom_id": row.custom_id,
@@ -76,6 +77,7 @@ def result_document(row: ResultRow) -> dict[str, Any]:
         "prompt": row.prompt,
         "status": row.status,
         "text": row.text,
+        **({"answer": parsed_answer(row.text)} if structured else {}),
         "raw": row.raw,
         "error": _error(row.error),
         "attempts": row.attempts,

@@ -4,6 +4,7 @@ ChartqError                  one sentence for the user, saying what to do
 ├── SettingsError            a variable holds something unusable; names it and its value
 ├── InputError               a path, prompt, parameter or id that can't be used as given
 │   ├── ImageError           this file is not an image that can be asked about
+│   ├── SchemaError          this JSON schema can't be used
 │   └── UnknownIdError       no such batch or job
 ├── StoreError               the results store can't be reached, is full, or is of a newer schema
 ├── QueueError               Redis can't be reached or refuses to work
@@ -25,6 +26,10 @@ class InputError(ChartqError):
 
 class ImageError(InputError):
     """This file is not an image that can be asked about."""
+
+
+class SchemaError(InputError):
+    """A JSON schema that can't be used: unreadable, not valid, or with parts that chartq doesn't check."""
 
 
 class UnknownIdError(InputError):

@@ -7,13 +7,15 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
+
+from jobs.schemas import Field
 
 #: Columns of the CSV: a result's fields without `raw`, errors and usage flattened.
 _CSV_FIELDS = (
@@ -96,11 +98,13 @@ def write_jsonl(rows: Iterable[dict[str, Any]], out: TextIO) -> None:
         out.write(dumps(row) + "\n")
 
 
-def write_csv(rows: Iterable[dict[str, Any]], out: TextIO) -> None:
-    """A table with a header; cells that a spreadsheet would run are disarmed."""
-    out.write(csv_line(_CSV_FIELDS))
+def write_csv(rows: Iterable[dict[str, Any]], out: TextIO, fields: Sequence[Field] = ()) -> None:
+    """A table with a header, behind it a column per field of structured answers; no cell is a spreadsheet's formula."""
+    out.write(csv_line([*_CSV_FIELDS, *(spreadsheet_cell(field.column) for field in fields)]))
     for row in rows:
-        out.write(csv_line([spreadsheet_cell(row[name]) for name in _CSV_FIELDS]))
+        answer = row.get("answer")
+        values = [*(row[name] for name in _CSV_FIELDS), *(field.value(answer) for field in fields)]
+        out.write(csv_line(map(spreadsheet_cell, values)))
 
 
 def csv_line(cells: Iterable[Any]) -> str:
@@ -142,8 +146,8 @@ def _umask() -> int:
 
 
 def spreadsheet_cell(value: Any) -> Any:
-    """A value as a cell of CSV that no spreadsheet takes for a formula."""
-    if isinstance(value, dict):
+    """A value as a cell of CSV that no spreadsheet takes for a formula; what is no plain value is JSON."""
+    if isinstance(value, dict | list | bool):
         return dumps(value)
     if isinstance(value, str):
         text = value.encode("utf-8", "backslashreplace").decode()

@@ -4,7 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +19,7 @@ from jobs.home import make_home
 from jobs.lanes import Gate, Gates, LaneQueues
 from jobs.ledger import Batch, Ledger
 from jobs.recovery import PutBack, put_back_all
+from jobs.schemas import schema_of
 from jobs.settings import Settings
 from jobs.submit import Order, Submitted, submit
 
@@ -113,7 +114,8 @@ class Session:
 
     def results(self, batch: Batch, *, status: str | None = None) -> Iterator[dict[str, Any]]:
         """The batch's result documents, read as they are asked for."""
-        return map(result_document, self.ledger.results(batch, status=status))
+        structured = schema_of(batch.question) is not None
+        return map(partial(result_document, structured=structured), self.ledger.results(batch, status=status))
 
     def gates_of(self, batch: Batch) -> list[Gate]:
         return self.gates.of_lane(batch.question.lane)

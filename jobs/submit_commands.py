@@ -23,6 +23,9 @@ from jobs.submit import Order, Submitted
 #: Rejected files that are named to people.
 _REJECTS_NAMED = 10
 
+#: Options that the lines of a requests file set themselves.
+_SET_BY_LINES = (("prompt", "-p"), ("prompt_file", "--prompt-file"), ("params", "--param"), ("schema", "--schema"))
+
 
 def submit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What `submit` and `run` share: the charts and the question."""
@@ -33,6 +36,7 @@ def submit_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--prompt-file", type=click.Path(path_type=Path), help="The prompt from a file (UTF-8)."),
             click.option("-m", "--model", help="Model id, org/name[:provider]; default: VISION_MODEL."),
             click.option("--param", "params", multiple=True, metavar="K=V", help="Sent along, as in max_tokens=300."),
+            click.option("--schema", metavar="FILE|chart", help="Answers are JSON that fits this JSON schema."),
             click.option("--name", help="A name for people."),
             click.option("--recursive/--no-recursive", default=True, show_default=True, help="Enter sub-folders."),
             click.option("--refresh", is_flag=True, help="Ask again, even where there is an answer."),
@@ -71,9 +75,9 @@ def _requests_file(options: dict[str, Any]) -> RequestsFile | None:
     path, *others = options["paths"]
     if others or not is_requests_file(path):
         return None
-    for name, option in (("prompt", "-p"), ("prompt_file", "--prompt-file"), ("params", "--param")):
+    for name, option in _SET_BY_LINES:
         if options[name]:
-            raise click.UsageError(f"{option} and a requests file: its lines have prompts and parameters of their own")
+            raise click.UsageError(f"{option} and a requests file: its lines have prompts, parameters and response_format of their own")
     return look_at(path, model=options["model"])
 
 
@@ -83,7 +87,11 @@ def _question(settings: Settings, options: dict[str, Any]) -> Question:
             raise InputError("give the prompt with -p or with --prompt-file, not both")
         prompt = read_prompt_file(options["prompt_file"]) if options["prompt_file"] else options["prompt"]
         question = make_question(
-            settings, prompt=prompt, model=options["model"], parameters=parse_parameters(options["params"])
+            settings,
+            prompt=prompt,
+            model=options["model"],
+            parameters=parse_parameters(options["params"]),
+            schema=options["schema"],
         )
     except InputError as error:
         raise click.UsageError(str(error)) from None
@@ -115,7 +123,8 @@ def submit(prices_of: PricesOf | None, /, dry_run: bool, quiet: bool, as_json: b
 
     \b
     Example: chartq submit charts/ -p "Is the trend up or down?"
-    Example: chartq submit requests.jsonl
+             chartq submit charts/ --schema chart
+             chartq submit requests.jsonl
     """
     settings = load_settings()
     order = make_order(settings, options)

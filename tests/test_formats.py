@@ -222,6 +222,103 @@ def test_parquet_has_typed_columns(tmp_path: Path) -> None:
     assert (back[-1]["prompt_tokens"], back[-1]["completion_tokens"]) == (600, 3)
 
 
+STRUCTURED = Question(
+    prompt="Read it.",
+    model="org/model",
+    parameters={
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {
+                "name": "x",
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "z trend": {"enum": ["=up", "down"]},
+                        "levels": {"type": "array", "items": {"type": "number"}},
+                        "count": {"type": ["integer", "null"]},
+                        "drawn": {"type": "boolean"},
+                        "more": {"type": "object"},
+                    },
+                },
+            },
+        }
+    },
+)
+
+
+def structured_rows() -> list[Row]:
+    """As `results` has them: an answer, two whose fields are null, missing or of other types, an error, prose."""
+    answers: list[Any] = [
+        {"z trend": "=up", "levels": [-1, 2.5], "count": 3.0, "drawn": True, "more": {"é": ["|"]}},
+        {"count": None, "levels": [], "extra": 1},
+        {"z trend": 5, "levels": "none", "count": 2**70, "drawn": 1, "more": [1, "a"]},
+    ]
+    rows = [row(n, text=json.dumps(answer), answer=answer) for n, answer in enumerate(answers)]
+    return [*rows, unanswered(3, "failed", answer=None), row(4, text="prose of long ago", answer=None)]
+
+
+def structured(name: str, path: Path) -> Path:
+    FORMATS[name].write(structured_rows(), path, context(STRUCTURED))
+    return path
+
+
+def test_fields_of_structured_answers_are_csv_columns_behind_the_others(tmp_path: Path) -> None:
+    with structured("csv", tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        head, *lines = csv.reader(file)
+    with written("csv", [row(1)], tmp_path / "plain.csv").open(newline="") as file:
+        plain = next(csv.reader(file))
+    assert head == [*plain, "answer_z trend", "answer_levels", "answer_count", "answer_drawn", "answer_more"]
+    assert [line[len(plain) :] for line in lines] == [
+        ["'=up", "[-1, 2.5]", "3.0", "true", '{"é": ["|"]}'],
+        ["", "[]", "", "", ""],
+        ["5", "none", str(2**70), "1", '[1, "a"]'],
+        [""] * 5,
+        [""] * 5,
+    ]
+
+
+def test_fields_of_structured_answers_are_markdown_columns(tmp_path: Path) -> None:
+    shown = table(structured("markdown", tmp_path / "out.md").read_text("utf-8"))
+    assert shown[0] == ["chart", "status", "z trend", "levels", "count", "drawn", "more", "tokens", "seconds"]
+    assert shown[1][2:7] == ["=up", "-1; 2.5", "3.0", "true", '{"é": ["|"]}']
+    assert shown[4][2:7] == ["bad_request: too large", "", "", "", ""]
+    assert shown[5][2] == "prose of long ago"
+    assert {len(cells) for cells in shown} == {9}
+
+
+def test_fields_of_structured_answers_are_typed_parquet_columns(tmp_path: Path) -> None:
+    parquet = (
+        pytest.importorskip("pyarrow.parquet") if not os.environ.get("CI") else __import__("pyarrow.parquet").parquet
+    )
+    read = parquet.read_table(structured("parquet", tmp_path / "out.parquet"))
+    names = [name for name in read.schema.names if name.startswith("answer_")]
+    assert {name: str(read.schema.field(name).type) for name in names} == {
+        "answer_z trend": "string",
+        "answer_levels": "list<element: double>",
+        "answer_count": "int64",
+        "answer_drawn": "bool",
+        "answer_more": "string",
+    }
+    assert [tuple(one[name] for name in names) for one in read.to_pylist()] == [
+        ("=up", [-1.0, 2.5], 3, True, '{"é": ["|"]}'),
+        (None, [], None, None, None),
+        (None, None, None, None, '[1, "a"]'),
+        (None,) * 5,
+        (None,) * 5,
+    ]
+
+
+@pytest.mark.parametrize("form", sorted(COMPARISONS))
+def test_structured_answers_are_compared(form: str, tmp_path: Path) -> None:
+    changed = [
+        {**one, "text": '{"count": 1}', "answer": {"count": 1}} if n == 1 else one
+        for n, one in enumerate(structured_rows())
+    ]
+    sides = context(STRUCTURED, "one"), context(STRUCTURED, "two")
+    counts = write_comparison(structured_rows(), changed, *sides, tmp_path / "out", form)
+    assert counts == {"same": 3, "differ": 1, "none": 1}
+
+
 def test_without_pyarrow_parquet_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InstallationError, match=r"pip install 'chartq\[parquet\]'"):

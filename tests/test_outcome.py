@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.chart_files import ChartRootError
-from jobs.errors import ImageError
+from jobs.errors import ImageError, SchemaError
 from worker import hf_errors as errors
 from worker.backoff import MAX_BACKOFF_S, backoff_s
 from worker.outcome import Done, Hold, Outcome, Refused, Throttled, Transient, Unreachable, decide
@@ -32,6 +32,7 @@ def outcome(
     [
         (None, Done()),
         (ImageError("torn"), Refused()),
+        (SchemaError("a reference elsewhere"), Refused()),
         (errors.HFRequestError("too big"), Refused()),
         (errors.HFRateLimitError("slow down"), Throttled(None)),
         (errors.HFRateLimitError("slow down", hint_s=52.0), Throttled(52.0)),
@@ -42,6 +43,7 @@ def outcome(
         (errors.HFServerError("503", hint_s=30.0), Transient(30.0, last=False)),
         (errors.HFTimeoutError("late"), Transient(2.0, last=False)),
         (errors.HFBadAnswerError("empty"), Transient(2.0, last=False)),
+        (errors.HFSchemaMismatchError("$.trend"), Transient(2.0, last=False)),
     ],
 )
 def test_each_error_has_its_outcome(error: Exception | None, expected: Outcome) -> None:

@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import huggingface_hub
@@ -24,8 +25,11 @@ import requests
 from huggingface_hub.errors import HfHubHTTPError
 from PIL import Image, ImageDraw
 
+from jobs.schemas import CHART as CHART_SCHEMA
+from jobs.schemas.checking import Checker
 from worker.rehearsal import Asked, Behaviour, Fault, Rehearsal
 from worker.rehearsal.__main__ import parse_budget
+from worker.rehearsal.behaviour import MisfitKind
 from worker.rehearsal.budget import Budget
 from worker.rehearsal.look import look_at
 from worker.rehearsal.refusals import hint_headers
@@ -152,6 +156,12 @@ def test_a_json_schema_gets_an_answer_that_fits_it(server: Rehearsal) -> None:
         ({"type": ["string", "null"]}, "x"),
         ({"anyOf": [{"type": "boolean"}, {"type": "null"}]}, True),
         ({"const": 7}, 7),
+        ({"type": "number", "maximum": -2}, -2.0),
+        ({"type": "integer", "exclusiveMinimum": 3}, 4),
+        ({"type": ["null", "string"], "minLength": 3}, "x.."),
+        ({"type": "array", "items": {"type": "string"}, "maxItems": 0}, []),
+        ({"type": "object", "properties": {"a": True}, "additionalProperties": False}, {"a": "x"}),
+        ({"type": "object", "additionalProperties": False}, {}),
         ({"type": "object"}, {"answer": "x"}),
         (
             {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"enum": ["one", "two"]}}},
@@ -161,6 +171,42 @@ def test_a_json_schema_gets_an_answer_that_fits_it(server: Rehearsal) -> None:
 )
 def test_simple_schemas_are_filled(schema: dict[str, Any], value: Any) -> None:
     assert fit(schema, "x") == value
+
+
+def test_a_schema_that_refers_to_itself_is_filled_to_an_end() -> None:
+    tree = {"type": "object", "properties": {"name": {"type": "string"}, "child": {"$ref": "#"}}, "required": ["name"]}
+    value = fit(tree, "long", short="short")
+    assert (value["name"], value["child"]["name"]) == ("long", "short")
+    assert Checker(tree).mismatch(value) is None
+    assert fit({"$ref": "#"}, "x") is not None
+
+
+def test_the_chart_schema_is_answered_from_the_pixels(server: Rehearsal) -> None:
+    wanted = {"type": "json_schema", "json_schema": {"name": "chart", "schema": CHART_SCHEMA, "strict": True}}
+    said = json.loads(content_of(ask(server, response_format=wanted)))
+    assert Checker(CHART_SCHEMA).mismatch(said) is None
+    assert (said["trend"], said["support"]) == ("up", [])
+    assert said["summary"].startswith("[rehearsal]")
+    server.behave(look=False)
+    unseen = json.loads(content_of(ask(server, response_format=wanted)))
+    assert (unseen["trend"], Checker(CHART_SCHEMA).mismatch(unseen)) == ("unclear", None)
+
+
+@pytest.mark.parametrize(
+    "schema", [CHART_SCHEMA, {"type": "object"}, {"type": "object", "properties": {"a": {"const": 1}}}]
+)
+@pytest.mark.parametrize("fault", get_args(MisfitKind))
+def test_misfits_fit_no_schema_and_are_ordinary_answers_otherwise(
+    server: Rehearsal, fault: Fault, schema: dict[str, Any]
+) -> None:
+    server.behave(fault=fault)
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
+    said = content_of(ask(server, response_format=wanted))
+    with suppress(ValueError):
+        assert Checker(schema).mismatch(json.loads(said)) or schema == {"type": "object"}
+    assert server.record[0].status == 200
+    assert "[rehearsal]" in said or fault == "cut-short"
+    assert content_of(ask(server)).startswith("[rehearsal] Not a model's answer.")
 
 
 def test_thinking_stands_before_the_answer(server: Rehearsal) -> None:

@@ -52,7 +52,8 @@ def run(concurrency: int, grace_s: float, as_json: bool, **options: Any) -> int:
 
     \b
     Example: chartq run charts/ -p "Is the trend up or down?"
-    Example: chartq run requests.jsonl
+             chartq run charts/ --schema chart
+             chartq run requests.jsonl
     """
     settings = load_settings()
     order = make_order(settings, options)

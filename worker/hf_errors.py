@@ -11,6 +11,7 @@ HFAPIError                       base: status code, server's words, hint in seco
 ├── HFRequestError               400, 413, 422: this request is wrong or too big
 ├── HFServerError                408, 424, 5xx: the server's trouble
 ├── HFBadAnswerError             200, but no answer in it
+│   └── HFSchemaMismatchError    an answer, but not the JSON that the question's schema asks for
 ├── HFTimeoutError               no whole answer within the call's deadline
 └── HFConnectionError            the connection broke, or TLS failed
     └── HFUnreachableError       nothing reached the server: refused, unknown name, no route, proxy
@@ -93,6 +94,10 @@ class HFServerError(HFAPIError):
 
 class HFBadAnswerError(HFAPIError):
     """The server said 200, and its reply holds no answer."""
+
+
+class HFSchemaMismatchError(HFBadAnswerError):
+    """The answer is not JSON, or does not fit the question's schema."""
 
 
 class HFTimeoutError(HFAPIError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jobs.chart_files import ChartRootError
-from jobs.errors import ImageError
+from jobs.errors import ImageError, SchemaError
 from worker.backoff import backoff_s, usable_wait_s
 from worker.hf_errors import (
     HFAPIError,
@@ -134,7 +134,7 @@ def decide(
     if _is_machines_fault(error):
         # No call was made, so none is counted; another worker, or this one later, can read the chart.
         return Transient(backoff_s(attempts, retry_delay_s=max(retry_delay_s, 1.0), jitter=jitter), last=False)
-    if isinstance(error, ImageError | HFRequestError):
+    if isinstance(error, ImageError | SchemaError | HFRequestError):
         return Refused()
     if (hold := _hold(error)) is not None:
         return hold

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.chart_files import Pictures, read_chart
-from jobs.errors import ChartqError, ImageError
+from jobs.errors import ChartqError, ImageError, SchemaError
 from jobs.job import MESSAGES, Question
 from jobs.ledger import StartedJob
 from worker.hf_answer import Answer
@@ -18,6 +18,7 @@ from worker.hf_client import HuggingFaceClient
 from worker.hf_errors import HFAPIError
 from worker.image_processor import preprocess_chart_image
 from worker.outcome import Outcome, decide
+from worker.structured import check_of, checked
 
 #: Images decoded at a time in one process: a decoded chart takes up to 200 MB, and more than the cores gain nothing.
 #: A container sees the machine's cores, not its share of them, hence the bound.
@@ -69,8 +70,9 @@ class Task:
         `suspect`: others pass where this job is refused, so that its refusals count as attempts.
         """
         try:
+            mismatch = check_of(question)
             image = self._image(job)
-        except ImageError as error:
+        except (ImageError, SchemaError) as error:
             return self._ended(job, error, suspect=suspect)
         started = time.monotonic()
         try:
@@ -85,6 +87,8 @@ class Task:
                 timeout_s=self.timeout_s,
                 trace_id=job.execution_id,
             )
+            if mismatch is not None:
+                answer = checked(answer, mismatch)
         except HFAPIError as error:
             return self._ended(job, error, suspect=suspect, called=True, latency_s=time.monotonic() - started)
         return self._ended(job, None, suspect=suspect, called=True, answer=answer, latency_s=time.monotonic() - started)

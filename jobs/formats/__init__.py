@@ -15,6 +15,7 @@ from jobs.formats.openai_batch import write_openai
 from jobs.formats.parquet import write_parquet
 from jobs.formats.sidecars import write_sidecars
 from jobs.output import write_csv, write_jsonl
+from jobs.schemas import answer_fields
 
 __all__ = [
     "COMPARISONS",
@@ -40,13 +41,13 @@ _ALL = (
         "csv",
         (".csv",),
         "a table for spreadsheets, without the raw replies",
-        lambda rows, out, _context: write_csv(rows, out),
+        lambda rows, out, context: write_csv(rows, out, answer_fields(context.question)),
     ),
     text_format(
         "markdown",
         (".md", ".markdown"),
         "a table as GitHub shows it",
-        lambda rows, out, _context: write_markdown(rows, out),
+        lambda rows, out, context: write_markdown(rows, out, answer_fields(context.question)),
     ),
     text_format("html", (".html", ".htm"), "one page with every chart and its answer", write_html),
     Format(

@@ -2,26 +2,43 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from jobs.formats.answers import outcome_text, shown, tokens_of
 from jobs.formats.format import Row
+from jobs.output import dumps
+from jobs.schemas import Field
 
 #: What Markdown would take for markup: an image in an answer, say, would be fetched by whoever reads the table.
 _MARKUP = re.compile(r"[\\`*_\[\]|~$]")
 
-_HEADER = ("chart", "status", "answer", "tokens", "seconds")
 
-
-def write_markdown(rows: Iterable[Row], out: TextIO) -> None:
-    """A row per chart; what failed shows its error in the place of the answer."""
-    out.write(table_head(_HEADER, aligned="lllrr"))
+def write_markdown(rows: Iterable[Row], out: TextIO, fields: Sequence[Field] = ()) -> None:
+    """A row per chart; a structured answer has a column per field; an error stands in the place of the answer."""
+    answers = [cell(field.name) for field in fields] or ["answer"]
+    out.write(table_head(["chart", "status", *answers, "tokens", "seconds"], aligned=f"ll{'l' * len(answers)}rr"))
     for row in rows:
         prompt, completion = tokens_of(row)
         tokens = "" if prompt is None and completion is None else str((prompt or 0) + (completion or 0))
         latency_s = row["latency_s"]
         seconds = "" if latency_s is None else f"{latency_s:.1f}"
-        out.write(table_row([cell(row["custom_id"]), row["status"], cell(outcome_text(row)), tokens, seconds]))
+        out.write(table_row([cell(row["custom_id"]), row["status"], *_answer(row, fields), tokens, seconds]))
+
+
+def _answer(row: Row, fields: Sequence[Field]) -> list[str]:
+    answer = row.get("answer")
+    if not isinstance(answer, dict):
+        return [cell(outcome_text(row)), *[""] * (len(fields) - 1)]
+    return [cell(_words(field.value(answer))) for field in fields] or [cell(outcome_text(row))]
+
+
+def _words(value: Any) -> str:
+    """A field's value for people: of a list its entries."""
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return "; ".join(map(_words, value))
+    return value if isinstance(value, str) else dumps(value)
 
 
 def table_head(names: Sequence[str], *, aligned: str) -> str:

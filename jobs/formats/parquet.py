@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import InstallationError
+from jobs.formats.answer_columns import Column, answer_columns
 from jobs.formats.answers import encodable
 from jobs.formats.format import ReportContext, Row
 from jobs.formats.whole_file import whole_file
 from jobs.output import dumps
+from jobs.schemas import answer_fields
 
 if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]  # it ships no types
 
 #: Rows per row group: enough to compress well, and with replies of 5 kB still only 10 MB in memory.
 _GROUP_ROWS = 2_000
-
-_Column = tuple[str, str, Callable[[Row], Any]]
 
 
 def _plain(name: str) -> Callable[[Row], Any]:
@@ -42,7 +42,7 @@ def _raw(row: Row) -> str | None:
 
 
 #: Name, Arrow's name of the type, and where the value comes from. The reply, of any shape, is JSON text.
-_COLUMNS: tuple[_Column, ...] = (
+_COLUMNS: tuple[Column, ...] = (
     ("job_id", "string", _plain("job_id")),
     ("custom_id", "string", _plain("custom_id")),
     ("image", "string", _plain("image")),
@@ -65,18 +65,19 @@ _COLUMNS: tuple[_Column, ...] = (
 )
 
 
-def write_parquet(rows: Iterable[Row], path: Path | None, _context: ReportContext) -> list[Path]:
+def write_parquet(rows: Iterable[Row], path: Path | None, context: ReportContext) -> list[Path]:
     """Write the file. Raises InstallationError without pyarrow."""
     assert path is not None  # Format.write sees to it
     arrow, parquet = _pyarrow()
-    schema = arrow.schema([(name, _arrow_type(arrow, kind)) for name, kind, _ in _COLUMNS])
+    answers = answer_columns(answer_fields(context.question))
+    schema = arrow.schema([(name, _arrow_type(arrow, kind)) for name, kind, _ in (*_COLUMNS, *answers)])
     waiting = iter(rows)
     with (
         whole_file(path) as temporary,
         parquet.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
         while group := list(islice(waiting, _GROUP_ROWS)):
-            columns = {name: [value(row) for row in group] for name, _, value in _COLUMNS}
+            columns = {name: [value(row) for row in group] for name, _, value in (*_COLUMNS, *answers)}
             writer.write_table(arrow.table(columns, schema=schema), row_group_size=_GROUP_ROWS)
     return [path]
 
@@ -99,5 +100,11 @@ def _arrow_type(arrow: Any, kind: str) -> "pyarrow.DataType":
         "int64": arrow.int64(),
         "double": arrow.float64(),
         "timestamp": arrow.timestamp("ms", tz="UTC"),
+        # A field's types, as JSON Schema calls them.
+        "integer": arrow.int64(),
+        "number": arrow.float64(),
+        "boolean": arrow.bool_(),
+        "json": arrow.string(),
     }
-    return types[kind]
+    plain = types[kind.removesuffix("[]")]
+    return arrow.list_(plain) if kind.endswith("[]") else plain

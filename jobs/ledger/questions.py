@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import Connection, select
 
 from jobs.errors import UnknownIdError
-from jobs.job import Question, canonical_json
+from jobs.job import Question
 from jobs.ledger.schema import AnyRow, questions
 from jobs.ledger.store import upserting
 
@@ -68,7 +68,8 @@ def put(connection: Connection, asked: Mapping[str, Question]) -> None:
                 "id": question_id,
                 "prompt": question.prompt,
                 "model": question.model,
-                "parameters": canonical_json(dict(question.parameters)),
+                # In their own order: a model fills in a schema's fields as they come.
+                "parameters": json.dumps(dict(question.parameters), ensure_ascii=False, allow_nan=False),
                 "api": question.api,
                 "task": question.task,
                 "lane": question.lane,

@@ -2,8 +2,10 @@
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
+from jobs.schemas import CHART
 from worker.rehearsal.asked import Asked
 from worker.rehearsal.behaviour import Behaviour
 from worker.rehearsal.look import Glance, look_at
@@ -22,8 +24,8 @@ _QUESTION_CHARS = 60
 _PIECE = 12
 
 
-def answer(asked: Asked, behaviour: Behaviour, number: int) -> Reply:
-    """The good answer to what was asked. Raises ValueError if its image is none."""
+def answer(asked: Asked, behaviour: Behaviour, number: int, *, misfit: str | None = None) -> Reply:
+    """The good answer to what was asked, or to a JSON schema a `misfit`. Raises ValueError if its image is none."""
     glance = look_at(asked.image) if asked.image is not None and behaviour.look else None
     text = _sentence(asked, glance)
     if asked.kind == "visual-question-answering":
@@ -31,10 +33,11 @@ def answer(asked: Asked, behaviour: Behaviour, number: int) -> Reply:
         return json_reply([{"score": 0.9, "answer": f"{MARK} {word}"}, {"score": 0.1, "answer": text}])
     if asked.kind != "chat":
         return json_reply([{"generated_text": text}])
-    content = _content(asked, glance, text)
+    content = _content(asked, glance, text, misfit)
     if behaviour.think:
         content = f"<think>\n{MARK} Looking at the pixels.\n</think>\n\n{content}"
-    completion = _completion(asked, number, {"role": "assistant", "content": content}, "stop", glance)
+    reason = "length" if misfit == "cut-short" else "stop"
+    completion = _completion(asked, number, {"role": "assistant", "content": content}, reason, glance)
     return _streamed(asked, completion) if asked.body.get("stream") else json_reply(completion)
 
 
@@ -70,12 +73,35 @@ def _sentence(asked: Asked, glance: Glance | None) -> str:
     return f"{MARK} Not a model's answer. {glance.width}x{glance.height} {glance.format}; {seen}.{asks}"
 
 
-def _content(asked: Asked, glance: Glance | None, text: str) -> str:
+def _content(asked: Asked, glance: Glance | None, text: str, misfit: str | None) -> str:
     schema = requested_schema(asked.body)
-    if schema is None:
+    if schema is None or misfit == "prose":
         return text
-    words = _words_for(glance.trend) if glance else ()
-    return json.dumps(fit(schema, text, words))
+    if schema == CHART:
+        value = _chart_answer(glance, text)
+    else:
+        value = fit(schema, text, _words_for(glance.trend) if glance else (), short=MARK)
+    said = json.dumps(_spoiled(value) if misfit == "misfit" else value)
+    return said[: len(said) // 2] if misfit == "cut-short" else said
+
+
+def _chart_answer(glance: Glance | None, text: str) -> Mapping[str, Any]:
+    """As `--schema chart` has it. A glance sees no levels and no indicators, so none are made up."""
+    seen = glance is not None and bool(glance.ends)
+    return {
+        "trend": glance.trend if glance and seen else "unclear",
+        "patterns": [f"{MARK} line"] if seen else [],
+        "indicators": [],
+        "support": [],
+        "resistance": [],
+        "confidence": 0.5 if seen else 0.0,
+        "summary": text,
+    }
+
+
+def _spoiled(value: Any) -> Any:
+    """The same fields with a value that none of them takes; for what has no fields a list."""
+    return {name: {"misfit": MARK} for name in value} if isinstance(value, dict) and value else [MARK]
 
 
 def _words_for(trend: str) -> tuple[str, ...]:

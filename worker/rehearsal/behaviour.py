@@ -20,13 +20,16 @@ RefusalKind = Literal["throttled", "overloaded", "loading", "gated", "permission
 #: A 200 that is no answer.
 BadAnswerKind = Literal["null-content", "empty-content", "no-choices", "error-in-200", "html", "broken-json"]
 
+#: An answer that is none to a question with a JSON schema: JSON of other values, prose, JSON that was cut off.
+MisfitKind = Literal["misfit", "prose", "cut-short"]
+
 #: A connection that fails: closed unanswered, closed in mid-answer, never answered, a byte now and then.
 BrokenKind = Literal["drop", "drop-midway", "hang", "drip"]
 
 #: What may go wrong with a call: a status, or a kind by its name.
-Fault = int | RefusalKind | BadAnswerKind | BrokenKind
+Fault = int | RefusalKind | BadAnswerKind | MisfitKind | BrokenKind
 
-_KINDS = frozenset(get_args(RefusalKind) + get_args(BadAnswerKind) + get_args(BrokenKind))
+_KINDS = frozenset(get_args(RefusalKind) + get_args(BadAnswerKind) + get_args(MisfitKind) + get_args(BrokenKind))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,14 @@ from typing import Any, get_args
 from worker.rehearsal import models
 from worker.rehearsal.answers import answer, bad_answer
 from worker.rehearsal.asked import Asked, NotUnderstoodError
-from worker.rehearsal.behaviour import BadAnswerKind, Behaviour, BrokenKind
+from worker.rehearsal.behaviour import BadAnswerKind, Behaviour, BrokenKind, MisfitKind
 from worker.rehearsal.record import Call, Record
 from worker.rehearsal.refusals import hint_headers, not_understood, refuse
 from worker.rehearsal.reply import Reply, json_reply
 from worker.rehearsal.script import Decision, Script
 
 _BAD_ANSWERS = get_args(BadAnswerKind)
+_MISFITS = get_args(MisfitKind)
 _BROKEN = get_args(BrokenKind)
 _WHAT = "chartq's rehearsal server: it stands in for Hugging Face's API. No answer of it is a model's."
 
@@ -37,14 +38,16 @@ class Part:
         fault = self.decision.fault
         if fault in _BAD_ANSWERS:
             return bad_answer(str(fault), self.asked, self.number)
-        if fault is None or fault in _BROKEN:
+        if fault is None or fault in _BROKEN + _MISFITS:
             return self._with_budget(self._answer())
         hints, wait_s = self.behaviour.hints, self.decision.wait_s
         return self._with_budget(refuse(fault, self.asked, hints=hints, wait_s=wait_s, now_unix=time.time()))
 
     def _answer(self) -> Reply:
         try:
-            return answer(self.asked, self.behaviour, self.number)
+            fault = self.decision.fault
+            misfit = str(fault) if fault in _MISFITS else None
+            return answer(self.asked, self.behaviour, self.number, misfit=misfit)
         except ValueError as error:
             return not_understood(NotUnderstoodError(400, f"Error in `inputs`: Invalid image: {error}"))
 
