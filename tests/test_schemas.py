@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from jobs.errors import InputError, SchemaError
 from jobs.job import Question
 from jobs.schemas import CHART, CHART_PROMPT, Field, answer_fields, parsed_answer, schema_of
 from jobs.schemas.asked import MAX_SCHEMA_BYTES, read_schema
-from jobs.schemas.checking import Checker
+from jobs.schemas.checking import Checker, checker_for
 from jobs.settings import Settings
 
 CHART_ANSWER = {
@@ -196,6 +197,12 @@ def test_a_check_ends_whatever_the_schema_and_the_answer(schema: dict[str, Any],
     assert says in str(why)
     assert len(str(why)) < 400
     assert checker.mismatch(value) == why  # each check has its own steps
+
+
+def test_a_schema_is_made_ready_once_for_all_threads() -> None:
+    text = json.dumps(of({"a": {"const": "made ready once"}}))
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(checker_for, [text] * 8))) == 1
 
 
 def test_an_answer_of_a_thousand_objects_can_be_checked() -> None:

@@ -100,9 +100,18 @@ class Checker:
         return _where_and_why(error) if error else None
 
 
-@lru_cache(maxsize=32)
+#: The largest schemas take 3 s to get ready: one thread of a worker does it, the others wait for it.
+_one_at_a_time = threading.Lock()
+
+
 def checker_for(schema_json: str) -> Checker:
     """The checker of a schema (its canonical JSON), kept for the next answer. Raises SchemaError."""
+    with _one_at_a_time:
+        return _kept(schema_json)
+
+
+@lru_cache(maxsize=32)
+def _kept(schema_json: str) -> Checker:
     return Checker(json.loads(schema_json))
 
 
