@@ -77,7 +77,7 @@ def _requests_file(options: dict[str, Any]) -> RequestsFile | None:
         return None
     for name, option in _SET_BY_LINES:
         if options[name]:
-            raise click.UsageError(f"{option} and a requests file: its lines have prompts, parameters and response_format of their own")
+            raise click.UsageError(f"{option} and a requests file: its lines say that themselves")
     return look_at(path, model=options["model"])
 
 
