@@ -155,18 +155,18 @@ def test_a_server_that_is_away_for_a_while_costs_no_attempts(user: Stack, server
 
 def test_a_stretch_of_502s_costs_no_attempts(user: Stack, server: Rehearsal) -> None:
     server.behave(latency_s=0.2)
-    batch_id = user.submit(draw_charts(user.folder / "charts", 60))
+    batch_id = user.submit(draw_charts(user.folder / "charts", 150))
     workers(user, 2, "--concurrency", "6")
     eventually(lambda: len(server.record) >= 18)
     server.behave(fault=502)
     time.sleep(OUTAGE_S)
     server.behave(fault=None)
     counts = wait(user, batch_id)
-    assert (counts.finished, counts.failed) == (60, 0)
+    assert (counts.finished, counts.failed) == (150, 0)
     assert 5 <= server.record.with_status(502) <= 24
     # Failures between the last answers before the outage count.
     assert max(attempts(user, batch_id)) <= 2
-    assert sum(attempts(user, batch_id)) <= 60 + 8
+    assert sum(attempts(user, batch_id)) <= 150 + 8
 
 
 def test_one_chart_that_is_always_refused_does_not_hold_up_the_others(user: Stack, server: Rehearsal) -> None:

@@ -187,10 +187,12 @@ def test_without_an_accepted_line_there_is_no_batch(user: Producer) -> None:
     assert "'requests.jsonl:1'" in quiet.stderr
 
 
-@pytest.mark.parametrize("options", [["-p", "Up?"], ["--prompt-file", "p.txt"], ["--param", "max_tokens=5"]])
+@pytest.mark.parametrize(
+    "options", [["-p", "Up?"], ["--prompt-file", "p.txt"], ["--param", "max_tokens=5"], ["--schema", "chart"]]
+)
 def test_a_prompt_beside_a_requests_file_is_wrong_usage(user: Producer, options: list[str]) -> None:
     three(user)
-    assert "of their own" in user.run("submit", "requests.jsonl", *options, expect=2).stderr
+    assert "its lines say that themselves" in user.run("submit", "requests.jsonl", *options, expect=2).stderr
 
 
 def test_a_requests_file_that_cant_be_read_is_said(user: Producer) -> None:
