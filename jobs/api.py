@@ -7,6 +7,7 @@ from typing import Any
 
 from jobs.asking import make_question
 from jobs.errors import InputError
+from jobs.failure_limit import FailureLimit
 from jobs.job import ENDED_STATES, OPEN_STATES
 from jobs.requests_file import look_at
 from jobs.schemas import SchemaSource
@@ -28,18 +29,24 @@ def submit_folder(
     name: str | None = None,
     recursive: bool = True,
     refresh: bool = False,
+    sample: int | None = None,
+    max_failures: int | str | None = None,
     settings: Settings | None = None,
 ) -> dict[str, Any]:
     """Put images and folders of images on the queue. Returns the document of `chartq submit --json`.
 
     If no image is accepted its `batch_id` is None and there is no batch. `model`: default VISION_MODEL. `schema`:
     "chart" (which brings a prompt), a file or a JSON schema that answers have to fit.
-    Raises InputError (prompt, model, parameters, schema), SettingsError, StoreError, QueueError.
+    `sample`: so many of the charts first, spread over all; the same call without it submits the rest to the batch.
+    `max_failures`: the batch goes on hold when so many charts have failed, or such a share of them (`"5%"`).
+    Raises InputError (prompt, model, parameters, schema, sample, max_failures), SettingsError, StoreError, QueueError.
     """
     settings = settings or load_settings()
     sources = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not sources:
         raise InputError("no path was given: name at least one image file or folder")
+    if sample is not None and sample < 1:
+        raise InputError(f"sample={sample}: a sample has at least one chart")
     order = Order(
         paths=[Path(source) for source in sources],
         question=make_question(settings, prompt=prompt, model=model, parameters=parameters or {}, schema=schema),
@@ -48,6 +55,8 @@ def submit_folder(
         refresh=refresh,
         chart_root=settings.chart_root,
         count_rehearsals=settings.rehearsal,
+        sample=sample,
+        max_failures=None if max_failures is None else FailureLimit.parse(str(max_failures)),
     )
     with Session(settings) as session:
         return session.submit(order).document()

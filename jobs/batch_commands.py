@@ -132,8 +132,11 @@ def cancel(batch_id: str) -> int:
 def resume(model_or_batch: str | None) -> int:
     """Open what is on hold (one probe goes first), and put back on the queue what Redis has lost.
 
+    A batch that had too many failures goes on only if it is named; they are counted anew from then on.
+
     \b
     Example: chartq resume Qwen/Qwen3-VL-30B-A3B-Instruct
+             chartq resume b261122-k3x9qa
     """
     with Session(load_settings()) as session:
         batch, lanes = None, None
@@ -145,6 +148,11 @@ def resume(model_or_batch: str | None) -> int:
             if batch is None and not lanes & known:
                 raise InputError(f"{model_or_batch!r} is no batch, and no model has such a lane: see chartq lanes")
         opened, found = session.resume(lanes, batch)
+        held = [] if batch else [one.batch_id for one in session.ledger.held() if session.status(one)["hold"]]
+    if batch and batch.hold:
+        say(f"{batch.batch_id} goes on; its failures are counted anew")
+    for batch_id in held:
+        say(f"{batch_id} stays on hold, too many of its charts failed: chartq resume {batch_id}")
     say(f"{opened} lanes opened, {found.put_back} jobs put back on the queue")
     if found.left_alone:
         say(f"{found.left_alone} jobs are in flight: if their worker is lost, another takes them over within a minute")

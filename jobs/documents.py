@@ -45,6 +45,7 @@ def batch_document(batch: Batch, counts: Counts, gates: Sequence[Gate], *, now: 
         "usage": {"prompt_tokens": counts.prompt_tokens, "completion_tokens": counts.completion_tokens},
         "created_at": iso(batch.created_at),
         "finished_at": iso(_finished_at(batch, counts)) if ended else None,
+        **({} if batch.sampled_of is None else {"sample_of": batch.sampled_of}),
     }
 
 

@@ -72,6 +72,8 @@ def summary(document: dict[str, Any]) -> str:
         if counts[state]
     )
     line = f"{document['batch_id']} {document['status']}: {states or 'nothing yet'} of {counts['total']}"
+    if sample_of := document.get("sample_of"):
+        line += f" — a sample of {sample_of:,} charts"
     if document["hold"]:
         line += f" — on hold ({document['hold']['reason']}): {document['hold']['message']}"
     elif document["resume_at"]:

@@ -11,7 +11,7 @@ from jobs.eta import eta_s
 from jobs.follow import clock, duration
 from jobs.lanes import Gate
 from jobs.session import Session
-from jobs.submit import Order, Submitted, accepted, chunked
+from jobs.submit import Order, Submitted, accepted, charts_in, chunked, find_batch
 
 _CHUNK = 1000
 
@@ -24,6 +24,8 @@ class _Figures:
     cached: int
     calls: int
     rejected: Sequence[Mapping[str, str]]
+    #: How many charts there are, if this is a sample of them.
+    sample_of: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +56,15 @@ class Plan(_Figures):
             "price_usd": self.cost.price_document() if self.cost else None,
             "eta_s": self.eta_s,
             "done_by": iso(self.now + self.eta_s) if self.eta_s is not None else None,
+            **({} if self.sample_of is None else {"sample_of": self.sample_of}),
         }
 
     def lines(self) -> list[str]:
         """For people."""
         rejected = f" ({len(self.rejected):,} rejected)" if self.rejected else ""
         calls = "1 call" if self.calls == 1 else f"{self.calls:,} calls"
-        lines = [f"{self.total:,} charts{rejected}: {self.cached:,} answered already, {calls} to make"]
+        sample = "" if self.sample_of is None else f"sample of {self.sample_of:,} charts: "
+        lines = [f"{sample}{self.total:,} charts{rejected}: {self.cached:,} answered already, {calls} to make"]
         if not self.calls:
             return lines
         if self.cost is None:
@@ -82,7 +86,8 @@ def plan(session: Session, order: Order, prices_of: PricesOf = no_prices) -> Pla
     """Look at every file as submit does, and at the ledger; write nothing."""
     done = Submitted()
     to_call: set[str] = set()
-    for chunk in chunked(accepted(order, done), _CHUNK):
+    batch = find_batch(session.ledger, order, take_up_unfinished=False)
+    for chunk in chunked(accepted(order, done, already=charts_in(session.ledger, order, batch)), _CHUNK):
         answered = (
             set()
             if order.refresh
@@ -91,7 +96,9 @@ def plan(session: Session, order: Order, prices_of: PricesOf = no_prices) -> Pla
         done.total += len(chunk)
         done.cached += sum(row.job_id in answered for row in chunk)
         to_call |= {row.job_id for row in chunk} - answered
-    figures = _Figures(total=done.total, cached=done.cached, calls=len(to_call), rejected=done.rejected)
+    figures = _Figures(
+        total=done.total, cached=done.cached, calls=len(to_call), rejected=done.rejected, sample_of=done.sample_of
+    )
     return _planned(session, order, prices_of, figures, ahead=_waiting(session, order))
 
 
@@ -101,7 +108,13 @@ def plan_of_batch(
     """What is ahead of the batch that was submitted with this order; `document` is its status."""
     counts = document["request_counts"]
     calls = counts["queued"] + counts["started"] + counts["scheduled"]
-    figures = _Figures(total=counts["total"], cached=counts["finished"], calls=calls, rejected=done.rejected)
+    figures = _Figures(
+        total=counts["total"],
+        cached=counts["finished"],
+        calls=calls,
+        rejected=done.rejected,
+        sample_of=done.sample_of,
+    )
     return _planned(session, order, prices_of, figures, ahead=max(0, _waiting(session, order) - calls))
 
 

@@ -50,20 +50,34 @@ def put_back_all(ledger: Ledger, queues: LaneQueues, *, now: float, batch: Batch
 
 
 def put_back(ledger: Ledger, queues: LaneQueues, rows: Sequence[OpenJob], *, now: float) -> PutBack:
-    """Put back those of `rows` that Redis doesn't know. May run anywhere, at any time, twice at once."""
-    unknown = set(queues.unknown([row.job_id for row in rows]))
-    missing = [row for row in rows if row.job_id in unknown and row.batch_id is not None]
+    """Put back those of `rows` that Redis doesn't know. May run anywhere, at any time, twice at once.
+
+    What nobody wants now waits in the ledger alone: batches that were put on hold themselves have no queue.
+    """
+    theirs = [row for row in rows if row.batch_id is not None or row.status == "started"]
+    unknown = set(queues.unknown([row.job_id for row in theirs]))
+    missing = [row for row in theirs if row.job_id in unknown]
     started = [row for row in missing if row.status == "started"]
     gone = [row for row in started if _is_given_up(row, queues.known_since_s(), now)]
     lost = ledger.lose([(row.job_id, row.execution_id or "") for row in gone], max_losses=MAX_LOSSES, now=now)
     again = set(lost.again)
-    waiting = [row for row in missing if row.status != "started" or row.job_id in again]
+    waiting = [row for row in missing if row.batch_id and (row.status != "started" or row.job_id in again)]
     return PutBack(
         looked_at=len(rows),
         put_back=_enqueue(queues, waiting, alone=again),
         failed=len(lost.failed),
         left_alone=len(started) - len(gone),
     )
+
+
+def drop_held(ledger: Ledger, queues: LaneQueues, *, now: float) -> int:
+    """Take what batches on hold have in Redis off their queues, but for what others want. Returns how many went."""
+    total = 0
+    for batch in ledger.held():
+        dropped = queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
+        if dropped:
+            total += max(0, dropped - put_back_all(ledger, queues, now=now, batch=batch).put_back)
+    return total
 
 
 def _is_given_up(row: OpenJob, redis_knows_us_since: float, now: float) -> bool:

@@ -124,6 +124,8 @@ class Session:
         """Queue again what failed, with fresh attempts. Returns how many."""
         again = self.ledger.retry(batch, time.time())
         self._enqueue(batch, again)
+        if batch.hold is not None:  # not any more: what waits beside them has to go back as well
+            put_back_all(self.ledger, self.queues, now=time.time(), batch=batch)
         return len(again)
 
     def cancel(self, batch: Batch) -> int:
@@ -138,7 +140,9 @@ class Session:
         return canceled.count
 
     def resume(self, lanes: set[str] | None, batch: Batch | None = None) -> tuple[int, PutBack]:
-        """Open what is on hold in these lanes (None: in all), and put back what Redis has lost."""
+        """Open what is on hold in these lanes (None: in all), and the batch itself; put back what Redis has lost."""
+        if batch is not None:
+            self.ledger.resume(batch, time.time())
         # An account's hold may keep a lane waiting that was never called for: it has no gate of its own yet.
         every_gate = self.gates.all(extra_lanes=self.queues.lanes())
         gates = [gate for gate in every_gate if gate.held and (lanes is None or gate.lane in lanes)]

@@ -4,7 +4,7 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,13 +13,16 @@ from typing import Any, TypeVar
 
 from jobs.chart_files import stored_path
 from jobs.errors import InputError
+from jobs.failure_limit import FailureLimit
 from jobs.images import check_image, read_bounded
 from jobs.job import Question, canonical_json, job_id
 from jobs.lanes import LaneQueues, Priority
 from jobs.ledger import Batch, Ledger, NewMember
 from jobs.requests_file import RequestsFile, requested
+from jobs.sample import choose
 from jobs.walk import Found, walk
 
+T = TypeVar("T")
 R = TypeVar("R")
 
 #: Rows per transaction and per enqueue.
@@ -51,10 +54,13 @@ class Order:
     chart_root: Path | None = None
     #: Answers of the rehearsal server count as answers (in the rehearsal's own home).
     count_rehearsals: bool = False
+    #: So many charts only, spread over the walk; the rest can follow into the same batch.
+    sample: int | None = None
+    max_failures: FailureLimit | None = None
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same PATHs and question: an unfinished batch is found by it."""
+        """The same for the same PATHs and question: an unfinished batch, or a sample, is found by it."""
         paths = [os.fsencode(path.absolute()).hex() for path in self.paths]
         parts = [paths, self.question.id, self.recursive, self.refresh]
         if self.requests is not None:
@@ -70,15 +76,29 @@ class Submitted:
     total: int = 0
     cached: int = 0
     rejected: list[dict[str, str]] = field(default_factory=list)
+    #: How many charts there are, if this was a sample of them.
+    sample_of: int | None = None
 
     def document(self) -> dict[str, Any]:
+        sample = {} if self.sample_of is None else {"sample_of": self.sample_of}
         return {
             "batch_id": self.batch.batch_id if self.batch else None,
             "total": self.total,
             "queued": self.total - self.cached,
             "cached": self.cached,
             "rejected": self.rejected,
+            **sample,
         }
+
+    def sample_sentence(self) -> str | None:
+        """What people want to know of a sample."""
+        if self.sample_of is None:
+            return None
+        refused = f" ({len(self.rejected):,} more were rejected)" if self.rejected else ""
+        return (
+            f"sample of {self.total:,} of {self.sample_of:,} charts{refused}; "
+            "the rest: the same command without --sample"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +125,18 @@ def submit(
     """Write the batch into the ledger, then put its jobs on their queue, chunk by chunk; seal it at the end.
 
     A submit that died is finished by running it again: the unsealed batch of the same fingerprint is taken up,
-    and with `take_up_unfinished` (as `run` does) also a sealed one that has open jobs.
+    and with `take_up_unfinished` (as `run` does) also a sealed one that has open jobs. A sample is taken up in any
+    case, complete or not: a larger one and the whole go into its batch.
     Without any accepted image there is no batch. Raises StoreError, QueueError, redis's errors.
     """
     done = Submitted()
-    done.batch = ledger.find_batch(order.fingerprint, unsealed_only=not take_up_unfinished)
-    for chunk in chunked(accepted(order, done), _CHUNK):
+    begun_at = time.time()
+    found = done.batch = find_batch(ledger, order, take_up_unfinished=take_up_unfinished)
+    for chunk in chunked(accepted(order, done, already=charts_in(ledger, order, found)), _CHUNK):
         if done.batch is None:
-            done.batch = _open(ledger, order)
+            done.batch = _open(ledger, order, done)
+        elif not done.total:
+            _open_again(ledger, order, done.batch)
         opened(done.batch)
         added = ledger.add_members(
             done.batch,
@@ -120,19 +144,35 @@ def submit(
             refresh=order.refresh,
             count_rehearsals=order.count_rehearsals,
             now=time.time(),
+            answered_by=begun_at if found and found.sampled_of is not None else None,
         )
         queues.enqueue(added.queue, lane=order.question.lane, batch_id=done.batch.batch_id, priority=order.priority)
         done.total += len(chunk)
         done.cached += added.cached
         progress(done)
     if done.batch is not None:
-        ledger.seal(done.batch, time.time())
+        ledger.seal(done.batch, time.time(), sampled_of=done.sample_of)
     return done
 
 
-def accepted(order: Order, done: Submitted) -> Iterator[NewMember]:
-    """The order's images as rows, in order; those that are refused go into `done.rejected`."""
-    return _charts(order, done) if order.requests is None else _requested(order, order.requests, done)
+def find_batch(ledger: Ledger, order: Order, *, take_up_unfinished: bool) -> Batch | None:
+    """The batch that the order would go on with. A sample never goes on with what is no sample."""
+    if order.sample is not None:
+        return ledger.find_batch(order.fingerprint, among="samples")
+    return ledger.find_batch(order.fingerprint, among="unfinished" if take_up_unfinished else "unsealed")
+
+
+def charts_in(ledger: Ledger, order: Order, batch: Batch | None) -> set[str]:
+    """What the batch has already, by custom id; nobody needs to know but for a sample."""
+    return ledger.custom_ids(batch) if batch is not None and order.sample is not None else set()
+
+
+def accepted(order: Order, done: Submitted, *, already: Collection[str] = ()) -> Iterator[NewMember]:
+    """The order's images as rows, in order; those that are refused go into `done.rejected`.
+
+    `already`: what a sample's batch has so far.
+    """
+    return _charts(order, done, already) if order.requests is None else _requested(order, order.requests, done)
 
 
 def _requested(order: Order, requests: RequestsFile, done: Submitted) -> Iterator[NewMember]:
@@ -144,13 +184,13 @@ def _requested(order: Order, requests: RequestsFile, done: Submitted) -> Iterato
             done.rejected.append({"path": f"{printable(requests.path)}:{row.number}", "error": row.error})
 
 
-def _charts(order: Order, done: Submitted) -> Iterator[NewMember]:
+def _charts(order: Order, done: Submitted, already: Collection[str]) -> Iterator[NewMember]:
     """Files are read in parallel."""
     with ThreadPoolExecutor(_READERS, thread_name_prefix="reader") as pool:
-        files = walk(order.paths, recursive=order.recursive)
+        files = _sampled(order, done, already)
         question_id = order.question.id
         examine = partial(_examine, chart_root=order.chart_root)
-        for position, (found, chart) in enumerate(in_order(pool, examine, files)):
+        for (position, found), chart in in_order(pool, examine, files):
             if isinstance(chart, Chart):
                 yield NewMember(
                     position=position,
@@ -163,14 +203,25 @@ def _charts(order: Order, done: Submitted) -> Iterator[NewMember]:
                 done.rejected.append({"path": printable(found.path), "error": chart})
 
 
+def _sampled(order: Order, done: Submitted, already: Collection[str]) -> Iterator[tuple[int, Found]]:
+    """The files to ask about and their positions in the whole walk. For a sample it is walked twice."""
+    files = partial(walk, order.paths, recursive=order.recursive)
+    if order.sample is None:
+        yield from enumerate(files())
+        return
+    sample = choose((printable(file.custom_id) for file in files()), order.sample, already=already)
+    done.sample_of = sample.found if len(sample.positions) < sample.found else None
+    yield from (numbered for numbered in enumerate(files()) if numbered[0] in sample.positions)
+
+
 def printable(path: Path | str) -> str:
     """A path for people and JSON: bytes that are not UTF-8 are shown escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def in_order(pool: ThreadPoolExecutor, work: Callable[[Found], R], items: Iterable[Found]) -> Iterator[tuple[Found, R]]:
+def in_order(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
     """`work` on each item in the pool's threads, results in the items' order, a bounded number ahead."""
-    waiting: deque[tuple[Found, Future[R]]] = deque()
+    waiting: deque[tuple[T, Future[R]]] = deque()
     for item in items:
         waiting.append((item, pool.submit(work, item)))
         if len(waiting) >= _AHEAD:
@@ -194,8 +245,9 @@ def chunked(rows: Iterator[NewMember], size: int) -> Iterator[list[NewMember]]:
         yield chunk
 
 
-def _examine(found: Found, chart_root: Path | None) -> Chart | str:
+def _examine(numbered: tuple[int, Found], chart_root: Path | None) -> Chart | str:
     """The chart in a file, or why it can't be asked about: as text, since an error's traceback holds the bytes."""
+    _, found = numbered
     if found.error is not None:
         return found.error
     try:
@@ -206,7 +258,7 @@ def _examine(found: Found, chart_root: Path | None) -> Chart | str:
         return str(error)
 
 
-def _open(ledger: Ledger, order: Order) -> Batch:
+def _open(ledger: Ledger, order: Order, done: Submitted) -> Batch:
     return ledger.open_batch(
         question=order.question,
         name=order.name,
@@ -214,4 +266,14 @@ def _open(ledger: Ledger, order: Order) -> Batch:
         sources=[printable(path) for path in order.paths],
         priority=order.priority,
         now=time.time(),
+        sampled_of=done.sample_of,
+        max_failures=order.max_failures,
     )
+
+
+def _open_again(ledger: Ledger, order: Order, batch: Batch) -> None:
+    """Go on with a batch. A sample that is complete must not look so while the rest is added."""
+    if batch.sampled_of is not None:
+        ledger.unseal(batch)
+    if order.max_failures is not None and order.max_failures != batch.max_failures:
+        ledger.limit_failures(batch, order.max_failures)

@@ -9,6 +9,7 @@ import click
 from jobs.asking import make_question, parse_parameters, read_prompt_file
 from jobs.cost import PricesOf, no_prices
 from jobs.errors import InputError
+from jobs.failure_limit import SHARE_FROM, FailureLimit
 from jobs.job import Question
 from jobs.lanes import Priority
 from jobs.options import json_option
@@ -41,6 +42,18 @@ def submit_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--recursive/--no-recursive", default=True, show_default=True, help="Enter sub-folders."),
             click.option("--refresh", is_flag=True, help="Ask again, even where there is an answer."),
             click.option(
+                "--sample",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Ask N charts first, spread over all; the same command without it asks the rest.",
+            ),
+            click.option(
+                "--max-failures",
+                metavar="N|P%",
+                help=f"Put the batch on hold when N charts have failed, or P % of those that ended "
+                f"(from {SHARE_FROM} on).",
+            ),
+            click.option(
                 "--priority",
                 type=click.Choice(["high", "normal", "low"]),
                 default="normal",
@@ -57,6 +70,10 @@ def make_order(settings: Settings, options: dict[str, Any]) -> Order:
     """The order that the options of `submit_options` describe. Wrong ones are wrong usage."""
     requests = _requests_file(options)
     question = requests.question if requests else _question(settings, options)
+    try:
+        max_failures = FailureLimit.parse(options["max_failures"]) if options["max_failures"] is not None else None
+    except InputError as error:
+        raise click.UsageError(str(error)) from None
     return Order(
         paths=options["paths"],
         question=question,
@@ -67,6 +84,8 @@ def make_order(settings: Settings, options: dict[str, Any]) -> Order:
         priority=cast(Priority, options["priority"]),
         chart_root=settings.chart_root,
         count_rehearsals=settings.rehearsal,
+        sample=options["sample"],
+        max_failures=max_failures,
     )
 
 
@@ -78,6 +97,8 @@ def _requests_file(options: dict[str, Any]) -> RequestsFile | None:
     for name, option in _SET_BY_LINES:
         if options[name]:
             raise click.UsageError(f"{option} and a requests file: its lines say that themselves")
+    if options["sample"] is not None:
+        raise click.UsageError("--sample is for folders: a requests file is asked as it stands")
     return look_at(path, model=options["model"])
 
 
@@ -105,6 +126,12 @@ def tell_rejects(done: Submitted) -> None:
     name_rejects(done.rejected)
 
 
+def tell_sample(done: Submitted) -> None:
+    """Say it was a sample, and how to go on."""
+    if sentence := done.sample_sentence():
+        say(sentence)
+
+
 def name_rejects(rejected: Sequence[Mapping[str, str]]) -> None:
     for reject in rejected[:_REJECTS_NAMED]:
         say(f"rejected {reject['path']!r}: {reject['error']}")
@@ -123,6 +150,7 @@ def submit(prices_of: PricesOf | None, /, dry_run: bool, quiet: bool, as_json: b
 
     \b
     Example: chartq submit charts/ -p "Is the trend up or down?"
+             chartq submit charts/ -p "Is the trend up or down?" --sample 20
              chartq submit charts/ --schema chart
              chartq submit requests.jsonl
     """
@@ -148,6 +176,7 @@ def _tell_submitted(done: Submitted) -> None:
         say("no image was accepted: nothing was submitted")
         return
     say(f"{done.total} charts: {done.total - done.cached} to ask, {done.cached} answered already")
+    tell_sample(done)
     say(f"next: chartq worker · chartq watch {done.batch.batch_id} · chartq results {done.batch.batch_id}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from postgres import new_database
 
+from jobs.failure_limit import FailureLimit
 from jobs.job import Question, job_id
 from jobs.ledger import AnswerRow, Batch, Finished, Ledger, NewMember
 
@@ -55,15 +56,23 @@ def members_of(charts: Iterable[str]) -> list[NewMember]:
     return rows
 
 
-def open_batch(ledger: Ledger, *, now: float, fingerprint: str = "f") -> Batch:
+def open_batch(ledger: Ledger, *, now: float, fingerprint: str = "f", max_failures: str | None = None) -> Batch:
     return ledger.open_batch(
-        question=QUESTION, name=None, fingerprint=fingerprint, sources=["/charts"], priority="normal", now=now
+        question=QUESTION,
+        name=None,
+        fingerprint=fingerprint,
+        sources=["/charts"],
+        priority="normal",
+        now=now,
+        max_failures=FailureLimit.parse(max_failures) if max_failures else None,
     )
 
 
-def submit(ledger: Ledger, charts: Iterable[str], *, now: float, refresh: bool = False) -> Batch:
+def submit(
+    ledger: Ledger, charts: Iterable[str], *, now: float, refresh: bool = False, max_failures: str | None = None
+) -> Batch:
     """A whole submit of these charts."""
-    batch = open_batch(ledger, now=now)
+    batch = open_batch(ledger, now=now, max_failures=max_failures)
     ledger.add_members(batch, members_of(charts), refresh=refresh, count_rehearsals=False, now=now)
     ledger.seal(batch, now)
     return ledger.batch(batch.batch_id)

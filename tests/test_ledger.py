@@ -181,22 +181,22 @@ def test_nothing_is_added_to_a_canceled_batch(ledger: Ledger) -> None:
 
 
 def test_an_unfinished_batch_is_found_by_its_fingerprint(ledger: Ledger) -> None:
-    assert ledger.find_batch("f", unsealed_only=False) is None
+    assert ledger.find_batch("f", among="unfinished") is None
     batch = open_batch(ledger, now=1)
-    assert ledger.find_batch("f", unsealed_only=True) == batch
+    assert ledger.find_batch("f", among="unsealed") == batch
     ledger.add_members(batch, members_of("a"), refresh=False, count_rehearsals=False, now=1)
     ledger.seal(batch, 1)
-    assert ledger.find_batch("f", unsealed_only=True) is None
-    found = ledger.find_batch("f", unsealed_only=False)
+    assert ledger.find_batch("f", among="unsealed") is None
+    found = ledger.find_batch("f", among="unfinished")
     assert found is not None
     assert found.batch_id == batch.batch_id
     finish(ledger, "a", now=2)
-    assert ledger.find_batch("f", unsealed_only=False) is None
+    assert ledger.find_batch("f", among="unfinished") is None
 
 
 def test_a_canceled_batch_is_not_taken_up_again(ledger: Ledger) -> None:
     ledger.cancel(open_batch(ledger, now=1), 2)
-    assert ledger.find_batch("f", unsealed_only=False) is None
+    assert ledger.find_batch("f", among="unfinished") is None
 
 
 def test_batches_are_listed_newest_first(ledger: Ledger) -> None:

@@ -8,6 +8,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import ledger_v1
 import psycopg
 import pytest
 from ledger_users import SHARED, start_user
@@ -15,7 +16,8 @@ from sqlalchemy import Connection, inspect, text
 from stores import STORES, finished, id_of, members_of, new_store, open_batch, start, submit
 
 from jobs.errors import SettingsError, StoreError
-from jobs.ledger import Ledger, SchemaTooNewError, StoreUnavailableError, schema
+from jobs.failure_limit import FailureLimit
+from jobs.ledger import Failed, Ledger, SchemaTooNewError, StoreUnavailableError, schema
 from jobs.ledger.store import Store
 
 USERS = 8
@@ -106,28 +108,49 @@ def test_an_older_store_is_brought_up_to_date_in_place(url: str) -> None:
         assert ledger.batch(batch.batch_id) == batch
 
 
-def _as_version_1(connection: Connection) -> None:
-    """Take away all that came after version 1."""
-    schema.pictures.drop(connection)
-    connection.execute(schema.schema_info.update().values(version=1))
+def shape(store: Store) -> object:
+    """Tables, columns and indexes of a store, as the database tells them."""
+
+    def told(connection: Connection) -> object:
+        found = inspect(connection)
+        return {
+            table: (
+                sorted(
+                    (column["name"], str(column["type"]), column["nullable"]) for column in found.get_columns(table)
+                ),
+                sorted(str(index["name"]) for index in found.get_indexes(table)),
+            )
+            for table in found.get_table_names()
+        }
+
+    return store.read(told)
 
 
-def test_a_store_of_version_1_keeps_its_rows_and_takes_pictures_from_then_on(url: str) -> None:
-    with Ledger.open(url) as ledger:
-        batch = submit(ledger, "ab", now=1)
-        start(ledger, "a", now=1)
-        ledger.record([finished("a")], 2)
-        before = list(ledger.results(batch))
-    store = Store(url)
-    store.write(_as_version_1)
-    store.close()
-    with Ledger.open(url) as ledger:
-        assert ledger.batch(batch.batch_id) == batch
-        assert list(ledger.results(batch)) == before
+@pytest.mark.parametrize("kind", STORES)
+def test_a_store_of_the_first_version_becomes_one_of_this_version_with_all_that_it_holds(
+    kind: str, tmp_path: Path
+) -> None:
+    old, new = new_store(kind, tmp_path / "old"), new_store(kind, tmp_path / "new")
+    (tmp_path / "old" / "home").mkdir(parents=True)
+    stores = [Store(old), Store(new)]
+    stores[0].write(ledger_v1.create)
+    with Ledger.open(old) as ledger:
+        Ledger.open(new).close()
+        assert shape(stores[0]) == shape(stores[1])
+        assert stores[0].read(schema.current_version) == schema.VERSION
+        batch = ledger.batch("b-old")
+        assert (batch.total, batch.sampled_of, batch.max_failures, batch.hold) == (2, None, None, None)
+        assert [(row.status, row.text) for row in ledger.results(batch)] == [("finished", "up"), ("queued", None)]
+        assert "j2" in ledger.start([("j2", "e")], 3)
+        ledger.record([Failed(job_id="j2", execution_id="e", error_type="E", message="m")], 4)
+        ledger.limit_failures(batch, FailureLimit(count=2))
+        assert ledger.retry(batch, 5) == ["j2"]
         row = dataclasses.replace(members_of("c")[0], picture=b"chart c")
-        ledger.add_members(open_batch(ledger, now=3), [row], refresh=False, count_rehearsals=False, now=3)
+        ledger.add_members(open_batch(ledger, now=6), [row], refresh=False, count_rehearsals=False, now=6)
         assert ledger.picture(row.image_sha256) == b"chart c"
-    Ledger.open(url).close()  # the step runs once
+    Ledger.open(old).close()  # the second time there is nothing to do
+    for store in stores:
+        store.close()
 
 
 def test_a_step_that_fails_leaves_the_older_version(url: str) -> None:

@@ -33,15 +33,16 @@ class Walk:
         """One random thing. Returns what it answered, in a form that is the same on every store."""
         self.now += 1
         acts: list[Act] = [self.submit, self.add_again, self.retry, self.cancel]
-        acts += [self.start, self.record, self.lose, self.give_back]
-        act = self.draw.choices(acts, [3, 1, 1, 1, 8, 8, 1, 1])[0]
+        acts += [self.start, self.record, self.lose, self.give_back, self.resume]
+        act = self.draw.choices(acts, [3, 1, 1, 1, 8, 8, 1, 1, 1])[0]
         before = {batch.id: self.ended(batch) for batch in self.batches}
         changed, answer = act()
         self.check(before, changed)
         return answer
 
     def submit(self) -> tuple[Batch | None, object]:
-        batch = open_batch(self.ledger, now=self.now)
+        limit = self.draw.choice([None, "1", "2", "50%"])
+        batch = open_batch(self.ledger, now=self.now, max_failures=limit)
         self.batches.append(batch)
         return batch, self.add(batch)
 
@@ -80,7 +81,10 @@ class Walk:
         claims = [
             (id_of(chart), self.draw.choice(EXECUTIONS)) for chart in self.draw.sample(CHARTS, self.draw.randint(1, 4))
         ]
-        return None, sorted(self.ledger.start(claims, self.now))
+        started = self.ledger.start(claims, self.now)
+        held = {batch.batch_id for batch in self.ledger.held()}
+        assert not held & {job.batch_id for job in started.values()}
+        return None, sorted(started)
 
     def record(self) -> tuple[Batch | None, object]:
         changes = [self.change(chart) for chart in self.draw.choices(CHARTS, k=self.draw.randint(1, 4))]
@@ -108,6 +112,10 @@ class Walk:
         self.ledger.give_back_attempts({id_of(chart): 1 for chart in self.draw.sample(CHARTS, 3)})
         return None, None
 
+    def resume(self) -> tuple[Batch | None, object]:
+        batch = self.draw.choice(self.batches) if self.batches else None
+        return None, batch and self.ledger.resume(batch, self.now)
+
     def number_of(self, batch_id: str) -> int:
         """Batch ids are drawn at random; their order of opening is not."""
         return [batch.batch_id for batch in self.batches].index(batch_id)
@@ -126,7 +134,15 @@ class Walk:
         open_now = {job.job_id for job in self.ledger.open_jobs(0, 100) if job.status != "started"}
         started = {job.job_id for job in self.ledger.open_jobs(0, 100) if job.status == "started"}
         assert open_now <= wanted <= open_now | started, "a job that waits, and one who waits for it"
-        assert all(job.batch_id for job in self.ledger.open_jobs(0, 100) if job.job_id in wanted)
+        held = {batch.id for batch in self.ledger.held()}
+        called_for = {
+            row.job_id
+            for batch, its_rows in rows.items()
+            for row in its_rows
+            if batch not in held and row.status in OPEN_STATES
+        }
+        named = {job.job_id for job in self.ledger.open_jobs(0, 100) if job.batch_id}
+        assert named == called_for, "what may be called is what a batch wants that is not on hold"
 
     def check_counts(self, batch: Batch, rows: list[ResultRow]) -> None:
         counts = self.ledger.counts(batch, recent_since=0)
@@ -139,7 +155,8 @@ class Walk:
 
     def view(self) -> object:
         """All that can be read, for comparison between stores."""
-        return [
+        holds = [batch.hold and batch.hold.since for batch in self.ledger.batches()]
+        return holds, [
             (list(self.ledger.results(batch)), self.ledger.counts(batch, recent_since=self.now - 5))
             for batch in self.batches
         ]

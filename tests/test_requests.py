@@ -98,7 +98,7 @@ def test_an_unfinished_submit_of_the_same_file_is_taken_up_and_another_is_not(us
     first = submit(user, "requests.jsonl")
     with user.session() as session:
         order = session.ledger.batch(first["batch_id"]).fingerprint
-        found = session.ledger.find_batch(order, unsealed_only=False)
+        found = session.ledger.find_batch(order, among="unfinished")
         assert found is not None
         assert found.batch_id == first["batch_id"]
     _unseal(user)

@@ -13,7 +13,7 @@ from jobs.options import json_option
 from jobs.output import dumps, print_data, say
 from jobs.session import Session
 from jobs.settings import load_settings
-from jobs.submit_commands import make_order, submit_options, tell_rejects
+from jobs.submit_commands import make_order, submit_options, tell_rejects, tell_sample
 from worker.demo.show import show_demo
 from worker.logs import configure_logging
 from worker.main import main
@@ -52,6 +52,7 @@ def run(concurrency: int, grace_s: float, as_json: bool, **options: Any) -> int:
 
     \b
     Example: chartq run charts/ -p "Is the trend up or down?"
+             chartq run charts/ -p "Up or down?" --sample 20 --max-failures 5
              chartq run charts/ --schema chart
              chartq run requests.jsonl
     """
@@ -73,6 +74,8 @@ def _report(running: Run, *, as_json: bool) -> int:
         print_data(dumps(document or (done.document() if done else {})))
     elif document is not None:
         say(summary(document))
+        if done is not None:
+            tell_sample(done)
         say(f"results: chartq results {document['batch_id']}")
     elif done is not None:
         say("no image was accepted: nothing was submitted")

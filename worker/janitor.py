@@ -1,4 +1,4 @@
-"""The janitor: takes over from workers that are lost, and puts back what Redis has lost.
+"""The janitor: takes over from workers that are lost, puts back what Redis has lost, empties queues on hold.
 
 Every worker has one; a lock in Redis sees to it that one at a time is at work.
 """
@@ -14,7 +14,7 @@ from rq.scripts import acquire_or_refresh_lock
 from jobs.errors import StoreError
 from jobs.lanes import LaneQueues
 from jobs.ledger import Ledger
-from jobs.recovery import MAX_LOSSES, PAGE, TWO_HEARTBEATS_S, put_back, put_back_all
+from jobs.recovery import MAX_LOSSES, PAGE, TWO_HEARTBEATS_S, drop_held, put_back, put_back_all
 from worker.desk import Desk, Move, Settlement
 from worker.heart import Heart
 from worker.payload import is_our_job_id
@@ -70,6 +70,8 @@ class Janitor:
         self._restore_redis()
         if self._heart.is_steady:
             self._take_over()
+        if dropped := drop_held(self._ledger, self._queues, now=time.time()):
+            log.warning("too many failures: %d jobs wait for `chartq resume BATCH`", dropped)
         self._sweep_a_page()
 
     def _restore_redis(self) -> None:

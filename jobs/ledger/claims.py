@@ -5,9 +5,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, and_, case, exists, func, select, update
 
+from jobs.ledger.holds import release
 from jobs.ledger.rows import Batch, Canceled
 from jobs.ledger.schema import AnyRow, answers, batches, jobs, members
-from jobs.ledger.standing import has_claim, queue_again, standing
+from jobs.ledger.standing import has_claim, is_held, queue_again, standing
 
 T = TypeVar("T")
 
@@ -24,7 +25,10 @@ def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
 
 
 def retry(connection: Connection, batch: Batch, now: float) -> list[str]:
-    """What failed for this batch is claimed anew, with fresh attempts. Returns job ids for the queue."""
+    """What failed for this batch is claimed anew, with fresh attempts. Returns job ids for the queue.
+
+    If there had been too many failures, the batch goes on.
+    """
     failed = _jobs_of(connection, batch, standing == "failed")
     for chunk in chunks(failed):
         ids = [row.id for row in chunk]
@@ -35,6 +39,7 @@ def retry(connection: Connection, batch: Batch, now: float) -> list[str]:
         queue_again(connection, finished=[], **ended, for_batch=batch.id, now=now)
     if failed:
         connection.execute(update(batches).where(batches.c.id == batch.id).values(canceled_at=None))
+    release(connection, batch)
     return [row.job_id for row in failed]
 
 
@@ -51,13 +56,14 @@ def cancel(connection: Connection, batch: Batch, now: float) -> Canceled:
             .values(ended="canceled")
         ).rowcount
         wanted = _claimants(connection, names)
-        kept += [(names[job], batch_id) for job, batch_id in wanted.items()]
+        kept += [(names[job], batch_id) for job, batch_id in wanted.items() if batch_id is not None]
         unwanted = [job for job in names if job not in wanted]
         _end(connection, unwanted, now)
         orphans += [names[job] for job in unwanted]
     connection.execute(
         update(batches).where(batches.c.id == batch.id).values(canceled_at=func.coalesce(batches.c.canceled_at, now))
     )
+    release(connection, batch)  # nothing waits for the user any more
     return Canceled(count=count, orphans=orphans, kept=kept)
 
 
@@ -87,15 +93,16 @@ def _jobs_of(connection: Connection, batch: Batch, condition: Any) -> list[AnyRo
     return list({row.id: row for row in rows}.values())
 
 
-def _claimants(connection: Connection, job_rows: Iterable[int]) -> dict[int, str]:
-    """For each job (row id) that some batch claims, the newest such batch's id."""
+def _claimants(connection: Connection, job_rows: Iterable[int]) -> dict[int, str | None]:
+    """For each job (row id) that some batch claims, the newest such batch's id; None if all of them are on hold."""
     newest = (
-        select(members.c.job, func.max(members.c.batch).label("batch"))
+        select(members.c.job, func.max(case((~is_held, members.c.batch))).label("batch"))
         .where(members.c.job.in_(list(job_rows)), has_claim)
         .group_by(members.c.job)
         .subquery()
     )
-    rows = connection.execute(select(newest.c.job, batches.c.batch_id).join(batches, batches.c.id == newest.c.batch))
+    ids = newest.outerjoin(batches, batches.c.id == newest.c.batch)
+    rows = connection.execute(select(newest.c.job, batches.c.batch_id).select_from(ids))
     return {row.job: row.batch_id for row in rows}
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, Integer, bindparam, case, exists, func, select, update
 
 from jobs.ledger.changes import AnswerRow, Change, Finished, WorkerLost
+from jobs.ledger.holds import count_failures
 from jobs.ledger.rows import Batch, Lost, OpenJob, StartedJob
 from jobs.ledger.schema import answers, batches, job_is_open, jobs, members, questions
-from jobs.ledger.standing import has_claim
+from jobs.ledger.standing import has_claim, is_wanted
 from jobs.ledger.store import upserting
 from jobs.ledger.transitions import State, after
 
@@ -19,7 +20,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _state_names = [field.name for field in fields(State)]
 
-_newest_claim = select(func.max(members.c.batch)).where(members.c.job == jobs.c.id, has_claim).scalar_subquery()
+_newest_claim = select(func.max(members.c.batch)).where(members.c.job == jobs.c.id, is_wanted).scalar_subquery()
 
 # Statements of the hot path are built once: building one costs more than running it.
 _startable = (
@@ -35,7 +36,7 @@ _startable = (
         jobs.c.queued_at,
         batches.c.batch_id,
     )
-    .select_from(jobs.outerjoin(batches, batches.c.id == _newest_claim))
+    .select_from(jobs.join(batches, batches.c.id == _newest_claim))
     .where(jobs.c.job_id.in_(bindparam("job_ids", expanding=True)), job_is_open)
     .order_by(jobs.c.id)
     .with_for_update(of=jobs)
@@ -65,7 +66,7 @@ _give_back = (
 
 
 def start(connection: Connection, claims: Sequence[tuple[str, str]], now: float) -> dict[str, StartedJob]:
-    """Executions (job id, execution id) take over their jobs; those that have ended are left out."""
+    """Executions (job id, execution id) take over their jobs, but for those that have ended or nobody wants now."""
     executions = dict(claims)
     rows = connection.execute(_startable, {"job_ids": list(executions)}).all()
     if rows:
@@ -103,6 +104,8 @@ def record(connection: Connection, changes: Sequence[Change], now: float) -> dic
             given[new.id] = change.answer
     _write_states(connection, changed.values())
     _write_answers(connection, given)
+    if failed := [state.id for state in changed.values() if state.status == "failed"]:
+        count_failures(connection, failed, now)
     return changed
 
 

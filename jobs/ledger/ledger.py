@@ -5,8 +5,9 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from jobs.failure_limit import FailureLimit
 from jobs.job import Question
-from jobs.ledger import batches, claims, executions, pictures, reading, schema, submission
+from jobs.ledger import batches, claims, executions, holds, pictures, reading, schema, submission
 from jobs.ledger.changes import Change
 from jobs.ledger.questions import Questions
 from jobs.ledger.rows import (
@@ -88,6 +89,8 @@ class Ledger:
         sources: Sequence[str],
         priority: str,
         now: float,
+        sampled_of: int | None = None,
+        max_failures: FailureLimit | None = None,
     ) -> Batch:
         """A new batch without members. `fingerprint` says what was asked for, so that it is found again."""
         return self._store.write(
@@ -99,24 +102,47 @@ class Ledger:
                 sources=sources,
                 priority=priority,
                 now=now,
+                sampled_of=sampled_of,
+                max_failures=max_failures,
             )
         )
 
-    def find_batch(self, fingerprint: str, *, unsealed_only: bool) -> Batch | None:
-        """The newest batch of this fingerprint that is unsealed or has open rows, and wasn't canceled."""
+    def find_batch(self, fingerprint: str, *, among: batches.Among) -> Batch | None:
+        """The newest batch of this fingerprint that a submit may go on with; never a canceled one."""
         return self._store.read(
-            lambda connection: batches.find_batch(connection, self._questions, fingerprint, unsealed_only=unsealed_only)
+            lambda connection: batches.find_batch(connection, self._questions, fingerprint, among=among)
         )
 
+    def custom_ids(self, batch: Batch) -> set[str]:
+        """What the batch has so far."""
+        return self._store.read(lambda connection: batches.custom_ids(connection, batch))
+
+    def unseal(self, batch: Batch) -> None:
+        """More is about to be added: the batch is not completed before it is sealed again."""
+        self._store.write(lambda connection: batches.unseal(connection, batch))
+
+    def limit_failures(self, batch: Batch, max_failures: FailureLimit) -> None:
+        """Another limit for a batch that is there."""
+        self._store.write(lambda connection: holds.limit(connection, batch, max_failures))
+
     def add_members(
-        self, batch: Batch, rows: Sequence[NewMember], *, refresh: bool, count_rehearsals: bool, now: float
+        self,
+        batch: Batch,
+        rows: Sequence[NewMember],
+        *,
+        refresh: bool,
+        count_rehearsals: bool,
+        now: float,
+        answered_by: float | None = None,
     ) -> Added:
         """Add images to a batch, any number; adding them again changes nothing.
 
         One transaction per thousand rows, so that workers get their turn: after an error, add them all again.
+        Answers of `answered_by` and before (of before the batch, unless given) count as cached.
         Raises InputError if the batch was canceled meanwhile.
         """
-        policy = submission.Policy(refresh=refresh, count_rehearsals=count_rehearsals)
+        cached_by = batch.created_at if answered_by is None else answered_by
+        policy = submission.Policy(refresh=refresh, count_rehearsals=count_rehearsals, cached_by=cached_by)
         queue: dict[str, None] = {}
         cached = 0
         for chunk in claims.chunks(rows):
@@ -125,9 +151,9 @@ class Ledger:
             cached += added.cached
         return Added(queue=list(queue), cached=cached)
 
-    def seal(self, batch: Batch, now: float) -> None:
-        """The submit is through: the batch can be completed from here on."""
-        total = self._store.write(lambda connection: batches.seal(connection, batch, now))
+    def seal(self, batch: Batch, now: float, *, sampled_of: int | None = None) -> None:
+        """The submit is through: the batch can be completed from here on, with a sample of so many, or with all."""
+        total = self._store.write(lambda connection: batches.seal(connection, batch, now, sampled_of=sampled_of))
         if total >= _MANY:
             self._store.renew_statistics()
 
@@ -139,10 +165,21 @@ class Ledger:
         """Take the batch's claim from all that has not started."""
         return self._store.write(lambda connection: claims.cancel(connection, batch, now))
 
+    def held(self) -> list[Batch]:
+        """The batches that were put on hold themselves; some of them may have nothing open."""
+        return self._store.read(lambda connection: batches.held_batches(connection, self._questions))
+
+    def resume(self, batch: Batch, now: float) -> bool:
+        """End the batch's own hold, and count its failures anew. Returns whether it was on hold."""
+        return self._store.write(lambda connection: holds.resume(connection, batch, now))
+
     # Work
 
     def start(self, claims: Sequence[tuple[str, str]], now: float) -> dict[str, StartedJob]:
-        """Give jobs to executions: (job id, execution id). Jobs that have ended or are unknown are left out."""
+        """Give jobs to executions: (job id, execution id).
+
+        Left out are jobs that have ended, are unknown, or are wanted by nobody but batches on hold.
+        """
         return self._store.write(lambda connection: executions.start(connection, claims, now))
 
     def question(self, question_id: str) -> Question:
@@ -153,7 +190,10 @@ class Ledger:
         return self._store.read(lambda connection: self._questions.get(connection, question_id))
 
     def record(self, changes: Sequence[Change], now: float) -> set[str]:
-        """Write what became of executions. Returns the ids of the jobs that it changed."""
+        """Write what became of executions. Returns the ids of the jobs that it changed.
+
+        Batches whose limit of failures is reached go on hold with it.
+        """
         if not changes:
             return set()
         return set(self._store.write(lambda connection: executions.record(connection, changes, now)))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobs.failure_limit import FailureLimit
 from jobs.job import Question
 
 
@@ -35,6 +36,9 @@ class Batch:
     hold: Hold | None
     #: The PATHs as the user gave them.
     sources: Sequence[str]
+    #: How many charts there were when a sample was taken of them; None: the batch has them all.
+    sampled_of: int | None = None
+    max_failures: FailureLimit | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +74,7 @@ class Canceled:
     count: int
     #: Job ids that nobody wants any more: Redis can drop them.
     orphans: list[str]
-    #: (job id, batch id of another batch that still wants it).
+    #: (job id, batch id of another batch that still wants it, and is not on hold).
     kept: list[tuple[str, str]]
 
 
@@ -108,7 +112,7 @@ class OpenJob:
     job_id: str
     status: str
     lane: str
-    #: The newest batch that wants it, and that batch's priority; None if none does.
+    #: The newest batch that wants it now, and that batch's priority; None if none does, or only such on hold.
     batch_id: str | None
     priority: str | None
     execution_id: str | None

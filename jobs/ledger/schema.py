@@ -79,6 +79,18 @@ batches = Table(
     Column("hold_message", CleanText),
     Column("hold_since", Double),
     Column("sources", PathText, nullable=False),  # JSON: the PATHs as given
+    Column("sampled_of", Integer),  # charts that a sample was taken of; null: the batch has all of them
+    Column("max_failures", Text),  # see failure_limit.py
+    Column("failures_since", Double),  # what failed before doesn't count
+    Column("failures_left", Integer),  # so many more, at least, until the limit is reached: see holds.py
+)
+
+#: Asked for with every start of jobs; hardly ever has it a row.
+batches_held = Index(
+    "batches_held",
+    batches.c.id,
+    sqlite_where=batches.c.hold_reason.is_not(None),
+    postgresql_where=batches.c.hold_reason.is_not(None),
 )
 
 # Short columns first: SQLite reads a row from its start and stops after the last column it needs.
@@ -148,7 +160,12 @@ pictures = Table(
 
 
 def _to_2(connection: Connection) -> None:
+    """Samples, limits of failures, and pictures that are no files."""
     pictures.create(connection)
+    for column in (batches.c.sampled_of, batches.c.max_failures, batches.c.failures_since, batches.c.failures_left):
+        kind = column.type.compile(connection.dialect)
+        connection.execute(text(f"ALTER TABLE {batches.name} ADD COLUMN {column.name} {kind}"))
+    batches_held.create(connection)
 
 
 STEPS: Sequence[Step] = ((2, _to_2),)

@@ -9,12 +9,19 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, and_, case, or_, update
+from sqlalchemy import Connection, and_, case, or_, select, update
 
-from jobs.ledger.schema import jobs, members
+from jobs.ledger.schema import batches, jobs, members
 
 #: Members that wait for their job or took its ending: the ones that may want it to go on.
 has_claim = members.c.ended.is_(None)
+
+# Under a name of its own: the statements around it may have `batches` too.
+_held = batches.alias("held")
+is_held = members.c.batch.in_(select(_held.c.id).where(_held.c.hold_reason.is_not(None)))
+
+#: Claims for which a job may be called now: not those of a batch that was put on hold itself.
+is_wanted = and_(has_claim, ~is_held)
 
 #: The status of a member; for statements that join `members` and `jobs`.
 standing = case(

@@ -34,11 +34,13 @@ class Policy:
 
     refresh: bool
     count_rehearsals: bool
+    #: What was answered by then counts as cached.
+    cached_by: float
 
 
 def add_chunk(connection: Connection, batch: Batch, rows: Sequence[NewMember], policy: Policy, now: float) -> Added:
     """Write one chunk of a batch. Writing it again, after a crash say, changes nothing."""
-    _check_not_canceled(connection, batch)
+    held = _checked(connection, batch).hold_reason is not None
     existing = _known_jobs(connection, rows)
     mine = _mine(connection, batch, existing)
     again = [row for row in existing.values() if _asked_again(row, row.id in mine, batch, policy)]
@@ -48,13 +50,16 @@ def add_chunk(connection: Connection, batch: Batch, rows: Sequence[NewMember], p
     known = _known_jobs(connection, rows)
     _update_images(connection, rows, known)
     ended = _write_members(connection, batch, rows, known, renewed={row.id for row in again}, now=now)
-    return _added(batch, rows, known, ended)
+    added = _added(rows, known, ended, policy)
+    return Added(queue=[], cached=added.cached) if held else added
 
 
-def _check_not_canceled(connection: Connection, batch: Batch) -> None:
-    canceled_at = connection.execute(select(batches.c.canceled_at).where(batches.c.id == batch.id)).scalar_one()
-    if canceled_at is not None:
+def _checked(connection: Connection, batch: Batch) -> AnyRow:
+    """The batch's row; raises InputError if it was canceled."""
+    row = connection.execute(select(batches).where(batches.c.id == batch.id)).one()
+    if row.canceled_at is not None:
         raise InputError(f"batch {batch.batch_id} was canceled: nothing is added to it any more")
+    return row
 
 
 def _known_jobs(connection: Connection, rows: Sequence[NewMember]) -> dict[str, AnyRow]:
@@ -176,13 +181,13 @@ def _write_members(
     return ended
 
 
-def _added(batch: Batch, rows: Sequence[NewMember], known: dict[str, AnyRow], ended: dict[str, str | None]) -> Added:
+def _added(rows: Sequence[NewMember], known: dict[str, AnyRow], ended: dict[str, str | None], policy: Policy) -> Added:
     queue: dict[str, None] = {}  # ordered, each once
     cached = 0
     for row in rows:
         job, ending = known[row.job_id], ended[clean(row.custom_id)]
         if "finished" in (ending, job.status):
-            cached += job.finished_at <= batch.created_at
+            cached += job.finished_at <= policy.cached_by
         elif ending is None and job.status not in ENDED_STATES:
             queue[row.job_id] = None
     return Added(queue=list(queue), cached=cached)
