@@ -64,10 +64,14 @@ def _without_gaps(text: str) -> str:
     return text
 
 
+def _header_word(text: str) -> str:
+    if not _without_gaps(text).isascii():
+        raise ValueError("it has characters that no token and no organisation's name has: copy it again")
+    return text
+
+
 def _token(secret: SecretStr) -> SecretStr:
-    text = _without_gaps(secret.get_secret_value())
-    if not text.isascii():
-        raise ValueError("it has characters that no token has: copy it again")
+    _header_word(secret.get_secret_value())
     return secret
 
 
@@ -150,7 +154,7 @@ class Settings(BaseModel):
     hf_task: Lower[Task] = Field(
         default="visual-question-answering", description="write visual-question-answering or image-to-text"
     )
-    hf_bill_to: Annotated[str, AfterValidator(_without_gaps)] | None = Field(
+    hf_bill_to: Annotated[str, AfterValidator(_header_word)] | None = Field(
         default=None, description="an organisation's name"
     )
     vision_model: ModelId = Field(default=DEFAULT_VISION_MODEL, description="a model id such as org/name")
