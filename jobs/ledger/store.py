@@ -5,6 +5,7 @@ import random
 import sqlite3
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SAWarning, SQLAlchemyError
 
 from jobs.errors import InstallationError, SettingsError, StoreError
 from jobs.ledger import schema
@@ -50,7 +51,8 @@ class Store:
         self._url = _parsed(url)
         self.label = _label(self._url)
         try:
-            self._engine = _engine(self._url)
+            with _unusable_told(self.label):
+                self._engine = _engine(self._url)
         except ImportError as error:
             raise InstallationError(
                 f"RESULTS_URL asks for {self.label}; its driver is missing: pip install 'chartq[postgres]'"
@@ -64,8 +66,12 @@ class Store:
 
     def prepare(self) -> None:
         """Make the file and the tables if they are missing, upgrade older ones."""
-        if self._url.get_backend_name() == "sqlite":
-            _make_private_file(Path(self._url.database or ""))
+        is_sqlite = self._url.get_backend_name() == "sqlite"
+        with _unusable_told(self.label), self._boundary():
+            if is_sqlite:
+                _make_private_file(Path(self._url.database or ""))
+            self._engine.connect().close()
+        if is_sqlite:
             with self._boundary():
                 _switch_to_wal(self._engine)
         found = self.read(schema.current_version)
@@ -131,6 +137,19 @@ def _parsed(url: str) -> URL:
     if parsed.database in (None, "", ":memory:"):
         raise SettingsError("RESULTS_URL=sqlite://... needs a file: several processes share it")
     return parsed
+
+
+@contextmanager
+def _unusable_told(label: str) -> Iterator[None]:
+    """What a name or an option of a URL does to the libraries, as SettingsError; SQLite's would only warn."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SAWarning)
+            yield
+    except (ArgumentError, SAWarning, TypeError, ValueError) as error:
+        what = f"RESULTS_URL for {label!r} can't be used: take out the options after the ?, and odd characters"
+        # The libraries' words, and the caught error's frames, hold parts of the URL, which may be a password.
+        raise SettingsError(f"{what} ({type(error).__name__})") from None
 
 
 def _label(url: URL) -> str:
