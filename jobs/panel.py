@@ -13,7 +13,7 @@ from rich.text import Text
 
 from jobs.follow import clock, duration
 from jobs.lanes import Gate
-from jobs.ledger import ResultRow
+from jobs.ledger import CallsMade, ResultRow
 from jobs.output import visible
 
 #: The states in the bar's order, with their colours.
@@ -25,6 +25,8 @@ _STYLES = {
     "scheduled": "yellow",
     "queued": "bright_black",
 }
+
+NO_CALLS = CallsMade()
 
 #: What a closed gate waits for.
 _WHY = {
@@ -48,11 +50,11 @@ def panel(
     *,
     now: float,
     a_minute: float | None = None,
-    refused: int = 0,
+    calls: CallsMade = NO_CALLS,
 ) -> RenderableType:
     """The batch's document, its lane's gates and its newest rows as a panel of 60 columns or more.
 
-    `a_minute`: charts that ended in the last minute. `refused`: calls that the provider refused as too many.
+    `a_minute`: charts that ended in the last minute.
     """
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bright_black", no_wrap=True)
@@ -62,8 +64,7 @@ def panel(
         facts.add_row("pace", _pace(document, a_minute, now))
         facts.add_row("limit", _limit(gates))
     facts.add_row("tokens", _tokens(document["usage"]))
-    if refused:
-        facts.add_row("refused", f"{refused:,} calls as too many; that costs a chart no attempt")
+    facts.add_row("calls", _calls(calls))
     parts: list[RenderableType] = [_heading(document), _Bar(document["request_counts"]), _counts(document), facts]
     if latest:
         parts += [Text(), _latest(latest)]
@@ -173,6 +174,11 @@ def _limit_of(gate: Gate) -> str:
 
 def _tokens(usage: dict[str, int]) -> str:
     return f"{usage['prompt_tokens']:,} in, {usage['completion_tokens']:,} out"
+
+
+def _calls(calls: CallsMade) -> str:
+    attempts = "1 attempt" if calls.attempts == 1 else f"{calls.attempts:,} attempts"
+    return attempts + (f" · {calls.refused:,} refused as too many, which spends no attempt" if calls.refused else "")
 
 
 def _latest(rows: Sequence[ResultRow]) -> Table:

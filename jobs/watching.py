@@ -16,7 +16,7 @@ from rich.text import Text
 from jobs.documents import RECENT_S
 from jobs.follow import exit_code, summary
 from jobs.lanes import Gate
-from jobs.ledger import Batch, ResultRow, StoreUnavailableError
+from jobs.ledger import Batch, CallsMade, ResultRow, StoreUnavailableError
 from jobs.output import visible
 from jobs.panel import panel
 from jobs.progress import Show, shown
@@ -97,7 +97,7 @@ class _LivePanel:
         self._batch: Batch | None = None
         self._gates: list[Gate] = []
         self._latest: Sequence[ResultRow] = ()
-        self._refused = 0
+        self._calls = CallsMade()
         self._counted: object = None
         self._next_look_s = 0.0
 
@@ -117,7 +117,7 @@ class _LivePanel:
             self._latest,
             now=time.time(),
             a_minute=self._pace.see(document, started_s),
-            refused=self._refused,
+            calls=self._calls,
         )
         self._show(picture)
 
@@ -134,7 +134,7 @@ class _LivePanel:
         ledger, batch, counts = self._session.ledger, self._batch, document["request_counts"]
         if exit_code(document) is None or document["hold"]:
             self._gates = self._session.gates_of(batch)
-        self._refused = ledger.refusals(batch)
+        self._calls = ledger.calls(batch)
         counted = (counts["finished"], counts["failed"])
         if counted != self._counted:
             answers = ledger.latest(batch, _ANSWERS) if counts["finished"] else []

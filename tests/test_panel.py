@@ -17,7 +17,7 @@ from stack import draw_charts
 from stores import STORES, finished, id_of, new_store, start, submit
 
 from jobs.lanes import Gate
-from jobs.ledger import Failed, JobError, Ledger, ResultRow, Returned
+from jobs.ledger import CallsMade, Failed, JobError, Ledger, ResultRow, Returned
 from jobs.panel import panel, shares
 from jobs.rates import Window
 from jobs.watching import Pace, watched
@@ -104,7 +104,13 @@ def shown(
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_all_facts_are_there_at_any_width(width: int) -> None:
-    said = shown(gates=[BUDGET], latest=[row(), failure()], width=width, a_minute=12.0, refused=1234)
+    said = shown(
+        gates=[BUDGET],
+        latest=[row(), failure()],
+        width=width,
+        a_minute=12.0,
+        calls=CallsMade(attempts=48, refused=1234),
+    )
     for fact in (
         "b261122-k3x9qa",
         "my charts · org/model",
@@ -113,7 +119,7 @@ def test_all_facts_are_there_at_any_width(width: int) -> None:
         "12 charts a minute · about 30 min to go, until",
         "42 of 100 calls left in 60 min · 6 in flight",
         "1,234,567 in, 8,910 out",
-        "1,234 calls as too many",
+        "48 attempts · 1,234 refused as too many",
         "✓ folder/chart-1.png It goes up.",
         "✗ broken.png ImageError:",
     ):
@@ -253,13 +259,15 @@ def test_the_newest_rows_of_a_batch_come_first(ledger: Ledger) -> None:
     assert ledger.latest(batch, 3, status="canceled") == []
 
 
-def test_refusals_are_summed_over_the_batch(ledger: Ledger) -> None:
+def test_calls_are_summed_over_the_batch(ledger: Ledger) -> None:
     batch = submit(ledger, "abc", now=1)
-    assert ledger.refusals(batch) == 0
+    assert ledger.calls(batch) == CallsMade()
     for chart in "aab":
         start(ledger, chart, now=2)
         ledger.record([Returned(job_id=id_of(chart), execution_id="e", throttled=1)], 3)
-    assert ledger.refusals(batch) == 3
+    start(ledger, "c", now=2)
+    ledger.record([finished("c")], 4)
+    assert ledger.calls(batch) == CallsMade(attempts=1, refused=3)
 
 
 @pytest.fixture

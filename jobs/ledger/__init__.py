@@ -6,6 +6,7 @@ from jobs.ledger.ledger import Ledger
 from jobs.ledger.rows import (
     Added,
     Batch,
+    CallsMade,
     Canceled,
     Counts,
     Hold,
@@ -23,6 +24,7 @@ __all__ = [
     "Added",
     "AnswerRow",
     "Batch",
+    "CallsMade",
     "Canceled",
     "Change",
     "Counts",

@@ -13,6 +13,7 @@ from jobs.ledger.questions import Questions
 from jobs.ledger.rows import (
     Added,
     Batch,
+    CallsMade,
     Canceled,
     Counts,
     JobRow,
@@ -264,6 +265,6 @@ class Ledger:
             lambda connection: reading.latest(connection, self._questions, batch, status=status, limit=limit)
         )
 
-    def refusals(self, batch: Batch) -> int:
-        """How often the provider refused a call for the batch because there were too many."""
-        return self._store.read(lambda connection: reading.refusals(connection, batch))
+    def calls(self, batch: Batch) -> CallsMade:
+        """How many calls were made for the batch, and how many of them the provider refused."""
+        return self._store.read(lambda connection: reading.calls(connection, batch))

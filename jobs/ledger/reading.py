@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, 
 from jobs.errors import UnknownIdError
 from jobs.job import OPEN_STATES, Question
 from jobs.ledger.questions import Questions
-from jobs.ledger.rows import Batch, Counts, JobError, JobRow, ResultRow, TokensSpent
+from jobs.ledger.rows import Batch, CallsMade, Counts, JobError, JobRow, ResultRow, TokensSpent
 from jobs.ledger.schema import AnyRow, answers, batches, jobs, members, questions
 from jobs.ledger.standing import standing, standing_of
 from jobs.ledger.store import Store
@@ -153,10 +153,11 @@ def latest(connection: Connection, known: Questions, batch: Batch, *, status: st
     return _results(connection, known, statement)
 
 
-def refusals(connection: Connection, batch: Batch) -> int:
-    """How often the provider refused the batch's jobs for calling too much, in their present lives."""
-    statement = select(func.sum(jobs.c.throttled)).join(members, members.c.job == jobs.c.id)
-    return int(connection.execute(statement.where(members.c.batch == batch.id)).scalar_one() or 0)
+def calls(connection: Connection, batch: Batch) -> CallsMade:
+    """The calls made for the batch's jobs in their present lives."""
+    statement = select(func.sum(jobs.c.attempts), func.sum(jobs.c.throttled)).join(members, members.c.job == jobs.c.id)
+    attempts, refused = connection.execute(statement.where(members.c.batch == batch.id)).one()
+    return CallsMade(attempts=int(attempts or 0), refused=int(refused or 0))
 
 
 def _page(

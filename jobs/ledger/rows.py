@@ -146,6 +146,16 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CallsMade:
+    """Calls for a batch's jobs."""
+
+    #: Those that count: answers, and failures that were the job's.
+    attempts: int = 0
+    #: Those that the provider refused because there were too many; they spend no attempt.
+    refused: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokensSpent:
     """What answers took, all together; at least one of them."""
 
