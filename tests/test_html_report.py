@@ -275,6 +275,8 @@ def test_search_filter_and_sort_work_by_keyboard(browser: Browser, tmp_path: Pat
     assert tab.count == "4 charts"
     tab.value("document.querySelector('[data-filter=failed]').click()")
     assert tab.names() == ["fx/chart-0001.png"]
+    tab.press("/")
+    assert tab.value("document.activeElement.id") == "q", "also from a filter that has the focus"
     tab.value("document.querySelector('[data-filter=\"\"]').click()")
     tab.value("(s => { s.value = 'seconds'; s.dispatchEvent(new Event('change', {bubbles: true})) })(sort)")
     assert tab.names()[0] == "fx/chart-0002.png"

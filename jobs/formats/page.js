@@ -180,7 +180,7 @@
     fold.textContent = open ? "Show less" : "Show all";
   });
   addEventListener("keydown", (event) => {
-    if (event.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) {
+    if (event.key === "/" && !event.target.matches("input:not([type=radio]), select, textarea")) {
       event.preventDefault();
       search.focus();
     } else if (event.key === "Escape" && event.target === search && search.value) {
