@@ -73,6 +73,15 @@ def test_new_charts_are_queued_and_counted(ledger: Ledger) -> None:
     assert counts(ledger, batch) == {"queued": 3}
 
 
+def test_what_is_in_flight_is_left_to_its_worker_by_another_submit(ledger: Ledger) -> None:
+    submit(ledger, "ab", now=1)
+    start(ledger, "a", now=2)
+    batch = open_batch(ledger, now=3)
+    added = ledger.add_members(batch, members_of("abc"), refresh=False, count_rehearsals=False, now=3)
+    assert added.queue == [id_of("b"), id_of("c")]
+    assert counts(ledger, batch) == {"started": 1, "queued": 2}
+
+
 def test_a_batch_comes_back_as_it_was_opened(ledger: Ledger) -> None:
     batch = ledger.open_batch(
         question=QUESTION, name="näme", fingerprint="f", sources=["/a", "b"], priority="high", now=1.5

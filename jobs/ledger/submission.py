@@ -188,6 +188,8 @@ def _added(rows: Sequence[NewMember], known: dict[str, AnyRow], ended: dict[str,
         job, ending = known[row.job_id], ended[clean(row.custom_id)]
         if "finished" in (ending, job.status):
             cached += job.finished_at <= policy.cached_by
-        elif ending is None and job.status not in ENDED_STATES:
+        # A started one is in flight. Redis may have forgotten that just now (the worker's next heartbeat tells it
+        # anew): queued here, it would be called for twice. If its worker is lost, recovery puts it back.
+        elif ending is None and job.status in ("queued", "scheduled"):
             queue[row.job_id] = None
     return Added(queue=list(queue), cached=cached)
