@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from redis import Redis
 
+from jobs.clock import WORLD, Clock
 from jobs.connections import redis_connection
 from jobs.documents import RECENT_S, batch_document, job_document, result_document
 from jobs.embedded import embedded_redis
@@ -33,8 +34,8 @@ _PAGE = 100
 class Session:
     """The producer's half of chartq for one set of settings. A context manager; not for several threads at once."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, *, clock: Clock = WORLD) -> None:
+        self.settings, self.clock = settings, clock
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -76,7 +77,7 @@ class Session:
 
     @cached_property
     def gates(self) -> Gates:
-        return Gates(self.redis)
+        return Gates(self.redis, self.clock)
 
     def submit(self, order: Order, *, take_up_unfinished: bool = False, **hooks: Any) -> Submitted:
         """See `jobs.submit.submit`."""
@@ -84,7 +85,7 @@ class Session:
 
     def status(self, batch: Batch) -> dict[str, Any]:
         """The batch's document, as it stands now."""
-        now = time.time()
+        now = self.clock.now()
         batch = self.ledger.batch(batch.batch_id)
         counts = self.ledger.counts(batch, recent_since=now - RECENT_S)
         return batch_document(batch, counts, self.gates_of(batch) if counts.open else [], now=now)

@@ -111,12 +111,13 @@ class _LivePanel:
                 self._look(document)
             now_s = time.monotonic()
             self._next_look_s = now_s + max(_LOOK_EVERY_S, _REST_FACTOR * (now_s - started_s))
+        a_minute = self._pace.see(document, started_s)
         picture = panel(
             document,
             self._gates,
             self._latest,
-            now=time.time(),
-            a_minute=self._pace.see(document, started_s),
+            now=self._session.clock.now(),
+            a_minute=None if a_minute is None else a_minute / self._session.clock.speed,
             calls=self._calls,
         )
         self._show(picture)

@@ -74,10 +74,10 @@ class TimedScripts(Scripts):
 
     def __init__(self, redis: Redis, clock: Clock) -> None:
         super().__init__(redis)
-        self._clock = clock
+        self._turned = clock
 
     def call(self, operation: str, **args: Any) -> Any:
-        return super().call(operation, **{"now_ms": self._clock.now_ms, **args})
+        return super().call(operation, **{"now_ms": self._turned.now_ms, **args})
 
 
 class TimedDesk(Desk):

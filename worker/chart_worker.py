@@ -7,7 +7,6 @@ heartbeat and the janitor have threads of their own, so that neither waits for t
 
 import dataclasses
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from jobs.clock import WORLD, Clock
 from jobs.errors import ChartqError, StoreError
 from jobs.ledger import Ledger, StartedJob
 from jobs.redis_trouble import redis_trouble
@@ -55,11 +55,12 @@ class ChartWorker(RqWorker):
         name: str | None = None,
         revive_redis: Callable[[], None] = lambda: None,
         watchers: Watchers = NOBODY,
+        clock: Clock = WORLD,
     ) -> None:
         super().__init__(connection, name)
         self._ledger, self._task = ledger, task
         self._desk = desk_for(self.name)
-        self._revive_redis, self._watchers = revive_redis, watchers
+        self._revive_redis, self._watchers, self._clock = revive_redis, watchers, clock
         self._concurrency = concurrency
         self._pool = ThreadPool(concurrency)
         self._events: SimpleQueue[Ending | None] = SimpleQueue()
@@ -191,7 +192,7 @@ class ChartWorker(RqWorker):
             (ready if unheard_too or ending.heard or not verdict_first(ending) else later).append(ending)
         if not ready:
             return
-        self._ledger.record([change(ending) for ending in ready], now=time.time())
+        self._ledger.record([change(ending) for ending in ready], now=self._clock.now())
         for ending in ready:
             log_ending(ending)
             self._watchers.ended(ending)
@@ -224,14 +225,14 @@ class ChartWorker(RqWorker):
     # Beginning -----------------------------------------------------------------------------------------
 
     def _begin(self, turn: Turn) -> None:
-        self._wait_s = turn.wait_s
+        self._wait_s = self._clock.look_s(turn.wait_s)
         self._work_left = bool(turn.claims or turn.waiting or self._in_flight)
         for job in turn.refused:
             log.error("set aside: %r stands on one of our queues, but is no job of ours", job)
         ours = [claim for claim in turn.claims if self._is_ours(claim)]
         self._in_flight.update((claim.execution, claim) for claim in ours)
         try:
-            started = self._ledger.start([(c.job, c.execution) for c in ours], now=time.time()) if ours else {}
+            started = self._ledger.start([(c.job, c.execution) for c in ours], now=self._clock.now()) if ours else {}
         except StoreError:
             self._settlements.extend(given_back(claim, used=False) for claim in ours)
             raise
@@ -295,7 +296,7 @@ class ChartWorker(RqWorker):
         rest = self._calls()
         if rest:
             log.info("giving back %d jobs that are still in flight", len(rest))
-            self._ledger.record([returned(claim) for claim in rest], now=time.time())
+            self._ledger.record([returned(claim) for claim in rest], now=self._clock.now())
         self._settlements.extend(given_back(claim, used=True) for claim in rest)
         if self._settlements:
             self._desk.turn(self._settlements, want=0, in_flight=0)

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -18,26 +17,11 @@ from worker.demo.show import show_demo
 from worker.logs import configure_logging
 from worker.main import main
 from worker.metrics import metered, metrics_host_option, metrics_port_option
+from worker.options import concurrency_option, grace_option
 from worker.pulse import pulse
 from worker.running import Run, run_order
 from worker.staffing import make_worker
 from worker.watchers import Watchers
-
-concurrency_option = click.option(
-    "--concurrency", type=click.IntRange(1, 1000), default=16, show_default=True, help="Calls in flight at most."
-)
-
-
-def grace_option(default_s: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return click.option(
-        "--grace",
-        "grace_s",
-        type=click.FloatRange(min=0),
-        default=default_s,
-        show_default=True,
-        metavar="S",
-        help="Seconds that running calls get to end after Ctrl-C or SIGTERM.",
-    )
 
 
 @click.command()

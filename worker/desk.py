@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from redis import Redis
 
+from jobs.clock import WORLD, Clock
 from jobs.lanes import TASK, Scripts, WorkerEntry
 from jobs.lanes.gates import WORKER_LIVE_S, merged_limits, parse_entry
 from jobs.lanes.queues import JOB_TIMEOUT_S, rq_time
@@ -113,9 +114,11 @@ class Desk:
         limits: RateLimits,
         ceiling: int | None,
         pulse: Pulse = NORMAL_PULSE,
+        clock: Clock = WORLD,
     ) -> None:
         self.pulse = pulse
-        self._scripts = Scripts(redis)
+        self._clock = clock
+        self._scripts = Scripts(redis, clock)
         self._worker = worker
         self._accounts = dict(accounts)
         self._own = WorkerEntry(accounts=accounts, limits=limits, ceiling=ceiling)
@@ -173,7 +176,7 @@ class Desk:
             worker=self._worker,
             claims=held,
             entry=self._own.to_dict(),
-            live_s=WORKER_LIVE_S,
+            live_s=WORKER_LIVE_S * self._clock.speed,
             task=TASK,
             timeout_s=JOB_TIMEOUT_S,
             **self._times(),
@@ -220,7 +223,7 @@ class Desk:
     def _times(self) -> dict[str, Any]:
         return {
             "now_iso": rq_time(),
-            "lease_ms": int(self.pulse.lease_s * 1000),
+            "lease_ms": int(self.pulse.lease_s * self._clock.speed * 1000),
             "execution_ttl_s": EXECUTION_TTL_S,
         }
 

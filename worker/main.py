@@ -34,6 +34,7 @@ COMMANDS = {
         "worker.metrics:metrics",
         "Serve what all workers share (queues, gates, permits, RQ's workers) as metrics, also while no worker runs.",
     ),
+    "rehearse": Place("worker.rehearse:rehearse", "Show what a run would do: calls, refusals, how long, done by when."),
     "demo": Place(
         "worker.cli:demo", "Ask about the sample charts: Hugging Face if HF_TOKEN is set, else the rehearsal server."
     ),

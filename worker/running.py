@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -20,7 +20,7 @@ from worker.chart_worker import ChartWorker
 from worker.prices import prices_of
 from worker.pulse import pulse
 from worker.staffing import make_worker
-from worker.watchers import Watchers
+from worker.watchers import NOBODY, Watchers
 
 
 @dataclass(kw_only=True)
@@ -68,6 +68,8 @@ class Run:
             self.worker.stop()
 
     def _submit(self) -> None:
+        if self.submitted is not None:  # a rehearsal's, which is through before its clock starts
+            return
         self.submitted = self.session.submit(
             self.order, take_up_unfinished=True, progress=self._note, opened=self._stop_if_told
         )
@@ -107,11 +109,28 @@ class Run:
             self.document = last
 
 
-def run_order(session: Session, order: Order, *, concurrency: int, grace_s: float, quiet: bool = False) -> Run:
-    """Run an order to its end in this process, with the live panel; Ctrl-C and SIGTERM are listened to."""
+def run_order(
+    session: Session,
+    order: Order,
+    *,
+    concurrency: int,
+    grace_s: float,
+    quiet: bool = False,
+    submitted: Submitted | None = None,
+    watchers: Watchers = NOBODY,
+) -> Run:
+    """Run an order to its end in this process, with the live panel; Ctrl-C and SIGTERM are listened to.
+
+    `submitted`: the order was submitted already.
+    """
     with watched(session, messages(), quiet=quiet) as watching, pulse(session.settings.chartq_home) as beat:
-        watchers = Watchers(turned=beat.stamp)
-        worker = make_worker(session, concurrency=concurrency, grace_s=grace_s, watchers=watchers)
+
+        def turned() -> None:
+            beat.stamp()
+            watchers.turned()
+
+        watching_too = replace(watchers, turned=turned)
+        worker = make_worker(session, concurrency=concurrency, grace_s=grace_s, watchers=watching_too)
         worker.leaving.listen_to_signals()
         running = Run(
             session=session,
@@ -119,7 +138,8 @@ def run_order(session: Session, order: Order, *, concurrency: int, grace_s: floa
             worker=worker,
             show_submitted=lambda done: watching.line(f"{done.total} charts submitted"),
             show_status=watching.standing,
-            show_plan=None if quiet else lambda planned: watching.tell("\n".join(planned.lines())),
+            show_plan=None if quiet or submitted else lambda planned: watching.tell("\n".join(planned.lines())),
+            submitted=submitted,
         )
         running.work()
     return running

@@ -80,6 +80,7 @@ def make_worker(session: Session, *, concurrency: int, grace_s: float, watchers:
         grace_s=grace_s,
         revive_redis=session.revive_redis,
         watchers=watchers,
+        clock=session.clock,
     )
 
 
@@ -98,6 +99,7 @@ def _desk(session: Session, worker: str, *, accounts: Mapping[str, str]) -> Desk
         accounts=accounts,
         limits=session.settings.hf_rate_limit,
         ceiling=session.settings.hf_max_concurrency,
+        clock=session.clock,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from redis import Redis
 
+from jobs.clock import WORLD, Clock
 from jobs.lanes.keys import Scripts, text
 from jobs.rates import RateLimits, Window, smallest
 
@@ -103,11 +104,11 @@ class Gate:
 
 
 class Gates:
-    """Reads and opens gates. Redis's clock throughout."""
+    """Reads and opens gates. Redis's clock throughout, or a rehearsal's."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._scripts = Scripts(redis)
+    def __init__(self, redis: Redis, clock: Clock = WORLD) -> None:
+        self._redis, self._clock = redis, clock
+        self._scripts = Scripts(redis, clock)
 
     def of_lane(self, lane: str) -> list[Gate]:
         """The gates that live workers bring to this lane; without such, the one that was brought last.
@@ -128,9 +129,9 @@ class Gates:
 
     def workers(self) -> list[WorkerEntry]:
         """What the live workers publish."""
-        now_s = self._now_s()
+        since_s = self._now_s() - WORKER_LIVE_S * self._clock.speed
         entries = (parse_entry(text) for text in self._redis.hgetall("chartq:workers").values())
-        return [entry for entry in entries if entry and entry.seen_s > now_s - WORKER_LIVE_S]
+        return [entry for entry in entries if entry and entry.seen_s > since_s]
 
     def resume(self, gates: Iterable[Gate]) -> int:
         """Open what is on hold, one probe first. Returns how many gates were on hold."""
@@ -173,6 +174,8 @@ class Gates:
         return account, lane
 
     def _now_s(self) -> float:
+        if (now_ms := self._clock.redis_ms()) is not None:
+            return now_ms / 1000
         seconds, microseconds = self._redis.time()
         return seconds + microseconds / 1e6
 

@@ -41,6 +41,8 @@ class Behaviour:
 
     #: Calls per window of so many seconds, for each token and model; beyond it: 429.
     budget: tuple[int, float] | None = None
+    #: Further budgets that hold as well, as in 5 a second and 30 an hour.
+    further_budgets: Sequence[tuple[int, float]] = ()
     window: Window = "fixed"
     #: Whether refused calls count as spent. Shows in sliding windows only: a full fixed one can't get fuller.
     refusals_count: bool = True
@@ -94,10 +96,16 @@ class Behaviour:
             raise ValueError(f"hints={self.hints!r} is none of {', '.join(get_args(Hints))}")
         if self.window not in get_args(Window):
             raise ValueError(f"window={self.window!r} is none of {', '.join(get_args(Window))}")
-        if self.budget is not None and (self.budget[0] < 1 or self.budget[1] <= 0):
-            raise ValueError(f"budget={self.budget!r} must be (calls >= 1, seconds > 0)")
+        for calls, window_s in self.budgets:
+            if calls < 1 or window_s <= 0:
+                raise ValueError(f"budget={(calls, window_s)!r} must be (calls >= 1, seconds > 0)")
         for fault in self._faults():
             check_fault(fault)
+
+    @property
+    def budgets(self) -> tuple[tuple[int, float], ...]:
+        """All that hold."""
+        return (*([self.budget] if self.budget else []), *self.further_budgets)
 
     def _faults(self) -> list[Fault]:
         every = [self.fail_every[1]] if self.fail_every else []

@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.rehearsal.behaviour import Window
@@ -16,6 +17,12 @@ class Spent:
     left: int
     #: Seconds until there is room again (refused), or until the window ends.
     wait_s: float
+
+
+def tightest(spents: Sequence[Spent]) -> Spent:
+    """What several budgets say together: all of them must allow it, and the longest wait holds."""
+    refused = [spent for spent in spents if not spent.allowed]
+    return max(refused, key=lambda spent: spent.wait_s) if refused else min(spents, key=lambda spent: spent.left)
 
 
 class Budget:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from worker.rehearsal.asked import Asked
 from worker.rehearsal.behaviour import Behaviour, Fault
-from worker.rehearsal.budget import Budget, Spent
+from worker.rehearsal.budget import Budget, Spent, tightest
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Script:
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
         self.in_flight: Counter[str] = Counter()
-        self._budgets: dict[tuple[str | None, str], Budget] = {}
+        self._budgets: dict[tuple[str | None, str], list[Budget]] = {}
         self._woken: dict[str, float] = {}
         self._answered: Counter[str | None] = Counter()
         self._position = 0
@@ -33,7 +33,7 @@ class Script:
     def behave(self, behaviour: Behaviour) -> None:
         """Go on with another behaviour. What its changed parts had counted begins anew."""
         before, self.behaviour = self.behaviour, behaviour
-        if (before.budget, before.window) != (behaviour.budget, behaviour.window):
+        if (before.budgets, before.window) != (behaviour.budgets, behaviour.window):
             self._budgets.clear()
         if before.cold_start_s != behaviour.cold_start_s:
             self._woken.clear()
@@ -79,14 +79,15 @@ class Script:
         return None
 
     def _spend(self, asked: Asked, now: float) -> Spent | None:
-        if self.behaviour.budget is None:
+        if not self.behaviour.budgets:
             return None
-        key = asked.token_fingerprint, asked.model_id
+        key, behaviour = (asked.token_fingerprint, asked.model_id), self.behaviour
         if key not in self._budgets:
-            calls, window_s = self.behaviour.budget
-            refusals_count = self.behaviour.refusals_count
-            self._budgets[key] = Budget(calls, window_s, self.behaviour.window, refusals_count=refusals_count)
-        return self._budgets[key].take(now)
+            self._budgets[key] = [
+                Budget(calls, window_s, behaviour.window, refusals_count=behaviour.refusals_count)
+                for calls, window_s in behaviour.budgets
+            ]
+        return tightest([budget.take(now) for budget in self._budgets[key]])
 
     def _is_full(self, asked: Asked) -> bool:
         most = self.behaviour.max_concurrency

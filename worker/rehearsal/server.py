@@ -4,9 +4,10 @@ from threading import Thread
 from types import TracebackType
 from typing import Any
 
+from jobs.clock import WORLD, Clock
 from worker.rehearsal.behaviour import Behaviour
 from worker.rehearsal.record import Record
-from worker.rehearsal.stage import Stage
+from worker.rehearsal.stage import SentAt, Stage, unknown
 from worker.rehearsal.wire import HttpServer
 
 #: How often the accepting thread looks whether it should stop; stop() waits for that.
@@ -16,9 +17,20 @@ _POLL_S = 0.02
 class Rehearsal:
     """The server. `with Rehearsal(...) as server:`, or start() and stop(), also in turns: the port stays."""
 
-    def __init__(self, behaviour: Behaviour | None = None, *, port: int = 0, host: str = "127.0.0.1") -> None:
-        """`host`: the address to listen on; in a container 0.0.0.0, for the others of its network."""
-        self._stage = Stage(behaviour or Behaviour())
+    def __init__(
+        self,
+        behaviour: Behaviour | None = None,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        clock: Clock = WORLD,
+        sent_at: SentAt = unknown,
+    ) -> None:
+        """`host`: the address to listen on; in a container 0.0.0.0, for the others of its network.
+
+        `clock`: whose seconds latency, budgets, hints and loading are counted in. `sent_at`: see `SentAt`.
+        """
+        self._stage = Stage(behaviour or Behaviour(), clock, sent_at)
         self._port, self._host = port, host
         self._http: HttpServer | None = None
         self._thread: Thread | None = None

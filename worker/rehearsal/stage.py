@@ -1,11 +1,12 @@
 """What the stand-in knows and does, without the network: decide, note, answer. Safe for many threads."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, get_args
 
+from jobs.clock import WORLD, Clock
 from worker.rehearsal import models
 from worker.rehearsal.answers import answer, bad_answer
 from worker.rehearsal.asked import Asked, NotUnderstoodError
@@ -14,6 +15,15 @@ from worker.rehearsal.record import Call, Record
 from worker.rehearsal.refusals import hint_headers, not_understood, refuse
 from worker.rehearsal.reply import Reply, json_reply
 from worker.rehearsal.script import Decision, Script
+
+#: From a call's trace id to when it was sent, in the clock's steady seconds. On a fast clock the machine's own
+#: milliseconds would be minutes, and calls would seem to arrive in windows that they were not sent in.
+SentAt = Callable[[str], float | None]
+
+
+def unknown(_trace_id: str) -> None:
+    """A call arrives when it is read."""
+
 
 _BAD_ANSWERS = get_args(BadAnswerKind)
 _MISFITS = get_args(MisfitKind)
@@ -64,8 +74,10 @@ class Part:
 class Stage:
     """Behaviour, script and record of one stand-in."""
 
-    def __init__(self, behaviour: Behaviour) -> None:
+    def __init__(self, behaviour: Behaviour, clock: Clock = WORLD, sent_at: SentAt = unknown) -> None:
         self.record = Record()
+        self.clock, self._sent_at = clock, sent_at
+        self._latest = float("-inf")
         self._script = Script(behaviour)
         self._lock = Lock()
         self._numbers = 0
@@ -82,7 +94,7 @@ class Stage:
         """Decide on a call and note it, in one step, so that record and budget agree on the order."""
         call = _call(path, asked, headers)
         with self._lock:
-            decision = self._script.decide(asked, time.monotonic())
+            decision = self._script.decide(asked, self._moment(headers))
             self._script.in_flight[asked.model_id] += 1
             self._numbers += 1
             call.at = time.time()
@@ -90,6 +102,12 @@ class Stage:
             call.outcome = decision.fault or "answer"
             self.record.add(call)
             return Part(asked, self._script.behaviour, decision, call, self._numbers)
+
+    def _moment(self, headers: Mapping[str, str]) -> float:
+        """When the call arrives: when it was sent, if that is known. Moments only ever go forward."""
+        sent_at = self._sent_at(headers.get("x-amzn-trace-id", ""))
+        self._latest = max(self._latest, self.clock.steady() if sent_at is None else sent_at)
+        return self._latest
 
     def leave(self, part: Part) -> None:
         with self._lock:
@@ -126,7 +144,7 @@ class Stage:
         if behaviour.token is not None and token != behaviour.token:
             return json_reply({"error": "Invalid username or password."}, 401)
         with self._lock:
-            cold = self._script.is_cold(model_id, time.monotonic())
+            cold = self._script.is_cold(model_id, self.clock.steady())
         return models.task_model(model_id, behaviour, cold=cold)
 
 

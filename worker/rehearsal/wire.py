@@ -100,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         if part.decision.fault == "hang":
             closing.wait()
         elif reply.status == 200 and part.behaviour.latency_s > 0:
-            closing.wait(part.behaviour.latency_s)
+            closing.wait(part.behaviour.latency_s / self.server.stage.clock.speed)
         return reply
 
     def _reply(self, part: Part, reply: Reply) -> None:
