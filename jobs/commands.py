@@ -27,4 +27,7 @@ PRODUCER_COMMANDS = {
     "lanes": Place(
         "jobs.lane_commands:lanes", "Show each lane: may it be called for now, and if not, until when and why?"
     ),
+    "logs": Place(
+        "jobs.log_commands:logs", "Tell what happened to a batch or a job, chart by chart."
+    ),
 }

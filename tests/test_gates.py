@@ -54,8 +54,11 @@ def test_a_refusal_closes_the_gate_for_all_workers_exactly_as_long_as_the_hint_s
     lanes.submit(20)
     one.refused(*one.take(1), hint_s=7)
     assert (lanes.gate().why, closed_for_s(lanes)) == ("throttled", 7)
+    [closing] = one.turned.closings  # for the log of the worker that brought the refusal
+    assert (closing.lane, closing.why, closing.until_s) == (LANE, "throttled", lanes.gate().until_s)
     lanes.clock.pass_s(6.999)
     assert one.take(9) + other.take(9) == []
+    assert one.turned.closings == []
     lanes.clock.pass_s(0.001)
     assert len(other.take(9)) == 1
 

@@ -24,7 +24,7 @@ from jobs.redis_trouble import redis_trouble
 from worker.desk import Claim, Desk, Settlement, Turn
 from worker.heart import Heart
 from worker.janitor import Janitor
-from worker.journal import log_ending
+from worker.journal import log_closing, log_ending, log_started
 from worker.leaving import Leaving
 from worker.outcome import Done, Refused, Unreachable
 from worker.payload import is_our_payload
@@ -174,6 +174,7 @@ class ChartWorker(RqWorker):
             return
         turn = self._desk.turn(list(unheard.values()), want=0, in_flight=len(self._in_flight))
         self._owed.update(turn.give_back)
+        self._log_closings(turn)
         for index, ending in enumerate(self._endings):
             job = ending.claim.job
             if job in unheard and not ending.heard:
@@ -204,10 +205,16 @@ class ChartWorker(RqWorker):
         settlements = self._settlements
         calls = self._calls()
         turn = self._desk.turn(settlements, want=self._want(calls), in_flight=len(calls))
+        self._log_closings(turn)
         self._settlements = []
         for settled in settlements:
             self._in_flight.pop(settled.claim.execution, None)
         return turn
+
+    @staticmethod
+    def _log_closings(turn: Turn) -> None:
+        for closing in turn.closings:
+            log_closing(closing)
 
     def _calls(self) -> list[Claim]:
         """What is really in flight: claims that are not about to be settled."""
@@ -239,6 +246,7 @@ class ChartWorker(RqWorker):
         self._taken += len(started)
         for claim in ours:
             if row := started.get(claim.job):
+                log_started(claim, row)
                 self._watchers.started(claim, row)
                 self._pool.submit(partial(self._perform, claim, row))
             else:

@@ -8,6 +8,7 @@ import click
 
 from jobs.cli import SIGNAL_CODES
 from jobs.follow import summary
+from jobs.log_files import log_folder
 from jobs.options import json_option
 from jobs.output import dumps, print_data, say
 from jobs.session import Session
@@ -42,7 +43,11 @@ def run(concurrency: int, grace_s: float, as_json: bool, **options: Any) -> int:
     """
     settings = load_settings()
     order = make_order(settings, options)
-    configure_logging("WARNING" if settings.log_level == "INFO" else settings.log_level, settings.log_format)
+    configure_logging(
+        "WARNING" if settings.log_level == "INFO" else settings.log_level,
+        settings.log_format,
+        folder=log_folder(settings),
+    )
     with Session(settings) as session:
         running = run_order(session, order, concurrency=concurrency, grace_s=grace_s, quiet=as_json)
     return _report(running, as_json=as_json)
@@ -90,7 +95,7 @@ def worker(
     Example: chartq worker --concurrency 32
     """
     settings = load_settings()
-    configure_logging(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, settings.log_format, folder=log_folder(settings))
     with (
         Session(settings) as session,
         pulse(settings.chartq_home) as beat,

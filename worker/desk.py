@@ -75,6 +75,17 @@ class Settlement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Closing:
+    """A gate that this turn's answers have closed."""
+
+    lane: str
+    #: throttled, loading, unreachable or outage.
+    why: str
+    #: Unix time.
+    until_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Turn:
     """What came of one turn."""
 
@@ -88,6 +99,7 @@ class Turn:
     #: Attempts that an outage ate: job id -> how many to give back.
     give_back: Mapping[str, int]
     suspended: bool
+    closings: Sequence[Closing] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +164,9 @@ class Desk:
             waiting=reply["waiting"],
             give_back=_summed(reply["give_back"] or ()),
             suspended=reply.get("suspended", False),
+            closings=[
+                Closing(lane=lane, why=why, until_s=until_ms / 1000) for lane, why, until_ms in reply["closings"] or ()
+            ],
         )
 
     def move(self, settlements: Sequence[Settlement]) -> None:

@@ -259,6 +259,10 @@ class Ledger:
         """The batch's rows in the order of submission, of one status or of all; read as they are taken."""
         return reading.results(self._store, self._questions, batch, status=status)
 
+    def names_of_jobs(self, batch: Batch) -> dict[str, str]:
+        """The batch's jobs, each with the name that it has there (one of them, if the same picture is in it twice)."""
+        return self._store.read(lambda connection: reading.names_of_jobs(connection, batch))
+
     def latest(self, batch: Batch, limit: int, *, status: str = "finished") -> list[ResultRow]:
         """The rows of this status that ended last, the newest first: 50 ms in a batch of 100,000."""
         return self._store.read(

@@ -160,6 +160,12 @@ def calls(connection: Connection, batch: Batch) -> CallsMade:
     return CallsMade(attempts=int(attempts or 0), refused=int(refused or 0))
 
 
+def names_of_jobs(connection: Connection, batch: Batch) -> dict[str, str]:
+    """Job id -> custom id of the batch's rows; of several charts that are one job, one."""
+    statement = select(jobs.c.job_id, members.c.custom_id).join(members, members.c.job == jobs.c.id)
+    return {row.job_id: row.custom_id for row in connection.execute(statement.where(members.c.batch == batch.id))}
+
+
 def _page(
     connection: Connection, *, known: Questions, batch: Batch, status: str | None, last: tuple[int, str] | None
 ) -> list[ResultRow]:

@@ -219,6 +219,8 @@ local function hold_if_endless(gate, state, why, now_ms)
         '): check HF_BASE_URL, VISION_TIMEOUT and the provider, then: chartq resume'}, now_ms)
 end
 
+local closings = {}     -- {lane, why, until_ms} of this call, for the worker's log
+
 -- Close after a refusal or in an outage: for the hint, or for 1 s doubling to 15 min.
 local function close(gate, state, windows, outcome, why, now_ms)
     local refusals, hint_ms = tonumber(state.refusals or 0) + 1, outcome.hint_ms or 0
@@ -228,6 +230,7 @@ local function close(gate, state, windows, outcome, why, now_ms)
     if away then hold_if_endless(gate, state, why, now_ms) end
     redis.call('HSET', gate_key(gate), 'gen', tonumber(state.gen or 0) + 1, 'refusals', refusals, 'why', why,
         'until_ms', string.format('%d', now_ms + wait), 'granted', 0, 'passed', 0)
+    closings[#closings + 1] = {outcome.lane, why, math.floor(now_ms + wait)}
     if why == 'throttled' then
         local limit = lowered_limit(gate, state, state.probe_execution == outcome.execution)
         if limit then redis.call('HSET', gate_key(gate), 'limit', limit) end

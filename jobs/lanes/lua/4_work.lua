@@ -244,7 +244,7 @@ function ops.turn(args)
     local give_back, moved = settle(args, now_ms)
     for _, spent in ipairs(unheard) do give_back[#give_back + 1] = spent end
     local reply = take(args, now_ms)
-    reply.give_back, reply.moved = give_back, moved
+    reply.give_back, reply.moved, reply.closings = give_back, moved, closings
     for _, id in ipairs(reply.refused) do redis.call('LPUSH', REFUSED, id) end
     if #reply.refused > 0 then redis.call('LTRIM', REFUSED, 0, 999) end
     if reply.suspended or #reply.claims + #moved > 0 then show_state(args, reply) end
