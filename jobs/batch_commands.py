@@ -1,10 +1,12 @@
 """The commands about batches and their jobs: where they stand, wait for them, ask again, give up, go on."""
 
 from contextlib import suppress
+from datetime import datetime
 
 import click
 from rich.table import Table
 
+from jobs.completion import complete_batches
 from jobs.errors import InputError, UnknownIdError
 from jobs.follow import follow, summary
 from jobs.options import batch_argument, json_option
@@ -28,23 +30,28 @@ def list_batches(as_json: bool) -> int:
             for document in rows:
                 print_data(dumps(document))
             return 0
-        table = Table("batch", "name", "model", "status", "finished", "failed", "total", "created", box=None)
+        table = Table(box=None)
+        for column in ("batch", "status", "finished", "failed", "created"):
+            table.add_column(column, no_wrap=True)  # an id that is cut off is of no use
+        for column in ("name", "model"):
+            table.add_column(column, overflow="ellipsis")
         for document in rows:
             counts = document["request_counts"]
             table.add_row(
                 document["batch_id"],
+                document["status"].replace("_", " "),
+                f"{counts['finished']}/{counts['total']}",
+                str(counts["failed"] or ""),
+                f"{datetime.fromisoformat(document['created_at']).astimezone():%m-%d %H:%M}",
                 visible(document["name"] or ""),
                 document["model"],
-                document["status"],
-                *(str(counts[state]) for state in ("finished", "failed", "total")),
-                document["created_at"],
             )
         print_table(table)
     return 0
 
 
 @click.command()
-@click.argument("batch_or_job_id")
+@click.argument("batch_or_job_id", shell_complete=complete_batches)
 @json_option
 def status(batch_or_job_id: str, as_json: bool) -> int:
     """Say where a batch or a job stands.
@@ -128,7 +135,7 @@ def cancel(batch_id: str) -> int:
 
 
 @click.command()
-@click.argument("model_or_batch", required=False)
+@click.argument("model_or_batch", required=False, shell_complete=complete_batches)
 def resume(model_or_batch: str | None) -> int:
     """Open what is on hold (one probe goes first), and put back on the queue what Redis has lost.
 

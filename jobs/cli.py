@@ -21,12 +21,23 @@ FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 SIGNAL_CODES: Mapping[int, int] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 
 _HELP = "Ask a Hugging Face vision model about every chart in a folder: once each, as fast as it allows."
+_EPILOG = "Each has help of its own, with an example: chartq submit --help"
+
+#: In the order in which one meets them.
+_SECTIONS: Mapping[str, Sequence[str]] = {
+    "Ask": ("run", "submit", "worker", "rehearse", "demo"),
+    "Look": ("list", "status", "watch", "wait", "lanes", "logs"),
+    "Read": ("results", "compare"),
+    "Mend": ("retry", "cancel", "resume"),
+    "Check": ("doctor", "models", "health", "metrics", "completion"),
+}
 
 
 def group(places: Mapping[str, Place], name: str, *, obj: object = None) -> click.Group:
     """A group of commands with the help and version that all faces share; `obj` is for commands that ask for it."""
     settings = {"help_option_names": ["-h", "--help"], "obj": obj}
-    return click.version_option(package_name="chartq")(LazyGroup(name, places, help=_HELP, context_settings=settings))
+    made = LazyGroup(name, places, _SECTIONS, help=_HELP, epilog=_EPILOG, context_settings=settings)
+    return click.version_option(package_name="chartq")(made)
 
 
 def run(commands: click.Group, argv: Sequence[str] | None = None) -> NoReturn:

@@ -88,6 +88,7 @@ def result_document(row: ResultRow, *, structured: bool = False) -> dict[str, An
         "request_id": row.request_id,
         "provider": row.provider,
         "finished_at": iso(row.finished_at) if row.status in ("finished", "failed", "canceled") else None,
+        "rehearsal": row.rehearsal if row.status == "finished" else None,
     }
 
 

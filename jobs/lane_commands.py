@@ -31,9 +31,12 @@ def lanes(as_json: bool) -> int:
         for row in rows:
             print_data(dumps(row))
         return 0
-    table = Table("account", "lane", "state", "budget", "in flight", "queued", box=None)
+    table = Table(box=None)
+    for column, fixed in (("account", True), ("lane", False), ("state", False), ("budget", True), ("calls", True)):
+        table.add_column(column, no_wrap=fixed, overflow="fold")
+    table.add_column("queued", no_wrap=True)
     for row in rows:
-        budget = ", ".join(f"{b['used']}/{b['limit']} in {duration(b['window_s'])}" for b in row["budget"])
+        budget = "\n".join(f"{b['used']}/{b['limit']} in {duration(b['window_s'])}" for b in row["budget"])
         table.add_row(row["account"], row["lane"], _lane_state(row), budget, str(row["in_flight"]), str(row["queued"]))
     print_table(table)
     return 0

@@ -1,6 +1,6 @@
 """A group of commands that loads a command's module when it is typed: `--help` waits for no database driver."""
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -10,7 +10,7 @@ import click
 
 @dataclass(frozen=True)
 class Place:
-    """Where a command stands, as `module:name`, and the first sentence of its help."""
+    """Where a command stands, as `module:name`, and what it does, in a line."""
 
     where: str
     summary: str
@@ -25,14 +25,20 @@ def load(where: str) -> Any:
 class LazyGroup(click.Group):
     """A click group of commands that are named, not loaded."""
 
-    def __init__(self, name: str, places: Mapping[str, Place], **options: Any) -> None:
+    def __init__(
+        self, name: str, places: Mapping[str, Place], sections: Mapping[str, Sequence[str]], **options: Any
+    ) -> None:
         super().__init__(name, commands=_Commands(places), **options)
-        self._places = places
+        self._places, self._sections = places, sections
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click does it, without loading them all."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, self._places[name].summary) for name in sorted(self._places)])
+        """By what one does with them, without loading them all."""
+        column = max(map(len, self._places))
+        for title, names in self._sections.items():
+            rows = [(f"{name:{column}}", self._places[name].summary) for name in names if name in self._places]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 class _Commands(MutableMapping[str, click.Command]):
@@ -48,7 +54,7 @@ class _Commands(MutableMapping[str, click.Command]):
         return self._loaded[name]
 
     def __setitem__(self, name: str, command: click.Command) -> None:
-        self._places.setdefault(name, Place("", command.get_short_help_str()))
+        self._places.setdefault(name, Place("", ""))
         self._loaded[name] = command
 
     def __delitem__(self, name: str) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import click
 
+from jobs.completion import complete_batches
 from jobs.documents import iso
 from jobs.errors import UnknownIdError
 from jobs.follow import duration
@@ -27,7 +28,7 @@ _ENDS = {
 
 
 @click.command()
-@click.argument("batch_or_job_id")
+@click.argument("batch_or_job_id", shell_complete=complete_batches)
 @click.option("-n", "--last", type=click.IntRange(min=1), metavar="N", help="Only the last N lines.")
 @json_option
 def logs(batch_or_job_id: str, last: int | None, as_json: bool) -> int:

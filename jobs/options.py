@@ -2,5 +2,7 @@
 
 import click
 
+from jobs.completion import complete_batches
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")
-batch_argument = click.argument("batch_id")
+batch_argument = click.argument("batch_id", shell_complete=complete_batches)

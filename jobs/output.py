@@ -34,6 +34,7 @@ _CSV_FIELDS = (
     "request_id",
     "provider",
     "finished_at",
+    "rehearsal",
 )
 
 #: What a spreadsheet would take for a formula at the start of a cell (OWASP, CSV injection).

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from jobs.completion import complete_batches
 from jobs.errors import InputError
 from jobs.formats import (
     COMPARISONS,
@@ -17,6 +18,7 @@ from jobs.formats import (
     write_sidecars,
 )
 from jobs.ledger import Batch
+from jobs.options import batch_argument
 from jobs.output import say
 from jobs.session import Session
 from jobs.settings import load_settings
@@ -27,7 +29,7 @@ output_option = click.option(
 
 
 @click.command()
-@click.argument("batch_id")
+@batch_argument
 @output_option
 @click.option("--format", "form", type=click.Choice(sorted(FORMATS)), help="Default: by the file's name, else jsonl.")
 @click.option(
@@ -63,8 +65,8 @@ def results(batch_id: str, output: Path | None, form: str | None, status: str | 
 
 
 @click.command()
-@click.argument("batch_a")
-@click.argument("batch_b")
+@click.argument("batch_a", shell_complete=complete_batches)
+@click.argument("batch_b", shell_complete=complete_batches)
 @output_option
 @click.option(
     "--format", "form", type=click.Choice(sorted(COMPARISONS)), help="Default: by the file's name, else markdown."

@@ -25,7 +25,7 @@ from jobs.settings import Settings
 from jobs.submit import Order, Submitted, submit
 
 #: The SQLite file of the results store under CHARTQ_HOME.
-_RESULTS_FILE = "results.sqlite"
+RESULTS_FILE = "results.sqlite"
 
 #: Batches whose documents are made at a time.
 _PAGE = 100
@@ -51,7 +51,7 @@ class Session:
         """The store's URL; it may hold a password."""
         if self.settings.results_url is not None:
             return self.settings.results_url.get_secret_value()
-        return f"sqlite:///{self.settings.chartq_home / _RESULTS_FILE}"
+        return f"sqlite:///{self.settings.chartq_home / RESULTS_FILE}"
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -147,6 +147,7 @@ def test_a_result_has_the_contracts_shape() -> None:
     assert list(made) == [
         *("job_id", "custom_id", "image", "model", "prompt", "status", "text", "raw", "error", "attempts"),
         *("throttled", "usage", "latency_s", "request_id", "provider", "finished_at"),
+        "rehearsal",  # more than the contract asks for
     ]
     assert made["usage"] == {"prompt_tokens": 7, "completion_tokens": 3}
 

@@ -74,6 +74,7 @@ def row(number: int, **changes: Any) -> Row:
         "request_id": "req-1",
         "provider": "nebius",
         "finished_at": "2026-11-22T12:31:05.123Z",
+        "rehearsal": False,
         **changes,
     }
 
@@ -81,7 +82,7 @@ def row(number: int, **changes: Any) -> Row:
 def unanswered(number: int, status: str = "failed", *, code: int | None = 422, **changes: Any) -> Row:
     error = {"type": "bad_request", "message": "too large", "status_code": code} if status == "failed" else None
     ended = {"finished_at": None, "request_id": None} if status in ("queued", "started", "scheduled") else {}
-    answer = {"text": None, "raw": None, "usage": None, "latency_s": None, "provider": None}
+    answer = {"text": None, "raw": None, "usage": None, "latency_s": None, "provider": None, "rehearsal": None}
     return row(number, **{**answer, **ended, "status": status, "error": error, **changes})
 
 

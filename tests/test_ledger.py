@@ -164,6 +164,7 @@ def test_a_rehearsal_answer_is_cached_only_for_rehearsals(ledger: Ledger) -> Non
         added = ledger.add_members(batch, members_of("a"), refresh=False, count_rehearsals=count_rehearsals, now=3)
         assert (len(added.queue), added.cached) == (1 - cached, cached)
     assert texts(ledger, old) == ["rehearsed"]
+    assert [row.rehearsal for row in ledger.results(old)] == [True]
 
 
 def test_the_newest_path_is_the_one_to_read(ledger: Ledger) -> None:

@@ -35,6 +35,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "request_id": None,
         "provider": None,
         "finished_at": None,
+        "rehearsal": False,
         **changes,
     }
 

@@ -13,31 +13,16 @@ if TYPE_CHECKING:
     from jobs.settings import Settings
 
 COMMANDS = {
-    "run": Place("worker.cli:run", "Submit a folder of charts, ask about all of them, and show how it goes."),
-    "worker": Place(
-        "worker.cli:worker", "Work on what is queued: up to N calls in flight, within the provider's limits."
-    ),
+    "run": Place("worker.cli:run", "Submit a folder, ask about every chart, show how it goes."),
+    "worker": Place("worker.cli:worker", "Work on what is queued, within the provider's limits."),
     **PRODUCER_COMMANDS,
-    "models": Place(
-        "worker.model_commands:models",
-        "Is MODEL served, by whom, does it take images, at what price? Without MODEL: all vision models.",
-    ),
-    "doctor": Place(
-        "worker.doctor:doctor",
-        "Check settings, Redis, results store, endpoint, token, model and folders, and say what to do.",
-    ),
-    "health": Place(
-        "worker.health:health",
-        "Tell whether this machine's workers, Redis and the results store are alive; exit code 1 if not.",
-    ),
-    "metrics": Place(
-        "worker.metrics:metrics",
-        "Serve what all workers share (queues, gates, permits, RQ's workers) as metrics, also while no worker runs.",
-    ),
-    "rehearse": Place("worker.rehearse:rehearse", "Show what a run would do: calls, refusals, how long, done by when."),
-    "demo": Place(
-        "worker.cli:demo", "Ask about the sample charts: Hugging Face if HF_TOKEN is set, else the rehearsal server."
-    ),
+    "rehearse": Place("worker.rehearse:rehearse", "Show what a run would do and take, on a fast clock."),
+    "demo": Place("worker.cli:demo", "Ask about the sample charts; needs no token."),
+    "doctor": Place("worker.doctor:doctor", "Check Redis, store, token, endpoint and model."),
+    "models": Place("worker.model_commands:models", "Who serves a model, does it take images, at what price?"),
+    "health": Place("worker.health:health", "Tell whether this machine's workers live (exit code)."),
+    "metrics": Place("worker.metrics:metrics", "Serve what all workers share to Prometheus."),
+    "completion": Place("worker.completion:completion", "Print the script that completes words in your shell."),
 }
 
 

@@ -203,6 +203,7 @@ def _rows(batch: Batch) -> Select[Any]:
             jobs.c.latency_s,
             jobs.c.request_id,
             jobs.c.provider,
+            jobs.c.rehearsal,
             jobs.c.started_at,
             jobs.c.finished_at,
         )
@@ -229,6 +230,7 @@ def _result(row: AnyRow, question: Question) -> ResultRow:
         custom_id=row.custom_id,
         model=question.model,
         prompt=question.prompt,
+        rehearsal=row.rehearsal,
     )
 
 

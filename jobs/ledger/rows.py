@@ -229,3 +229,5 @@ class ResultRow:
     request_id: str | None
     provider: str | None
     finished_at: float | None
+    #: The stand-in's answer, not a model's.
+    rehearsal: bool = False
