@@ -1,0 +1,80 @@
+"""Files that change or go away between submit and run, and prompts of every size: never another picture's answer."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from producer import Producer, producer_in
+from stack import draw_charts
+
+from jobs.asking import MAX_PROMPT_CHARS
+from worker.rehearsal import Behaviour, Rehearsal
+
+
+@pytest.fixture
+def server() -> Iterator[Rehearsal]:
+    with Rehearsal(Behaviour(latency_s=0.01)) as running:
+        yield running
+
+
+@pytest.fixture
+def user(server: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
+    with producer_in(tmp_path, monkeypatch) as made:
+        monkeypatch.setenv("HF_BASE_URL", server.base_url)
+        yield made
+
+
+def work() -> None:
+    """A worker, in the user's folder and environment, until there is nothing to do."""
+    subprocess.run([sys.executable, "-m", "worker.cli", "worker", "--burst"], check=True, capture_output=True)
+
+
+def test_a_chart_that_changed_or_went_away_fails_uncalled_and_its_answer_is_never_anothers(
+    user: Producer, server: Rehearsal
+) -> None:
+    folder = draw_charts(user.folder / "charts", 6) / "group-00"
+    changed, gone, one, other, moved, kept = sorted(folder.iterdir())
+    twin = user.folder / "charts" / "twin.png"
+    shutil.copy(moved, twin)
+    batch_id = user.submit(user.folder / "charts")["batch_id"]
+    changed.write_bytes(kept.read_bytes())
+    gone.unlink()
+    os.rename(one, folder / "swap")
+    os.rename(other, one)
+    os.rename(folder / "swap", other)
+    moved.unlink()
+
+    work()
+    rows = {row["custom_id"].rpartition("/")[2]: row for row in user.results(batch_id)}
+    for chart in (changed, one, other):
+        assert rows[chart.name]["error"]["type"] == "ChartChangedError"
+        assert re.search(
+            rf"{chart.name}.*submitted: \w+, now: \w+.*submit it again", rows[chart.name]["error"]["message"]
+        )
+    assert rows[gone.name]["status"] == "failed"
+    assert gone.name in rows[gone.name]["error"]["message"]
+    assert {rows[chart.name]["attempts"] for chart in (changed, gone, one, other)} == {0}
+    assert rows[moved.name]["status"] == rows[twin.name]["status"] == rows[kept.name]["status"] == "finished"
+    assert len(server.record) == 2
+
+
+def test_a_prompt_of_100_kb_is_asked_whole_and_a_longer_one_than_providers_take_is_refused(
+    user: Producer, server: Rehearsal
+) -> None:
+    draw_charts(user.folder / "charts", 1)
+    long, too_long = user.folder / "long.txt", user.folder / "too-long.txt"
+    long.write_text("Up or down? " * 8_500)
+    too_long.write_text("x" * (MAX_PROMPT_CHARS + 1))
+    refused = user.run("submit", "charts", "--prompt-file", too_long, expect=None)
+    assert refused.code != 0
+    assert "at most" in refused.stderr
+    batch_id = user.run("submit", "charts", "--prompt-file", long, "-q").stdout.strip()
+    work()
+    [row] = user.results(batch_id)
+    assert row["status"] == "finished"
+    assert len(row["prompt"]) == len(long.read_text())
