@@ -70,14 +70,14 @@ def put_back(ledger: Ledger, queues: LaneQueues, rows: Sequence[OpenJob], *, now
     )
 
 
-def drop_held(ledger: Ledger, queues: LaneQueues, *, now: float) -> int:
-    """Take what batches on hold have in Redis off their queues, but for what others want. Returns how many went."""
-    total = 0
+def drop_held(ledger: Ledger, queues: LaneQueues, *, now: float) -> dict[str, int]:
+    """Take what batches on hold have in Redis off their queues, but for what others want. How many went, by batch."""
+    gone: dict[str, int] = {}
     for batch in ledger.held():
         dropped = queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
         if dropped:
-            total += max(0, dropped - put_back_all(ledger, queues, now=now, batch=batch).put_back)
-    return total
+            gone[batch.batch_id] = max(0, dropped - put_back_all(ledger, queues, now=now, batch=batch).put_back)
+    return gone
 
 
 def _is_given_up(row: OpenJob, redis_knows_us_since: float, now: float) -> bool:

@@ -94,7 +94,7 @@ class Submitted:
         """What people want to know of a sample."""
         if self.sample_of is None:
             return None
-        refused = f" ({len(self.rejected):,} more were rejected)" if self.rejected else ""
+        refused = f" ({len(self.rejected):,} more rejected)" if self.rejected else ""
         return (
             f"sample of {self.total:,} of {self.sample_of:,} charts{refused}; "
             "the rest: the same command without --sample"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from lanes import running_redis
+from producer import producer_in
 from redis import Redis
 from stack import Stack, draw_charts, eventually, stack
 from stores import id_of, new_store, start, submit
@@ -97,6 +98,20 @@ def test_a_job_in_flight_for_a_held_batch_whose_worker_died_is_given_up(ledger: 
     ledger.resume(held, 5)
     put_back_all(ledger, queues, now=time.time() + 60)
     assert queued(redis) == {"alone": {id_of("b")}}
+
+
+def test_retry_and_resume_put_a_held_batch_back_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with producer_in(tmp_path, monkeypatch) as user:
+        draw_charts(user.folder / "charts", 5)
+        batch_id = user.submit(user.folder / "charts", "--max-failures", "1")["batch_id"]
+        jobs = [row["job_id"] for row in user.results(batch_id)]
+        with user.session() as session:
+            for command, job_id, expected in [("resume", jobs[0], jobs[1:]), ("retry", jobs[1], jobs)]:
+                user.fail(job_id)
+                drop_held(session.ledger, session.queues, now=time.time())
+                assert queued(session.redis) == {}
+                user.run(command, batch_id)
+                assert queued(session.redis) == {batch_id: set(expected)}
 
 
 # With workers ------------------------------------------------------------------------------------------------
@@ -194,6 +209,15 @@ def test_a_hold_that_never_reached_redis_is_kept_by_the_next_worker(user: Stack,
     assert user.counts(batch_id).queued == 29
     user.run("cancel", batch_id)
     assert user.status(batch_id)["status"] == "canceled"
+
+
+def test_the_queue_is_emptied_even_if_nobody_may_take_from_it(user: Stack, server: Rehearsal) -> None:
+    batch_id = submitted(user, draw_charts(user.folder / "charts", 30), "--max-failures", "1")
+    user.worker(HF_RATE_LIMIT="1/h")
+    with closing(user.redis()) as redis:
+        eventually(lambda: not redis.exists(f"rq:queue:{LANE}@{batch_id}"))
+    assert len(server.record) == 1
+    assert user.counts(batch_id).queued == 29
 
 
 def test_a_limit_that_is_no_limit_is_wrong_usage(user: Stack) -> None:

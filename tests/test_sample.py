@@ -14,8 +14,11 @@ from producer import Producer, producer_in
 from stack import Stack, draw_charts, eventually, finish, stack
 
 from jobs import submit_folder
+from jobs.asking import make_question
 from jobs.errors import InputError
+from jobs.ledger import Batch
 from jobs.sample import choose, spread
+from jobs.submit import Order
 from worker.rehearsal import Behaviour, Rehearsal
 
 
@@ -94,6 +97,20 @@ def test_the_rest_goes_into_the_same_batch_and_results_stay_in_order(user: Produ
     assert user.submit(charts)["batch_id"] != first["batch_id"], "it was through"
 
 
+def test_a_complete_sample_is_no_complete_batch_while_the_rest_is_added(user: Producer, charts: Path) -> None:
+    sample = user.submit(charts, "--sample", "6")["batch_id"]
+    user.answer(sample)
+    question = make_question(user.settings, prompt="Up?", model=None, parameters={})
+    seen = []
+    with user.session() as session:
+
+        def look(batch: Batch) -> None:
+            seen.append(session.status(batch)["status"])
+
+        session.submit(Order(paths=[charts], question=question), opened=look)
+    assert seen == ["in_progress"]
+
+
 def test_samples_grow_and_the_same_one_changes_nothing(user: Producer, charts: Path) -> None:
     first = user.submit(charts, "--sample", "6")
     same = user.submit(charts, "--sample", "6")
@@ -119,6 +136,8 @@ def test_another_question_or_folder_or_a_canceled_sample_is_another_batch(user: 
 
 def test_a_sample_leaves_an_unfinished_batch_alone(user: Producer, charts: Path) -> None:
     everything = user.submit(charts)["batch_id"]
+    with user.session() as session:  # as if its submit had died
+        session.ledger.unseal(session.ledger.batch(everything))
     sample = user.submit(charts, "--sample", "6")
     assert sample["batch_id"] != everything
     assert sample["total"] == 6
@@ -148,7 +167,7 @@ def test_what_a_sample_refuses_it_does_without(user: Producer, charts: Path) -> 
     (charts / "group-02" / "chart-0020.png").write_bytes(b"no image")
     done = user.run("submit", charts, "-p", "Up?", "--sample", "6")
     assert "rejected" in done.stderr
-    assert "sample of 5 of 60 charts (1 more were rejected); the rest: the same command without --sample" in done.stderr
+    assert "sample of 5 of 60 charts (1 more rejected); the rest: the same command without --sample" in done.stderr
     again = user.submit(charts, "--sample", "6")
     assert (again["total"], len(again["rejected"])) == (5, 1)
 

@@ -70,8 +70,8 @@ class Janitor:
         self._restore_redis()
         if self._heart.is_steady:
             self._take_over()
-        if dropped := drop_held(self._ledger, self._queues, now=time.time()):
-            log.warning("too many failures: %d jobs wait for `chartq resume BATCH`", dropped)
+        for batch_id, jobs in drop_held(self._ledger, self._queues, now=time.time()).items():
+            log.warning("too many failures: %d jobs wait for `chartq resume %s`", jobs, batch_id)
         self._sweep_a_page()
 
     def _restore_redis(self) -> None:
