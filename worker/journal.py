@@ -18,7 +18,8 @@ details = logging.getLogger("chartq.details")
 
 
 def log_started(claim: Claim, job: StartedJob) -> None:
-    """A call is about to begin."""
+    """A call is about to begin. The execution is what the provider gets as the call's `X-Amzn-Trace-Id`."""
+    log.debug("%s begins: execution %s", claim.job, claim.execution, extra={"event": "job begins", **_about(claim)})
     details.info("%s started", claim.job, extra={"event": "job started", "attempt": job.attempts + 1, **_about(claim)})
 
 
