@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Most tests wait for processes and servers of their own: a few side by side, whatever the number of cores.
 TEST_PROCESSES ?= 3
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test bench chaos lint clean
 
 demo: .venv/installed
 	$(BIN)/chartq demo
@@ -15,6 +15,10 @@ test: .venv/installed-test
 # Beside other queues, a quota and the sizes of the day; docs/benchmarks.md shows the last run.
 bench: .venv/installed-test
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
+
+# Everything goes wrong for a while, then every promise is checked; docs/chaos.md. ARGS="--minutes 20", ARGS=--soak.
+chaos: .venv/installed-test
+	PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -63,8 +63,8 @@ class Plan(_Figures):
         """For people."""
         rejected = f" ({len(self.rejected):,} rejected)" if self.rejected else ""
         calls = "1 call" if self.calls == 1 else f"{self.calls:,} calls"
-        sample = "" if self.sample_of is None else f"sample of {self.sample_of:,} charts: "
-        lines = [f"{sample}{self.total:,} charts{rejected}: {self.cached:,} answered already, {calls} to make"]
+        charts = f"{self.total:,} charts" if self.sample_of is None else self._sample()
+        lines = [f"{charts}{rejected}: {self.cached:,} answered already, {calls} to make"]
         if not self.calls:
             return lines
         if self.cost is None:
@@ -73,6 +73,9 @@ class Plan(_Figures):
             price = self.cost.price_text() or "not known; chartq models MODEL asks who serves it"
             lines += [f"tokens: {self.cost.tokens_text()}", f"price: {price}"]
         return [*lines, f"time: {self._time()}"]
+
+    def _sample(self) -> str:
+        return f"sample of {self.total:,} of {self.sample_of:,} charts"
 
     def _time(self) -> str:
         if self.held:

@@ -50,9 +50,13 @@ class PostgresServer:
             )
         _wait_for(process, self.folder)
 
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it: SIGTERM waits for its users, SIGINT doesn't, SIGQUIT is a crash."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.runs:
             _stop(self._process, how)
 
     def new_database(self) -> str:

@@ -1,6 +1,7 @@
 """Several things are lost in one run, and nothing with them: workers, Redis's data, the database server."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import closing
@@ -66,7 +67,7 @@ def test_workers_on_postgresql_lose_one_of_theirs_and_twice_their_server(
 ) -> None:
     """Once it is shut down, once it crashes. Answers that come in meanwhile are held."""
     user.environment["RESULTS_URL"] = postgres.new_database()
-    batch_id = user.submit(draw_charts(user.folder / "charts", 90))
+    batch_id = user.submit(draw_charts(user.folder / "charts", 150))
     killed, *others = (user.worker("--concurrency", str(CONCURRENCY)) for _ in range(3))
     asked(server, 15)
     killed.kill()
@@ -76,8 +77,11 @@ def test_workers_on_postgresql_lose_one_of_theirs_and_twice_their_server(
         postgres.stop(how)
         for worker, length in zip(others, before, strict=True):
             eventually(lambda worker=worker, length=length: "waiting for the results store" in worker.said[length:])  # type: ignore[misc]
+        after = [len(worker.said) for worker in others]
         postgres.start()
-    finished_once(user, batch_id, 90)
-    assert len(server.record) <= 90 + CONCURRENCY
+        for worker, length in zip(others, after, strict=True):
+            eventually(lambda worker=worker, length=length: re.search(r" in \d", worker.said[length:]))  # type: ignore[misc]
+    finished_once(user, batch_id, 150)
+    assert len(server.record) <= 150 + CONCURRENCY
     assert [worker.poll() for worker in others] == [None, None]
     assert "Traceback" not in "".join(worker.said for worker in others)

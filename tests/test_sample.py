@@ -194,7 +194,7 @@ def test_a_sample_says_so_with_the_next_command(user: Producer, charts: Path) ->
 
 def test_a_plan_of_a_sample_counts_the_sample(user: Producer, charts: Path) -> None:
     arguments = ("submit", charts, "-p", "Up?", "--dry-run", "--sample")
-    assert user.run(*arguments, "6").stdout.startswith("sample of 60 charts: 6 charts (0 rejected)")
+    assert user.run(*arguments, "6").stdout.startswith("sample of 6 of 60 charts: 0 answered already")
     user.answer(user.submit(charts, "--sample", "6")["batch_id"])
     planned = user.run(*arguments, "15", "--json").json()
     assert (planned["total"], planned["cached"], planned["calls"], planned["sample_of"]) == (15, 6, 9, 60)

@@ -56,7 +56,7 @@ def cancel(connection: Connection, batch: Batch, now: float) -> Canceled:
             .values(ended="canceled")
         ).rowcount
         wanted = _claimants(connection, names)
-        kept += [(names[job], batch_id) for job, batch_id in wanted.items() if batch_id is not None]
+        kept += [(names[job], batch_id) for job in names if (batch_id := wanted.get(job)) is not None]
         unwanted = [job for job in names if job not in wanted]
         _end(connection, unwanted, now)
         orphans += [names[job] for job in unwanted]
