@@ -80,7 +80,7 @@ def test_workers_on_postgresql_lose_one_of_theirs_and_twice_their_server(
         after = [len(worker.said) for worker in others]
         postgres.start()
         for worker, length in zip(others, after, strict=True):
-            eventually(lambda worker=worker, length=length: re.search(r" in \d", worker.said[length:]))  # type: ignore[misc]
+            eventually(lambda worker=worker, length=length: bool(re.search(r" in \d", worker.said[length:])))  # type: ignore[misc]
     finished_once(user, batch_id, 150)
     assert len(server.record) <= 150 + CONCURRENCY
     assert [worker.poll() for worker in others] == [None, None]
