@@ -302,8 +302,8 @@ def test_a_job_refused_three_times_as_the_probe_goes_behind_the_others_and_anoth
     assert jobs_of(worker.take(1)) == good[:1]
 
 
-def test_if_others_pass_it_is_suspect_and_its_refusals_no_longer_close_the_gate(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def suspected(lanes: Lanes, worker: Worker) -> tuple[Claim, list[str]]:
+    """A job that is always refused, after all others have passed. The gate has been shut for 15 s at most so far."""
     bad, *good = lanes.submit(5)
     for _ in range(4):
         refuse_as_probe(lanes, worker)
@@ -312,11 +312,43 @@ def test_if_others_pass_it_is_suspect_and_its_refusals_no_longer_close_the_gate(
         assert claims[0].job in good
         assert claims[0].suspect == 0
         worker.answered(*claims)
-    assert claims[0].suspect == 1
-    worker.settle(claims, verdict="suspect", to="delay", delay_s=2)
-    assert closed_for_s(lanes) == 0
+    return claims[0], good
+
+
+def counted(worker: Worker, claim: Claim, *, hint_s: float | None = None) -> None:
+    """A refusal that counts as an attempt."""
+    worker.settle([claim], verdict="suspect", to="delay", delay_s=2, why="throttled", hint_s=hint_s)
+
+
+def test_if_others_pass_it_is_suspect_and_the_next_one_finds_out(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    bad, _ = suspected(lanes, worker)
+    assert bad.suspect == 1
+    counted(worker, bad, hint_s=3600)
+    assert closed_for_s(lanes) == 1, "whatever it was told to wait"
+    lanes.submit(1, "later")
+    after_the_gate(lanes)
+    [other] = worker.take(1)
+    assert (other.probe, other.suspect) == (1, 0)
+    worker.answered(other)
     lanes.clock.pass_s(2)
-    assert [claim.suspect for claim in worker.take(1)] == [1]
+    assert [(claim.job, claim.suspect) for claim in worker.take(1)] == [(bad.job, 1)]
+
+
+def test_alone_it_is_suspect_once_the_gate_was_shut_for_twice_as_long_as_ever(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    claim, _ = suspected(lanes, worker)
+    shut_s = lanes.clock.now_ms / 1000
+    counted(worker, claim)
+    lanes.clock.pass_s(2)
+    [claim] = worker.take(1)
+    while not claim.suspect:
+        worker.refused(claim)
+        after_the_gate(lanes)
+        [claim] = worker.take(1)
+    assert 30 < lanes.clock.now_ms / 1000 - shut_s < 90
+    counted(worker, claim)
+    assert closed_for_s(lanes) == 0, "it has nobody to protect"
 
 
 def test_if_all_are_refused_nobody_is_suspect(lanes: Lanes) -> None:

@@ -4,7 +4,7 @@ import heapq
 import itertools
 import random
 import signal
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -24,6 +24,9 @@ def redis() -> Iterator[Redis]:
     with running_redis() as redis:
         yield redis
 
+
+#: Of a job (MAX_RETRIES=2).
+MAX_ATTEMPTS = 3
 
 #: A permit counts for so much longer than an hour.
 GUARD_S = 1
@@ -90,6 +93,9 @@ class Simulation:
         self.random = random.Random(seed)
         self.started_ms = lanes.clock.now_ms
         self.answered: list[str] = []
+        self.failed: list[str] = []
+        #: Refusals that counted, by job.
+        self.attempts: Counter[str] = Counter()
         self.calls = self.refusals = 0
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._order, self._names = itertools.count(), itertools.count()
@@ -102,8 +108,8 @@ class Simulation:
         return (self.lanes.clock.now_ms - self.started_ms) / 1000
 
     def run(self, jobs: int) -> None:
-        """Until so many jobs have been answered."""
-        while len(set(self.answered)) < jobs:
+        """Until so many jobs have been answered, or failed."""
+        while len({*self.answered, *self.failed}) < jobs:
             at_ms, _, event = heapq.heappop(self._events)
             self.lanes.clock.now_ms = max(at_ms, self.lanes.clock.now_ms)
             event()
@@ -147,7 +153,8 @@ class Simulation:
         """As the worker does, but a wait of an hour isn't spent in looks of a second each."""
         if worker.held or worker.turned.claims or worker.turned.wait_s < 1:
             return max(worker.turned.wait_s, 0.001)
-        wait_s = self.lanes.gate().budget_wait_s
+        gate = self.lanes.gate()
+        wait_s = max(gate.budget_wait_s, (gate.until_s or 0.0) - self.lanes.clock.now_ms / 1000)
         return max(1.0, wait_s * self.random.uniform(0.5, 1.0) if wait_s > 60 else wait_s - 1)
 
     def _turn(self, worker: Worker, settlements: list[Settlement]) -> None:
@@ -172,6 +179,9 @@ class Simulation:
             self._turn(worker, [Settlement(claim=claim, verdict="ok", to="finished")])
             return
         self.refusals += 1
+        if claim.suspect:
+            self._count_refusal(worker, claim)
+            return
         throttled = Settlement(
             claim=claim,
             verdict="throttled",
@@ -181,6 +191,16 @@ class Simulation:
             jitter=self.random.random(),
         )
         self._turn(worker, [throttled])
+
+    def _count_refusal(self, worker: Worker, claim: Claim) -> None:
+        self.attempts[claim.job] += 1
+        if self.attempts[claim.job] == MAX_ATTEMPTS:
+            self.failed.append(claim.job)
+            self._turn(worker, [Settlement(claim=claim, verdict="suspect", to="failed", why="throttled")])
+        else:
+            delay_s = 2.0 * 2 ** (self.attempts[claim.job] - 1)
+            spoken = Settlement(claim=claim, verdict="suspect", to="delay", delay_s=delay_s, why="throttled")
+            self._turn(worker, [spoken])
 
 
 # A known budget -----------------------------------------------------------------------------------------
@@ -269,3 +289,16 @@ def test_an_unknown_limit_costs_forty_five_refused_calls_where_it_gives_none(red
     simulation = hundred_charts(redis, hints=False, phase_ms=phase_ms)
     assert simulation.refusals <= 45
     assert simulation.took_s <= 60
+
+
+@pytest.mark.parametrize(("charts", "seed"), [(100, 1), (122, 0), (122, 1)])
+def test_an_unknown_hourly_limit_without_hints_fails_no_chart(redis: Redis, charts: int, seed: int) -> None:
+    """Whoever probes a window that is used up is refused for an hour: that is no fault of its own."""
+    lanes = Lanes(redis)
+    lanes.submit(charts)
+    phase_ms = lanes.clock.now_ms - random.Random(seed).randrange(3_600_000)
+    provider = FixedWindows(30, 3_600_000, phase_ms=phase_ms)
+    simulation = Simulation(lanes, provider, workers=1, threads=16, latency_s=(3.0, 7.0), hints=False, seed=seed)
+    simulation.run(charts)
+    assert simulation.failed == []
+    assert simulation.took_s < 6 * HOUR_S

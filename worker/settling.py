@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from jobs.ledger import AnswerRow, Change, Failed, Finished, JobError, Returned
 from worker.desk import Claim, Move, Settlement, Verdict
-from worker.hf_errors import HFAPIError, HFBadAnswerError, HFModelLoadingError
+from worker.hf_errors import HFAPIError, HFBadAnswerError, HFModelLoadingError, HFRateLimitError
 from worker.outcome import Done, Hold, Refused, Throttled, Transient, Unreachable
 from worker.task import Ended, StoppedError
 
@@ -163,9 +163,9 @@ def _move(ending: Ending) -> Move:
 def _why(ended: Ended) -> str | None:
     if isinstance(ended.outcome, Unreachable):
         return "unreachable"
-    if isinstance(ended.outcome, Throttled):
-        return "loading" if isinstance(ended.error, HFModelLoadingError) else "throttled"
-    return None
+    if isinstance(ended.error, HFModelLoadingError):
+        return "loading"
+    return "throttled" if isinstance(ended.error, HFRateLimitError) else None
 
 
 def _hint_s(error: Exception | None) -> float | None:

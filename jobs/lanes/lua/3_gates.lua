@@ -3,7 +3,8 @@
 -- probe ('1': one call goes first), probe_execution, limit (concurrency in force; absent: the ceiling),
 -- granted / passed (permits given, answers had, in this generation), learned (what passed before it was last
 -- refused), edge (learned was reached: 1 + the calls that were on their way then), passes (answers ever),
--- failures (transient, in a row), outage ('1'), away_since (ms), hold_reason / _message / _since.
+-- failures (transient, in a row), outage ('1'), away_since (ms), hold_reason / _message / _since,
+-- shut_ms (since when it has been refused without an answer), longest_shut_ms (that, until an answer came, at most).
 
 local FIRST_WAIT_MS, LONGEST_WAIT_MS = 1000, 15 * 60 * 1000
 -- While a server is away people look at the clock: at first it is asked once a minute (the 7th to 16th time).
@@ -228,6 +229,8 @@ local function close(gate, state, windows, outcome, why, now_ms)
     local wait = hint_ms > 0 and hint_ms or doubling_wait_ms(refusals, away)
     wait = wait + math.min(wait * 0.05, 1000) * (outcome.jitter or 0)
     if away then hold_if_endless(gate, state, why, now_ms) end
+    if away then redis.call('HDEL', gate_key(gate), 'shut_ms')
+    else redis.call('HSETNX', gate_key(gate), 'shut_ms', string.format('%d', now_ms)) end
     redis.call('HSET', gate_key(gate), 'gen', tonumber(state.gen or 0) + 1, 'refusals', refusals, 'why', why,
         'until_ms', string.format('%d', now_ms + wait), 'granted', 0, 'passed', 0)
     closings[#closings + 1] = {outcome.lane, why, math.floor(now_ms + wait)}
@@ -241,9 +244,13 @@ local function close(gate, state, windows, outcome, why, now_ms)
     if #windows == 0 or why ~= 'throttled' then redis.call('HSET', gate_key(gate), 'probe', 1) end
 end
 
-local function succeed(gate, state, ceiling)
+local function succeed(gate, state, ceiling, now_ms)
     redis.call('DEL', streak_key(gate))
-    redis.call('HDEL', gate_key(gate), 'outage', 'until_ms', 'why', 'probe', 'probe_execution', 'away_since')
+    local shut_ms = now_ms - tonumber(state.shut_ms or now_ms)
+    if shut_ms > tonumber(state.longest_shut_ms or 0) then
+        redis.call('HSET', gate_key(gate), 'longest_shut_ms', string.format('%d', shut_ms))
+    end
+    redis.call('HDEL', gate_key(gate), 'outage', 'until_ms', 'why', 'probe', 'probe_execution', 'away_since', 'shut_ms')
     redis.call('HSET', gate_key(gate), 'refusals', 0, 'failures', 0)
     redis.call('HINCRBY', gate_key(gate), 'passed', 1)
     local limit, old = tonumber(state.limit or 0), tonumber(state.edge or 0) > 1
@@ -281,7 +288,7 @@ end
 -- Trouble that ended with nobody there to see it, on another day, says nothing about today.
 local function forget_old_trouble(gate, state, now_ms)
     if now_ms - tonumber(state.until_ms or now_ms) <= LONGEST_WAIT_MS then return end
-    for _, field in ipairs({'away_since', 'outage', 'refusals', 'failures'}) do
+    for _, field in ipairs({'away_since', 'outage', 'refusals', 'failures', 'shut_ms'}) do
         redis.call('HDEL', gate_key(gate), field)
         state[field] = nil
     end
@@ -316,12 +323,16 @@ local function feedback(outcome, windows, ceiling, now_ms)
     end
     if verdict == 'ok' then
         redis.call('HINCRBY', gate_key(gate), 'passes', 1)
-        if current then succeed(gate, state, ceiling) end
+        if current then succeed(gate, state, ceiling, now_ms) end
     elseif verdict == 'transient' then
         return fail(gate, state, windows, outcome, current, now_ms)
     elseif current and (verdict == 'throttled' or verdict == 'unreachable') then
         close(gate, state, windows, outcome, outcome.why, now_ms)
         return {}, true
+    elseif current and verdict == 'suspect' and outcome.why and tonumber(state.refusals or 0) == 0 then
+        -- Perhaps it is the provider's limit after all, which another one finds out at once. The hint may be its alone.
+        outcome.hint_ms = nil
+        close(gate, state, windows, outcome, outcome.why, now_ms)
     elseif current and verdict == 'hold' then
         hold(outcome.scope == 'account' and account_key(outcome.account) or gate_key(gate), outcome, now_ms)
     end

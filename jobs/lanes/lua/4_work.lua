@@ -2,7 +2,7 @@
 
 local FINISHED_TTL_S, FAILED_TTL_S = 300, 24 * 3600    -- RQ's view only; the ledger keeps everything
 
--- A job that was refused this often as the probe goes behind the others; if others pass, it is suspect.
+-- A job that was refused this often as the probe goes behind the others, and may become suspect.
 local PROBE_REFUSALS = 3
 
 -- RQ's bookkeeping of a started job, and our lease on it.
@@ -21,11 +21,21 @@ local function start(args, job, execution, now_ms)
     redis.call('ZADD', LEASES, now_ms + args.lease_ms, id)
 end
 
+-- Is it this job that is refused, and not everybody? So it looks if others have passed since its last refusal, and
+-- nobody was refused since. With nobody else there, if it takes twice as long as the provider ever took to let somebody
+-- pass again.
+local function is_suspect(job, state, now_ms)
+    if job.probe_refusals < PROBE_REFUSALS then return false end
+    if tonumber(state.refusals or 0) == 0 then return tonumber(state.passes or 0) > job.passed_then end
+    local longest_ms = tonumber(state.longest_shut_ms or 0)
+    return longest_ms > 0 and now_ms - tonumber(state.shut_ms or now_ms) > 2 * longest_ms
+end
+
 local function claim(args, lane, account, job, state, owner, index, now_ms, windows)
     local gate, execution = account .. ':' .. lane, args.executions[index]
     local gen, probe = grant(gate, account, state, owner, execution, windows, now_ms, args.lease_ms)
     start(args, job, execution, now_ms)
-    local suspect = job.probe_refusals >= PROBE_REFUSALS and tonumber(state.passes or 0) > job.passed_then
+    local suspect = is_suspect(job, state, now_ms)
     return {job = job.id, execution = execution, queue = job.queue, lane = lane, account = account,
             generation = gen, probe = probe, suspect = suspect and 1 or 0, data = job.data,
             spent_ms = now_ms, alone = job.queue == alone_queue(lane) and 1 or 0}
@@ -149,12 +159,17 @@ local function move(outcome, args, now_ms)
     return 1
 end
 
--- Three times refused as the probe: behind the others, and from now on compared with them.
+-- From now on it is compared with those that pass after it.
+local function note_refusal(outcome)
+    local gate = outcome.account .. ':' .. outcome.lane
+    redis.call('HSET', job_key(outcome.job), 'passed_then', redis.call('HGET', gate_key(gate), 'passes') or 0)
+end
+
+-- Three times refused as the probe: behind the others.
 local function count_probe_refusal(outcome)
     local refusals = redis.call('HINCRBY', job_key(outcome.job), 'probe_refusals', 1)
     if refusals < PROBE_REFUSALS then return end
-    local gate = outcome.account .. ':' .. outcome.lane
-    redis.call('HSET', job_key(outcome.job), 'passed_then', redis.call('HGET', gate_key(gate), 'passes') or 0)
+    note_refusal(outcome)
     if outcome.to == 'front' then outcome.to = 'back' end
 end
 
@@ -170,6 +185,8 @@ local function settle(args, now_ms)
             -- With a known budget there are no probes: every closing is somebody's doing.
             if closed and outcome.verdict == 'throttled' and (outcome.probe == 1 or #windows > 0) then
                 count_probe_refusal(outcome)
+            elseif outcome.verdict == 'suspect' and outcome.why then
+                note_refusal(outcome)
             end
         end
         if outcome.to and move(outcome, args, now_ms) == 1 then moved[#moved + 1] = outcome.job end
