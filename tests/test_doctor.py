@@ -236,6 +236,13 @@ def test_a_home_that_cant_be_made_is_a_failure(tmp_path: Path) -> None:
     assert not (tmp_path / "not").exists()
 
 
+def test_a_home_needs_room_only_where_something_is_kept_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.checks.here._LITTLE_SPACE", 2**63)  # no disk has as much
+    here = Settings(chartq_home=tmp_path)
+    elsewhere = here.model_copy(update={name: SecretStr("elsewhere") for name in ("redis_url", "results_url")})
+    assert [check_home(settings).ok for settings in (here, elsewhere)] == [None, True]
+
+
 def test_chart_root_must_be_a_folder_with_something_in_it(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()

@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from jobs.log_files import log_folder
 from jobs.settings import Settings
 from worker.checks.check import Check, size_text
 
@@ -18,14 +19,14 @@ def check_settings(settings: Settings) -> Check:
 
 
 def check_home(settings: Settings) -> Check:
-    """CHARTQ_HOME can be written and has room."""
+    """CHARTQ_HOME can be written and has room; where Redis and the store are elsewhere it needs none."""
     home = settings.chartq_home
     there = next(folder for folder in (home, *home.parents) if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         return Check("home", False, f"CHARTQ_HOME={home} can't be written", "Set CHARTQ_HOME to a folder of your own.")
     free = shutil.disk_usage(there).free
     message = f"{home}: {size_text(free)} free"
-    if free < _LITTLE_SPACE:
+    if log_folder(settings) is not None and free < _LITTLE_SPACE:
         return Check("home", None if free >= _TOO_LITTLE_SPACE else False, message, "Make room on this disk.")
     return Check("home", True, message)
 
