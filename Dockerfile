@@ -47,16 +47,14 @@ RUN echo 'chartq:x:10001:10001:chartq:/data:/usr/sbin/nologin' >> /etc/passwd \
 
 COPY --from=build /opt /opt
 
-# MALLOC_ARENA_MAX: with a pool of threads glibc otherwise keeps freed image buffers in an arena for each.
 ENV PATH=/opt/chartq/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    MALLOC_ARENA_MAX=2 \
     CHARTQ_HOME=/data \
     CHART_ROOT=/charts
 
 USER 10001:10001
 WORKDIR /data
-HEALTHCHECK --interval=15s --timeout=12s --start-period=30s --retries=3 CMD ["chartq", "health"]
+HEALTHCHECK --interval=30s --timeout=15s --start-period=30s --retries=3 CMD ["chartq", "health"]
 ENTRYPOINT ["chartq"]
 CMD ["worker"]
