@@ -7,10 +7,11 @@ import click
 from rich.table import Table
 
 from jobs.completion import complete_batches
+from jobs.console import messages, print_table
 from jobs.errors import InputError, UnknownIdError
 from jobs.follow import follow, summary
 from jobs.options import batch_argument, json_option
-from jobs.output import dumps, messages, print_data, print_table, say, visible
+from jobs.output import dumps, print_data, say, visible
 from jobs.session import Session
 from jobs.settings import load_settings
 from jobs.watching import watched

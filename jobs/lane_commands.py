@@ -5,12 +5,13 @@ from typing import Any
 import click
 from rich.table import Table
 
+from jobs.console import print_table
 from jobs.documents import iso
 from jobs.follow import duration
 from jobs.lanes import Gate
 from jobs.lanes.gates import model_of
 from jobs.options import json_option
-from jobs.output import dumps, print_data, print_table
+from jobs.output import dumps, print_data
 from jobs.session import Session
 from jobs.settings import load_settings
 

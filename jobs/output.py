@@ -8,12 +8,11 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console
-from rich.table import Table
+import click
 
 from jobs.schemas import Field
 
@@ -43,43 +42,16 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 #: What a terminal would obey instead of showing; line feeds and tabs may stay.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
-#: Wide enough for any table: on a pipe nothing is cut or folded.
-_PIPE_COLUMNS = 2000
-
-
-def messages() -> Console:
-    """Where people are told things."""
-    return _console(sys.stderr)
-
 
 def say(text: str) -> None:
-    """A line for people, on stderr."""
-    messages().print(visible(text))
+    """A line for people, on stderr, if somebody is there to read it."""
+    with suppress(BrokenPipeError):
+        click.echo(visible(text), err=True)
 
 
 def visible(text: str) -> str:
     """`text` with control characters, of a file's name or of an answer, spelled out."""
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
-
-
-def print_table(table: Table, *, pipe_columns: int = _PIPE_COLUMNS) -> None:
-    """A table for people, on stdout."""
-    _console(sys.stdout, pipe_columns=pipe_columns).print(table)
-
-
-def _console(stream: TextIO, *, pipe_columns: int | None = None) -> Console:
-    """Rich, which takes no text for markup, and colours nothing but a terminal that wants it (no FORCE_COLOR)."""
-    plain = not stream.isatty() or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") in ("dumb", "unknown")
-    return Console(
-        file=stream,
-        force_terminal=not plain,
-        color_system=None if plain else "auto",
-        width=None if stream.isatty() else pipe_columns,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        soft_wrap=stream is sys.stderr,
-    )
 
 
 def dumps(document: Any) -> str:

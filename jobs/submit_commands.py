@@ -7,13 +7,14 @@ from typing import Any, cast
 import click
 
 from jobs.asking import make_question, parse_parameters, read_prompt_file
+from jobs.console import messages
 from jobs.cost import PricesOf, no_prices
 from jobs.errors import InputError
 from jobs.failure_limit import SHARE_FROM, FailureLimit
 from jobs.job import Question
 from jobs.lanes import Priority
 from jobs.options import json_option
-from jobs.output import dumps, messages, print_data, say
+from jobs.output import dumps, print_data, say
 from jobs.plan import plan
 from jobs.progress import shown
 from jobs.requests_file import RequestsFile, is_requests_file, look_at

@@ -59,7 +59,7 @@ class Stack:
     def home(self) -> Path:
         return Path(self.environment["CHARTQ_HOME"])
 
-    def start(self, *args: str, module: str = "worker.cli", **environment: Any) -> Program:
+    def start(self, *args: str, module: str = "worker.main", **environment: Any) -> Program:
         """Start `chartq ARGS` (or `python -m jobs` with module="jobs") in the stack's folder."""
         return self.launch("-m", module, *args, **environment)
 
@@ -79,7 +79,7 @@ class Stack:
         self.processes.append(process)
         return process
 
-    def run(self, *args: str, expect: int | None = 0, module: str = "worker.cli", **environment: Any) -> "Finished":
+    def run(self, *args: str, expect: int | None = 0, module: str = "worker.main", **environment: Any) -> "Finished":
         """Run `chartq ARGS` to its end."""
         done = finish(self.start(*args, module=module, **environment))
         if expect is not None:
@@ -89,7 +89,7 @@ class Stack:
     def worker(self, *args: str, script: Path | None = None, **environment: Any) -> Program:
         """Start a worker (or a script that is one) and wait until it says that it works."""
         log = self.folder / f"worker-{len(self.processes)}.log"
-        command = [str(script)] if script else ["-m", "worker.cli", "worker"]
+        command = [str(script)] if script else ["-m", "worker.main", "worker"]
         process = self.launch(*command, *args, log=log, **environment)
         eventually(lambda: "started" in process.said or process.poll() is not None)
         assert process.poll() is None or "started" in process.said, f"the worker left at once: {process.said}"

@@ -31,7 +31,7 @@ def user(server: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def work() -> None:
     """A worker, in the user's folder and environment, until there is nothing to do."""
-    subprocess.run([sys.executable, "-m", "worker.cli", "worker", "--burst"], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "worker.main", "worker", "--burst"], check=True, capture_output=True)
 
 
 def test_a_chart_that_changed_or_went_away_fails_uncalled_and_its_answer_is_never_anothers(

@@ -51,7 +51,7 @@ def environment(folder: Path, **given: str) -> dict[str, str]:
 
 def run_doctor(folder: Path, *options: str, **given: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "worker.cli", "doctor", *options],
+        [sys.executable, "-m", "worker.main", "doctor", *options],
         cwd=folder,
         env=environment(folder, **given),
         capture_output=True,
@@ -64,7 +64,7 @@ def run_doctor(folder: Path, *options: str, **given: str) -> "subprocess.Complet
 def on_a_terminal(folder: Path, **given: str) -> str:
     """What a person sees."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "worker.cli", "doctor"]
+    command = [sys.executable, "-m", "worker.main", "doctor"]
     shown = b""
     with subprocess.Popen(command, cwd=folder, env=environment(folder, **given), stdout=theirs) as process:
         os.close(theirs)
@@ -167,7 +167,7 @@ def test_it_sees_a_worker_that_runs(tmp_path: Path, rehearsal: Rehearsal) -> Non
     given = environment(tmp_path, HF_BASE_URL=rehearsal.base_url)
     settings = Settings(chartq_home=tmp_path / "home")
     worker = subprocess.Popen(
-        [sys.executable, "-m", "worker.cli", "worker"], cwd=tmp_path, env=given, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "worker.main", "worker"], cwd=tmp_path, env=given, stderr=subprocess.DEVNULL
     )
     try:
         deadline = time.monotonic() + 20

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from rich.table import Table
 
-from jobs.output import data_file, dumps, print_table, say, visible, write_csv, write_jsonl
+from jobs.console import print_table
+from jobs.output import data_file, dumps, say, visible, write_csv, write_jsonl
 
 
 def row(**changes: Any) -> dict[str, Any]:

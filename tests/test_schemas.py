@@ -138,7 +138,9 @@ def test_the_classic_api_has_no_structured_answers() -> None:
 
 
 def test_only_questions_with_a_schema_load_its_library() -> None:
-    code = "import sys, jobs.cli, jobs.api, worker.cli, worker.structured; print('jsonschema' in sys.modules)"
+    code = (
+        "import sys, jobs.api, worker.cli, worker.work_command, worker.structured; print('jsonschema' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 

@@ -1,4 +1,4 @@
-"""The commands that work: `run`, `worker`, `demo`. What else the console script offers: see `worker.main`."""
+"""The commands that submit, work and watch in one: `run`, `demo`. What else there is: see `worker.main`."""
 
 import logging
 import time
@@ -16,13 +16,8 @@ from jobs.settings import load_settings
 from jobs.submit_commands import make_order, submit_options, tell_rejects, tell_sample
 from worker.demo.show import show_demo
 from worker.logs import configure_logging
-from worker.main import main
-from worker.metrics import metered, metrics_host_option, metrics_port_option
 from worker.options import concurrency_option, grace_option
-from worker.pulse import pulse
 from worker.running import Run, run_order
-from worker.staffing import make_worker
-from worker.watchers import Watchers
 
 
 @click.command()
@@ -78,39 +73,6 @@ def _report(running: Run, *, as_json: bool) -> int:
 
 
 @click.command()
-@concurrency_option
-@click.option("--burst", is_flag=True, help="Leave when there is nothing to do (jobs that wait are waited for).")
-@click.option("--max-jobs", type=click.IntRange(min=1), help="Leave after N jobs.")
-@grace_option(30.0)
-@metrics_port_option
-@metrics_host_option
-def worker(
-    concurrency: int, burst: bool, max_jobs: int | None, grace_s: float, metrics_port: int | None, metrics_host: str
-) -> int:
-    """Work on what is queued: up to N calls in flight, within the provider's limits.
-
-    SIGTERM or Ctrl-C: takes no new job, lets running ones end within the grace, gives the rest back.
-
-    \b
-    Example: chartq worker --concurrency 32
-    """
-    settings = load_settings()
-    configure_logging(settings.log_level, settings.log_format, folder=log_folder(settings))
-    with (
-        Session(settings) as session,
-        pulse(settings.chartq_home) as beat,
-        metered(session, port=metrics_port, host=metrics_host) as meter,
-    ):
-        watchers = Watchers(turned=beat.stamp)
-        if meter is not None:
-            watchers = Watchers(turned=beat.stamp, started=meter.started, ended=meter.ended)
-        staff = make_worker(session, concurrency=concurrency, grace_s=grace_s, watchers=watchers)
-        staff.leaving.listen_to_signals()
-        staff.run(burst=burst, max_jobs=max_jobs)
-    return 0
-
-
-@click.command()
 def demo() -> int:
     """Ask about the sample charts: Hugging Face if HF_TOKEN is set, else the rehearsal server.
 
@@ -122,7 +84,3 @@ def demo() -> int:
     code = show_demo()
     say(f"took {time.monotonic() - started:.1f} s")
     return code
-
-
-if __name__ == "__main__":
-    main()

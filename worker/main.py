@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": Place("worker.cli:run", "Submit a folder, ask about every chart, show how it goes."),
-    "worker": Place("worker.cli:worker", "Work on what is queued, within the provider's limits."),
+    "worker": Place("worker.work_command:worker", "Work on what is queued, within the provider's limits."),
     **PRODUCER_COMMANDS,
     "rehearse": Place("worker.rehearse:rehearse", "Show what a run would do and take, on a fast clock."),
     "demo": Place("worker.cli:demo", "Ask about the sample charts; needs no token."),
@@ -38,3 +38,7 @@ chartq = group(COMMANDS, "chartq", obj=prices_of)
 def main() -> NoReturn:
     """The entry point."""
     run(chartq)
+
+
+if __name__ == "__main__":
+    main()

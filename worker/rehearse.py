@@ -16,10 +16,11 @@ from pydantic import SecretStr
 
 from jobs.cli import FAILED, SIGNAL_CODES
 from jobs.clock import FastClock
+from jobs.console import messages
 from jobs.follow import duration
 from jobs.ledger import Batch, StartedJob
 from jobs.options import json_option
-from jobs.output import dumps, messages, print_data, say
+from jobs.output import dumps, print_data, say
 from jobs.progress import shown
 from jobs.rates import RateLimits, Window
 from jobs.requests_file import is_requests_file

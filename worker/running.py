@@ -8,10 +8,10 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from jobs.console import messages
 from jobs.errors import ChartqError
 from jobs.follow import LOOK_S, exit_code, look
 from jobs.ledger import Batch, StoreUnavailableError
-from jobs.output import messages
 from jobs.plan import Plan, plan_of_batch
 from jobs.session import Session
 from jobs.submit import Order, Submitted

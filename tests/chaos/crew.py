@@ -121,7 +121,7 @@ class Crew:
     def _start(self) -> None:
         log = self._stack.folder / f"worker-{len(self.all)}.log"
         arguments = ("--concurrency", str(self._in_flight), "--grace", "2")
-        program = self._stack.launch("-m", "worker.cli", "worker", *arguments, log=log)
+        program = self._stack.launch("-m", "worker.main", "worker", *arguments, log=log)
         self.all.append(Worker(program, time.time()))
 
     def hurt(self, what: str, pick: int) -> Worker | None:

@@ -8,8 +8,9 @@ from rich.table import Table
 
 from jobs.asking import make_question
 from jobs.cli import FAILED, SIGNAL_CODES
+from jobs.console import print_table
 from jobs.follow import summary
-from jobs.output import print_table, say, visible
+from jobs.output import say, visible
 from jobs.rates import RateLimits
 from jobs.session import Session
 from jobs.settings import Settings, load_settings
