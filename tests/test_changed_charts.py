@@ -1,19 +1,27 @@
 """Files that change or go away between submit and run, and prompts of every size: never another picture's answer."""
 
+import hashlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hf_server import ok, raw_server, read_request
 from producer import Producer, producer_in
 from stack import draw_charts
 
 from jobs.asking import MAX_PROMPT_CHARS
+from jobs.job import Question
+from jobs.ledger import StartedJob
+from worker.hf_client import HFConfig, HuggingFaceClient
+from worker.outcome import Refused
 from worker.rehearsal import Behaviour, Rehearsal
+from worker.task import ChartChangedError, Task
 
 
 @pytest.fixture
@@ -78,3 +86,48 @@ def test_a_prompt_of_100_kb_is_asked_whole_and_a_longer_one_than_providers_take_
     [row] = user.results(batch_id)
     assert row["status"] == "finished"
     assert len(row["prompt"]) == len(long.read_text())
+
+
+def test_a_chart_that_changed_before_a_dropped_call_went_out_once_more_fails_uncalled(tmp_path: Path) -> None:
+    """A pooled connection breaks: the call goes out again, with what was submitted or not at all."""
+    chart = next(draw_charts(tmp_path, 1).rglob("*.png"))
+    submitted = chart.read_bytes()
+    asked: list[bytes] = []
+
+    def drop_the_second(connection: socket.socket, _number: int) -> None:
+        while request := read_request(connection):
+            asked.append(request)
+            if len(asked) == 2:
+                chart.write_bytes(submitted + b"x")
+                return
+            connection.sendall(ok(b'{"choices": [{"message": {"content": "up"}}]}'))
+
+    with raw_server(drop_the_second) as url, HuggingFaceClient(HFConfig(api_key=None, base_url=url)) as client:
+        task = Task(
+            client=client,
+            chart_root=None,
+            image_max_side=1024,
+            image_max_bytes=1_000_000,
+            timeout_s=10,
+            max_attempts=3,
+            retry_delay_s=1,
+        )
+        job = StartedJob(
+            job_id="j",
+            execution_id="e",
+            question_id="q",
+            image_sha256=hashlib.sha256(submitted).hexdigest(),
+            image=str(chart),
+            attempts=0,
+            throttled=0,
+            losses=0,
+            queued_at=0,
+            batch_id="b",
+        )
+        question = Question(prompt="up?", model="org/model", parameters={}, api="chat", task=None)
+        first, second = task.perform(job, question), task.perform(job, question)
+    assert first.answer is not None
+    assert isinstance(second.error, ChartChangedError)
+    assert isinstance(second.outcome, Refused)
+    assert not second.called
+    assert len(asked) == 2

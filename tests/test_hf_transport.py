@@ -1,10 +1,12 @@
 """What servers do to a call, on real sockets: it ends in time, in bounds, with a typed error."""
 
+import base64
 import gzip
 import socket
 import threading
 import time
 import traceback
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from worker import hf_errors as errors
-from worker.hf_bodies import Body
+from worker.hf_bodies import Body, ImageToSend
 from worker.hf_transport import MAX_BODY_BYTES, Reply, Transport
 
 TOKEN = "hf_secretsecret"
@@ -388,7 +390,42 @@ def test_an_early_refusal_of_a_long_body_is_heard(transport: Transport) -> None:
             pass
 
     with raw_server(refuse) as url:
-        assert post(transport, url, body=Body(b"", b"x" * 2_000_000)).status == 413
+        assert post(transport, url, body=Body(b"x" * 2_000_000)).status == 413
+
+
+def test_a_call_that_waits_for_its_answer_holds_no_image(transport: Transport) -> None:
+    held_bytes: list[int] = []
+
+    def weigh(connection: socket.socket, number: int) -> None:
+        read_request(connection)
+        traces = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, __file__)])
+        held_bytes.append(sum(trace.size for trace in traces.traces))
+        connection.sendall(HELLO)
+
+    image = ImageToSend(lambda: bytes(3_000_000))
+    tracemalloc.start()
+    try:
+        with raw_server(weigh) as url:
+            assert post(transport, url, body=Body(b"", image)).status == 200
+    finally:
+        tracemalloc.stop()
+    assert held_bytes[0] < 1_000_000
+
+
+def test_an_image_that_has_to_be_sent_again_is_made_again(transport: Transport) -> None:
+    bodies: list[bytes] = []
+
+    def drops_the_second(connection: socket.socket, number: int) -> None:
+        while request := read_request(connection):
+            bodies.append(request.partition(b"\r\n\r\n")[2])
+            if len(bodies) == 2:
+                return
+            connection.sendall(HELLO)
+
+    with raw_server(drops_the_second) as url:
+        post(transport, url)
+        assert post(transport, url, body=Body(b"", ImageToSend(lambda: b"chart" * 99))).status == 200
+    assert bodies[1] == bodies[2] == base64.b64encode(b"chart" * 99)
 
 
 def test_a_hundred_threads_share_one_transport(transport: Transport) -> None:

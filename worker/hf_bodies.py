@@ -1,14 +1,14 @@
 """The JSON that is sent: chat completions, and the classic task bodies. Pure.
 
-A body is a frame of JSON around the image, whose base64 is made piece by piece while it is sent: a hundred calls in
-flight hold a hundred images and no second copy of any. `model` comes first, since the router reads only the
-start of a body to route it.
+A body is a frame of JSON around the image, whose base64 is made piece by piece while it is sent; once it has been
+sent, the image is let go: a hundred calls that wait for their answers hold none. `model` comes first, since the
+router reads only the start of a body to route it.
 """
 
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +42,30 @@ _MAGIC_BYTES = 12
 #: Bytes of an image that are encoded at a time; a multiple of three, so that no padding stands between two pieces.
 _PIECE_BYTES = 3 * 65_536
 
-#: An image's bytes, or its base64 text.
-ImageInput = bytes | str
+
+class ImageToSend:
+    """An image's bytes, made at once for the first time they are sent, and made anew for any further time.
+
+    `make` gives the same bytes each time; what it raises goes through whoever sends them.
+    """
+
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._make = make
+        ready = make()
+        self._ready: bytes | None = ready
+        self._size_bytes, self.mime = len(ready), sniff_mime(ready[:_MAGIC_BYTES])
+
+    def __len__(self) -> int:
+        return self._size_bytes
+
+    def take(self) -> bytes:
+        """The bytes; they are not kept here."""
+        ready, self._ready = self._ready, None
+        return self._make() if ready is None else ready
+
+
+#: An image's bytes, its base64 text, or one that needn't be kept while the answer is waited for.
+ImageInput = bytes | str | ImageToSend
 
 
 @dataclass(frozen=True)
@@ -51,26 +73,29 @@ class Body:
     """`head`, the image as base64, `tail`: may be sent any number of times, its length is known beforehand."""
 
     head: bytes
-    image: bytes = b""
+    image: ImageToSend | None = None
     tail: bytes = b""
 
     def __len__(self) -> int:
-        return len(self.head) + 4 * ((len(self.image) + 2) // 3) + len(self.tail)
+        return len(self.head) + 4 * ((len(self.image or b"") + 2) // 3) + len(self.tail)
 
     def __iter__(self) -> Iterator[bytes]:
-        image = memoryview(self.image)
         yield self.head
-        for start in range(0, len(image), _PIECE_BYTES):
-            yield base64.b64encode(image[start : start + _PIECE_BYTES])
+        if self.image is not None:
+            image = memoryview(self.image.take())
+            for start in range(0, len(image), _PIECE_BYTES):
+                yield base64.b64encode(image[start : start + _PIECE_BYTES])
         yield self.tail
 
 
-def image_bytes(image: ImageInput) -> bytes:
-    """`image` (bytes, base64 text, or a data URI) as bytes. Raises HFRequestError if it is none of these."""
-    found = _decoded(image) if isinstance(image, str) else image
-    if not found:
+def image_to_send(image: ImageInput) -> ImageToSend:
+    """`image`, which may be base64 text or a data URI. Raises HFRequestError if it is neither, or empty."""
+    if not isinstance(image, ImageToSend):
+        found = _decoded(image) if isinstance(image, str) else image
+        image = ImageToSend(lambda: found)
+    if not len(image):
         raise HFRequestError("The image is empty")
-    return found
+    return image
 
 
 def sniff_mime(start: bytes) -> str:
@@ -84,7 +109,7 @@ def chat_body(
     *,
     model: str,
     prompt: str,
-    image: bytes | None,
+    image: ImageToSend | None,
     parameters: Mapping[str, Any] | None,
     messages: Sequence[Any] | None = None,
 ) -> Body:
@@ -98,11 +123,11 @@ def chat_body(
         return Body(head + _json(messages or [{"role": "user", "content": prompt}]) + rest)
     parts = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": ""}}]
     before, after = _around_image(messages or [{"role": "user", "content": parts}])
-    uri = b"data:%b;base64," % sniff_mime(image[:_MAGIC_BYTES]).encode()
+    uri = b"data:%b;base64," % image.mime.encode()
     return Body(head + before + uri, image, after + rest)
 
 
-def task_body(*, task: str, prompt: str, image: bytes | None, parameters: Mapping[str, Any] | None) -> Body:
+def task_body(*, task: str, prompt: str, image: ImageToSend | None, parameters: Mapping[str, Any] | None) -> Body:
     """The classic body of a task. An `image-to-text` model takes no prompt, so none is sent."""
     rest = b',"parameters":%b}' % _json(dict(parameters or {}))
     if task == "text-generation":

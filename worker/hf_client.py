@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from worker.backoff import backoff_s
 from worker.hf_answer import Answer, Api, read_reply
-from worker.hf_bodies import Body, ImageInput, chat_body, image_bytes, task_body
+from worker.hf_bodies import Body, ImageInput, chat_body, image_to_send, task_body
 from worker.hf_config import DEFAULT_TEXT_MODEL, DEFAULT_VISION_MODEL, HFConfig, TaskName
 from worker.hf_errors import (
     HFAPIError,
@@ -146,7 +146,7 @@ class HuggingFaceClient:
         timeout_s: float | None = None,
         trace_id: str | None = None,
     ) -> Answer:
-        """One HTTP call, no retries. Raises nothing but HFAPIError's children.
+        """One HTTP call, no retries. Raises HFAPIError's children, and what an ImageToSend raises to be sent again.
 
         `messages`: a whole conversation, in the prompt's place; the image goes where its image_url part is (chat only).
         `api`, `task` and `timeout_s` (the whole call's) are the configuration's if not given. `trace_id`
@@ -185,7 +185,7 @@ class HuggingFaceClient:
         parameters: Mapping[str, Any] | None,
         messages: Sequence[Any] | None = None,
     ) -> Body:
-        picture = None if image is None else image_bytes(image)
+        picture = None if image is None else image_to_send(image)
         if api == "chat":
             return chat_body(model=model, prompt=prompt, image=picture, parameters=parameters, messages=messages)
         task = task or ("text-generation" if image is None else self.config.task)

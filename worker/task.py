@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from jobs.chart_files import Pictures, read_chart
@@ -14,6 +15,7 @@ from jobs.errors import ChartqError, ImageError, SchemaError
 from jobs.job import MESSAGES, Question
 from jobs.ledger import StartedJob
 from worker.hf_answer import Answer
+from worker.hf_bodies import ImageToSend
 from worker.hf_client import HuggingFaceClient
 from worker.hf_errors import HFAPIError
 from worker.image_processor import preprocess_chart_image
@@ -71,7 +73,7 @@ class Task:
         """
         try:
             mismatch = check_of(question)
-            image = self._image(job)
+            image = ImageToSend(partial(self._image, job))
         except (ImageError, SchemaError) as error:
             return self._ended(job, error, suspect=suspect)
         started = time.monotonic()
@@ -89,6 +91,8 @@ class Task:
             )
             if mismatch is not None:
                 answer = checked(answer, mismatch)
+        except ImageError as error:  # changed since, and the server had closed the connection before it was heard
+            return self._ended(job, error, suspect=suspect)
         except HFAPIError as error:
             return self._ended(job, error, suspect=suspect, called=True, latency_s=time.monotonic() - started)
         return self._ended(job, None, suspect=suspect, called=True, answer=answer, latency_s=time.monotonic() - started)
