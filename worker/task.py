@@ -1,7 +1,6 @@
 """The task: read the chart, prepare it, make one call, say what came of it. No queue, no ledger, no waiting."""
 
 import hashlib
-import os
 import random
 import threading
 import time
@@ -22,9 +21,9 @@ from worker.image_processor import preprocess_chart_image
 from worker.outcome import Outcome, decide
 from worker.structured import check_of, checked
 
-#: Images decoded at a time in one process: a decoded chart takes up to 200 MB, and more than the cores gain nothing.
-#: A container sees the machine's cores, not its share of them, hence the bound.
-_DECODERS = threading.BoundedSemaphore(min(4, max(2, os.cpu_count() or 2)))
+#: Charts read and decoded at a time in one process: a file has up to 64 MB, decoded it takes up to 200, and a hundred
+#: calls may begin at once. Decoding takes milliseconds; a slow network share is read from four times at a time.
+_IN_PREPARATION = threading.BoundedSemaphore(4)
 
 
 class ChartChangedError(ImageError):
@@ -122,8 +121,8 @@ class Task:
         return Ended(outcome=outcome, answer=answer, error=error, called=called, latency_s=latency_s)
 
     def _image(self, job: StartedJob) -> bytes:
-        data = self._submitted_bytes(job)
-        with _DECODERS:
+        with _IN_PREPARATION:
+            data = self._submitted_bytes(job)
             image, _ = preprocess_chart_image(data, max_side=self.image_max_side, max_bytes=self.image_max_bytes)
         return image
 
