@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from queue import Empty, SimpleQueue
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -23,6 +22,7 @@ from jobs.ledger import Ledger, StartedJob
 from jobs.redis_trouble import redis_trouble
 from worker.desk import Claim, Desk, Settlement, Turn
 from worker.heart import Heart
+from worker.inbox import Inbox
 from worker.janitor import Janitor
 from worker.journal import log_closing, log_ending, log_started
 from worker.leaving import Leaving
@@ -63,7 +63,7 @@ class ChartWorker(RqWorker):
         self._revive_redis, self._watchers, self._clock = revive_redis, watchers, clock
         self._concurrency = concurrency
         self._pool = ThreadPool(concurrency)
-        self._events: SimpleQueue[Ending | None] = SimpleQueue()
+        self._inbox = Inbox()
         self.leaving = Leaving(grace_s, told=self.wake)
         self._in_flight: dict[str, Claim] = {}  # by execution
         self._stopped: set[str] = set()  # executions that somebody stopped
@@ -91,7 +91,7 @@ class ChartWorker(RqWorker):
         try:
             while not self._is_over(burst=burst):
                 self._watchers.turned()
-                self._step(self._next_events())
+                self._step(self._inbox.wait(self.leaving.left_s(self._wait_s), in_flight=len(self._in_flight)))
         finally:
             self._go()
 
@@ -101,7 +101,7 @@ class ChartWorker(RqWorker):
 
     def wake(self) -> None:
         """Look for work now. Safe from any thread."""
-        self._events.put(None)
+        self._inbox.wake()
 
     def stop_call(self, *, job_id: str) -> None:
         """Cut the job's call and fail the job. Safe from any thread."""
@@ -119,17 +119,6 @@ class ChartWorker(RqWorker):
             return False
         done = self._max_jobs is not None and self._taken >= self._max_jobs
         return self.leaving.is_told or done or (burst and not self._work_left)
-
-    def _next_events(self) -> list[Ending]:
-        """Wait until something ended, somebody calls, or it is time to look again; all that has come by then."""
-        events: list[Ending | None] = []
-        try:
-            events.append(self._events.get(timeout=self.leaving.left_s(self._wait_s)))
-            while True:
-                events.append(self._events.get_nowait())
-        except Empty:
-            pass
-        return [event for event in events if event is not None]
 
     def _step(self, ended: Sequence[Ending]) -> None:
         self._endings.extend(ended)
@@ -274,7 +263,7 @@ class ChartWorker(RqWorker):
             ended = Ended(outcome=Refused(), error=error)
         if claim.execution in self._stopped and not isinstance(ended.outcome, Done):
             ended = dataclasses.replace(ended, outcome=Refused(), error=StoppedError())
-        self._events.put(Ending(claim=claim, ended=ended))
+        self._inbox.put(Ending(claim=claim, ended=ended))
 
     # Leaving -------------------------------------------------------------------------------------------
 
@@ -296,8 +285,7 @@ class ChartWorker(RqWorker):
         log.info("worker %s stopped", self.name)
 
     def _give_back_rest(self) -> None:
-        self._wait_s = 0.0
-        self._endings.extend(self._next_events())
+        self._endings.extend(self._inbox.wait(0.0, in_flight=0))
         with suppress(RedisError, OSError):
             self._hear_failures()
         self._write_endings(unheard_too=True)

@@ -3,7 +3,6 @@
 The table is the one of the project's notes on the API (2026): recorded exchanges and the providers' own docs.
 """
 
-import html
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -141,9 +140,11 @@ def _from_string(text: str, opened: int) -> str:
 
 
 def _from_page(page: str) -> str:
+    from html import unescape  # its table of names takes half a megabyte, which a worker seldom needs
+
     title = _HTML_TITLE.search(page)
     rest = _HTML_TAG.sub(" ", page[title.end() :] if title else page)
-    return "; ".join(filter(None, (html.unescape(part).strip() for part in (title[2] if title else "", rest))))
+    return "; ".join(filter(None, (unescape(part).strip() for part in (title[2] if title else "", rest))))
 
 
 def _kind(status: int, body: bytes, said: str) -> type[HFAPIError]:
