@@ -13,20 +13,11 @@ Nothing is written back: a token from `.env` never gets into `os.environ`, where
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    InstanceOf,
-    SecretStr,
-    ValidationError,
-)
-from pydantic_core import ErrorDetails
+import attrs
+from attrs.validators import ge, gt, in_, instance_of, le, max_len
 
 from jobs.environment import Found, look_up
 from jobs.errors import SettingsError
@@ -57,132 +48,199 @@ _RESULTS_URL = "write sqlite:////absolute/path or postgresql+psycopg://user:pass
 _BASE_URL = "write http(s)://host[:port][/path] without user, password, ? and #"
 
 
-def _without_gaps(text: str) -> str:
+class UnusableError(ValueError):
+    """Says what is accepted better than the setting's own line; never holds the value."""
+
+
+class Secret:
+    """A text that is shown nowhere unless it is asked for."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def get_secret_value(self) -> str:
+        """The text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _without_gaps(value: object) -> str:
     """White space and control characters inside come from bad copying, and would break headers and logs."""
+    text = _text(value)
     if any(char.isspace() or not char.isprintable() for char in text):
-        raise ValueError("it has white space or control characters inside: copy it again")
+        raise UnusableError("it has white space or control characters inside: copy it again")
     return text
 
 
-def _header_word(text: str) -> str:
-    if not _without_gaps(text).isascii():
-        raise ValueError("it has characters that no token and no organisation's name has: copy it again")
+def _header_word(value: object) -> str:
+    text = _without_gaps(value)
+    if not text.isascii():
+        raise UnusableError("it has characters that no token and no organisation's name has: copy it again")
     return text
 
 
-def _token(secret: SecretStr) -> SecretStr:
-    _header_word(secret.get_secret_value())
-    return secret
+def _model_id(value: object) -> str:
+    text = _without_gaps(value)
+    if not text:
+        raise ValueError
+    return text
 
 
-def _http_url(text: str) -> str:
+def _lower(value: object) -> str:
+    return _text(value).lower()
+
+
+def _upper(value: object) -> str:
+    return _text(value).upper()
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return int(_text(value))
+
+
+def _number(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return float(_text(value))
+
+
+def _http_url(value: object) -> str:
+    text = _without_gaps(value)
     try:
-        parts = urlsplit(_without_gaps(text))
+        parts = urlsplit(text)
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
         usable = None
     if not usable or parts.username is not None or parts.query or parts.fragment:
-        raise ValueError(_BASE_URL)
+        raise UnusableError(_BASE_URL)
     return text.rstrip("/")
 
 
-def _redis_url(secret: SecretStr) -> SecretStr:
+def _redis_url(value: object) -> str:
+    text = _without_gaps(value)
     try:
-        parts = urlsplit(_without_gaps(secret.get_secret_value()))
+        parts = urlsplit(text)
         parts.port  # noqa: B018 (reading it is the check)
     except ValueError:
         # The library's own text would show the part of a password that it took for a port.
-        raise ValueError(_REDIS_URL + "; in a password / ? # @ : are written %2F %3F %23 %40 %3A") from None
+        raise UnusableError(_REDIS_URL + "; in a password / ? # @ : are written %2F %3F %23 %40 %3A") from None
     network = parts.scheme in {"redis", "rediss"} and parts.hostname
     # redis-py takes database 0 when the path is no number: the queue would be somewhere else than written.
     database_ok = re.fullmatch(r"/?|/\d{1,9}", unquote(parts.path), re.ASCII)
     if not (network and database_ok) and not (parts.scheme == "unix" and parts.path):
-        raise ValueError(_REDIS_URL)
-    return secret
+        raise UnusableError(_REDIS_URL)
+    return text
 
 
-def _results_url(secret: SecretStr) -> SecretStr:
-    if not re.match(r"(sqlite|postgresql)(\+[a-z0-9_]+)?://", secret.get_secret_value()):
-        raise ValueError(_RESULTS_URL)
-    return secret
+def _results_url(value: object) -> str:
+    text = _text(value)
+    if not re.match(r"(sqlite|postgresql)(\+[a-z0-9_]+)?://", text):
+        raise UnusableError(_RESULTS_URL)
+    return text
 
 
-def _absolute(path: Path) -> Path:
+def _secret(convert: Callable[[object], str]) -> Callable[[object], Secret]:
+    return lambda value: Secret(convert(value.get_secret_value() if isinstance(value, Secret) else value))
+
+
+def _absolute(value: object) -> Path:
+    path = value if isinstance(value, Path) else Path(_text(value))
     if "\0" in str(path):
-        raise ValueError("a path has no NUL characters")
+        raise UnusableError("a path has no NUL characters")
     try:
         return path.expanduser().absolute()
     except (OSError, RuntimeError) as error:  # the working directory is gone; ~nobody/...
-        raise ValueError(str(error)) from None
+        raise UnusableError(str(error)) from None
 
 
-def _resolved(path: Path) -> Path:
+def _resolved(value: object) -> Path:
     try:
-        return _absolute(path).resolve()
+        return _absolute(value).resolve()
     except (OSError, RuntimeError) as error:  # a circle of symbolic links
-        raise ValueError(str(error)) from None
+        raise UnusableError(str(error)) from None
 
 
 def _limits(value: object) -> object:
-    return RateLimits.parse(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return RateLimits.parse(value)
+    except ValueError as error:
+        raise UnusableError(str(error)) from None
 
 
-def _folded(change: Callable[[str], str]) -> BeforeValidator:
-    """Words are taken in any case."""
-    return BeforeValidator(lambda value: change(value) if isinstance(value, str) else value)
-
-
-_T = TypeVar("_T")
-Lower = Annotated[_T, _folded(str.lower)]
-ModelId = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_without_gaps)]
-TimeoutSeconds = Annotated[float, Field(gt=0, le=_DAY_S, allow_inf_nan=False)]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+LogFormat = Literal["text", "json"]
 
 
-class Settings(BaseModel):
-    """All of chartq's settings. Each field's description is what its variable accepts.
+def _setting(
+    default: Any, accepted: str, convert: Callable[[Any], Any], *checks: Callable[[Any, Any, Any], Any]
+) -> Any:
+    """A field whose value, unless None, is converted and then checked; `accepted` tells users what it may be."""
+    if default is None:
+        convert = attrs.converters.optional(convert)
+        checks = tuple(attrs.validators.optional(check) for check in checks)
+    return attrs.field(default=default, converter=convert, validator=list(checks), metadata={"accepted": accepted})
+
+
+_SECONDS_ABOVE_0 = f"seconds above 0, at most {_DAY_S}"
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """All of chartq's settings; other types and values than a field's are converted, or refused with a ValueError.
 
     Variables are the fields' names in capitals, but for the few that `variables()` knows.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
-
-    hf_token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(default=None, description="a token hf_...")
+    hf_token: Secret | None = _setting(None, "a token hf_...", _secret(_header_word))
     #: None: the default of the API kind.
-    hf_base_url: Annotated[str, AfterValidator(_http_url)] | None = Field(default=None, description=_BASE_URL)
-    hf_api: Lower[Api] = Field(default="chat", description="write chat or task")
-    hf_task: Lower[Task] = Field(
-        default="visual-question-answering", description="write visual-question-answering or image-to-text"
+    hf_base_url: str | None = _setting(None, _BASE_URL, _http_url)
+    hf_api: Api = _setting("chat", "write chat or task", _lower, in_(get_args(Api)))
+    hf_task: Task = _setting(
+        "visual-question-answering", "write visual-question-answering or image-to-text", _lower, in_(get_args(Task))
     )
-    hf_bill_to: Annotated[str, AfterValidator(_header_word)] | None = Field(
-        default=None, description="an organisation's name"
+    hf_bill_to: str | None = _setting(None, "an organisation's name", _header_word)
+    vision_model: str = _setting(DEFAULT_VISION_MODEL, "a model id such as org/name", _model_id, max_len(300))
+    reasoning_model: str = _setting(DEFAULT_REASONING_MODEL, "a model id such as org/name", _model_id, max_len(300))
+    vision_timeout_s: float = _setting(120.0, _SECONDS_ABOVE_0, _number, gt(0), le(_DAY_S))
+    reasoning_timeout_s: float = _setting(120.0, _SECONDS_ABOVE_0, _number, gt(0), le(_DAY_S))
+    max_retries: int = _setting(2, "a whole number from 0 to 100", _whole, ge(0), le(100))
+    retry_delay_s: float = _setting(2.0, f"seconds, from 0 to {_DAY_S}", _number, ge(0), le(_DAY_S))
+    hf_rate_limit: RateLimits = _setting(RateLimits(), "write 30/h or 5/s,30/h", _limits, instance_of(RateLimits))
+    hf_max_concurrency: int | None = _setting(None, "a whole number, 1 or more", _whole, ge(1))
+    redis_url: Secret | None = _setting(None, _REDIS_URL, _secret(_redis_url))
+    results_url: Secret | None = _setting(None, _RESULTS_URL, _secret(_results_url))
+    chartq_home: Path = _setting(Path(".chartq"), "a folder", _absolute)
+    chart_root: Path | None = _setting(None, "a folder", _resolved)
+    image_max_side: int = _setting(1024, "pixels, 16 or more", _whole, ge(16))
+    image_max_bytes: int = _setting(1_000_000, "bytes, 1024 or more", _whole, ge(1024))
+    log_level: LogLevel = _setting(
+        "INFO", "write DEBUG, INFO, WARNING, ERROR or CRITICAL", _upper, in_(get_args(LogLevel))
     )
-    vision_model: ModelId = Field(default=DEFAULT_VISION_MODEL, description="a model id such as org/name")
-    reasoning_model: ModelId = Field(default=DEFAULT_REASONING_MODEL, description="a model id such as org/name")
-    vision_timeout_s: TimeoutSeconds = Field(default=120.0, description=f"seconds above 0, at most {_DAY_S}")
-    reasoning_timeout_s: TimeoutSeconds = Field(default=120.0, description=f"seconds above 0, at most {_DAY_S}")
-    max_retries: int = Field(default=2, ge=0, le=100, description="a whole number from 0 to 100")
-    retry_delay_s: float = Field(
-        default=2.0, ge=0, le=_DAY_S, allow_inf_nan=False, description=f"seconds, from 0 to {_DAY_S}"
-    )
-    hf_rate_limit: Annotated[InstanceOf[RateLimits], BeforeValidator(_limits)] = Field(
-        default=RateLimits(), description="write 30/h or 5/s,30/h"
-    )
-    hf_max_concurrency: int | None = Field(default=None, ge=1, description="a whole number, 1 or more")
-    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(default=None, description=_REDIS_URL)
-    results_url: Annotated[SecretStr, AfterValidator(_results_url)] | None = Field(
-        default=None, description=_RESULTS_URL
-    )
-    chartq_home: Annotated[Path, AfterValidator(_absolute)] = Field(default=Path(".chartq"), description="a folder")
-    chart_root: Annotated[Path, AfterValidator(_resolved)] | None = Field(default=None, description="a folder")
-    image_max_side: int = Field(default=1024, ge=16, description="pixels, 16 or more")
-    image_max_bytes: int = Field(default=1_000_000, ge=1024, description="bytes, 1024 or more")
-    log_level: Annotated[LogLevel, _folded(str.upper)] = Field(
-        default="INFO", description="write DEBUG, INFO, WARNING, ERROR or CRITICAL"
-    )
-    log_format: Lower[Literal["text", "json"]] = Field(default="text", description="write text or json")
+    log_format: LogFormat = _setting("text", "write text or json", _lower, in_(get_args(LogFormat)))
     #: Answers of the rehearsal server count as answers here.
-    rehearsal: bool = Field(default=False, description="write 1 or 0")
+    rehearsal: bool = _setting(False, "write 1 or 0", attrs.converters.to_bool)
+
+
+#: What each field accepts, for users, by the fields' names in their order.
+ACCEPTED: Mapping[str, str] = {field.name: field.metadata["accepted"] for field in attrs.fields(Settings)}
 
 
 def variables(field: str) -> tuple[str, ...]:
@@ -197,27 +255,28 @@ def load_settings(*, env_file: Path | None = Path(".env"), **overrides: Any) -> 
     Raises SettingsError with a line for each problem, naming the variable, its value and what is accepted.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
-    found, problems = look_up(
-        {name: variables(name) for name in Settings.model_fields if name not in given}, env_file=env_file
-    )
+    wanted = {name: variables(name) for name in ACCEPTED if name not in given}
+    found, problems = look_up(wanted, env_file=env_file)
     values: dict[str, Any] = {name: one.value for name, one in found.items()} | given
-    try:
-        settings = Settings(**values)
-    except ValidationError as error:
-        problems += [_line(detail, found, values) for detail in error.errors(include_url=False)]
-    if problems:  # raised out here: the caught error, which holds the values, is then not this one's context
+    usable: dict[str, Any] = {}
+    for name in [*ACCEPTED, *(given.keys() - ACCEPTED.keys())]:
+        if name not in values:
+            continue
+        try:
+            usable[name] = getattr(Settings(**{name: values[name]}), name)
+        except UnusableError as error:
+            problems.append(_line(name, str(error), found, values))
+        except (TypeError, ValueError):
+            problems.append(_line(name, ACCEPTED.get(name, "no such setting"), found, values))
+    if problems:  # raised out here: the caught error, which may hold the value, is then not this one's context
         raise SettingsError("\n".join(problems))
-    return settings
+    return Settings(**usable)
 
 
-def _line(detail: ErrorDetails, found: Mapping[str, Found], values: Mapping[str, Any]) -> str:
+def _line(field: str, accepted: str, found: Mapping[str, Found], values: Mapping[str, Any]) -> str:
     """One problem, for the user."""
-    field = str(detail["loc"][0])
     origin = found[field].origin if field in found else variables(field)[0]
-    accepted = Settings.model_fields[field].description if field in Settings.model_fields else "no such setting"
-    if detail["type"] == "value_error":
-        accepted = str(detail["ctx"]["error"])
-    value = values.get(field, "")
+    value = values[field]
     if field in _SECRET or "@" in str(value):  # a URL with a password in it, where none belongs
         return f"{origin} can't be used (value not shown): {accepted}"
     return f"{origin}={_clipped(value)} can't be used: {accepted}"

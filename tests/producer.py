@@ -21,7 +21,7 @@ from jobs.embedded import embedded_redis
 from jobs.ledger import AnswerRow, Failed
 from jobs.ledger import Finished as FinishedJob
 from jobs.session import Session
-from jobs.settings import Settings, load_settings
+from jobs.settings import ACCEPTED, Settings, load_settings
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Producer:
 @contextmanager
 def producer_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
     """A producer; its home's Redis runs until the end, so that no command has to start it anew."""
-    for name in (*Settings.model_fields, "hf_api_key", "chartq_rehearsal", "force_color", "no_color"):
+    for name in (*ACCEPTED, "hf_api_key", "chartq_rehearsal", "force_color", "no_color"):
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("CHARTQ_HOME", str(folder / "home"))
     monkeypatch.chdir(folder)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 from producer import Producer, producer_in
 from stack import draw_charts
@@ -34,7 +35,7 @@ def test_a_folder_goes_in_and_answers_come_out(user: Producer) -> None:
 
 def test_several_paths_and_settings_may_be_given(user: Producer) -> None:
     charts = draw_charts(user.folder / "charts", 11)
-    settings = user.settings.model_copy(update={"chartq_home": user.folder / "elsewhere"})
+    settings = attrs.evolve(user.settings, chartq_home=user.folder / "elsewhere")
     paths: list[str | Path] = [charts / "group-01", str(charts / "group-00" / "chart-0003.png")]
     batch_id = submit_folder(paths, "Up?", recursive=False, settings=settings)["batch_id"]
     ids = [row["custom_id"] for row in iter_results(batch_id, settings=settings)]

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from jobs.connections import hide_password, redis_connection
 from jobs.errors import ChartqError, SettingsError
 from jobs.ledger import Ledger
-from jobs.settings import Settings, load_settings, variables
+from jobs.settings import ACCEPTED, load_settings, variables
 from worker.hf_client import HFAPIError, HFConfig, HuggingFaceClient
 from worker.staffing import check_token, client_config
 
-VARIABLES = sorted({name for one in Settings.model_fields for name in variables(one)})
+VARIABLES = sorted({name for one in ACCEPTED for name in variables(one)})
 SECRET = "s3cret"
 
 QUICK = settings(

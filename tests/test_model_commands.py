@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hf_server import Scripted, ScriptedServer
 
-from jobs.settings import Settings, variables
+from jobs.settings import ACCEPTED, variables
 from worker.model_commands import dollars, models
 from worker.rehearsal import Behaviour, Rehearsal
 
@@ -20,7 +20,7 @@ TOKEN = "hf_never_to_be_shown"
 @pytest.fixture(autouse=True)
 def _bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in [name for field in Settings.model_fields for name in variables(field)]:
+    for name in [name for field in ACCEPTED for name in variables(field)]:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(f"{name}_FILE", raising=False)
 

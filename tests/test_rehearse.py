@@ -76,7 +76,7 @@ def test_failures_that_are_ordered_come_and_are_counted(user: Stack) -> None:
 def test_ctrl_c_ends_it_and_says_how_far_it_came(user: Stack) -> None:
     charts = draw_charts(user.folder / "charts", 30)
     log = user.folder / "said"
-    process = user.launch("-m", "worker.cli", "rehearse", str(charts), "--rate", "10/h", "--speed", "100", log=log)
+    process = user.launch("-m", "worker.main", "rehearse", str(charts), "--rate", "10/h", "--speed", "100", log=log)
     eventually(lambda: "in_progress" in process.said)
     process.send_signal(signal.SIGINT)
     ended = finish(process)

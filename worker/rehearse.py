@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
+import attrs
 import click
-from pydantic import SecretStr
 
 from jobs.cli import FAILED, SIGNAL_CODES
 from jobs.clock import FastClock
@@ -25,7 +25,7 @@ from jobs.progress import shown
 from jobs.rates import RateLimits, Window
 from jobs.requests_file import is_requests_file
 from jobs.session import Session
-from jobs.settings import Settings, load_settings
+from jobs.settings import Secret, Settings, load_settings
 from jobs.submit import Order, Submitted
 from jobs.submit_commands import make_order, submit_options, tell_rejects
 from worker.desk import Claim
@@ -214,7 +214,7 @@ def _behaviour(provider: Provider, *, hints: bool, fail_every: str | None) -> Be
 def _rehearsed(settings: Settings, home: Path, server: Rehearsal, provider: Provider) -> Settings:
     """The user's settings, but nobody's token, servers and answers."""
     changes: dict[str, Any] = {
-        "hf_token": SecretStr("hf_rehearsal_only"),
+        "hf_token": Secret("hf_rehearsal_only"),
         "hf_base_url": server.base_url if settings.hf_api == "chat" else server.root_url,
         "hf_bill_to": None,
         "hf_rate_limit": RateLimits(tuple(provider.windows) if provider.told else ()),
@@ -223,7 +223,7 @@ def _rehearsed(settings: Settings, home: Path, server: Rehearsal, provider: Prov
         "results_url": None,
         "rehearsal": True,
     }
-    return settings.model_copy(update=changes)
+    return attrs.evolve(settings, **changes)
 
 
 def _submit(session: Session, order: Order, *, quiet: bool) -> Submitted:

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from typing import Any
 
-from pydantic import SecretStr
+import attrs
 from rich.table import Table
 
 from jobs.asking import make_question
@@ -13,7 +13,7 @@ from jobs.follow import summary
 from jobs.output import say, visible
 from jobs.rates import RateLimits
 from jobs.session import Session
-from jobs.settings import Settings, load_settings
+from jobs.settings import Secret, Settings, load_settings
 from jobs.submit import Order
 from worker.demo import CHARTS
 from worker.logs import configure_logging
@@ -67,26 +67,20 @@ def _run(session: Session, *, rehearsal: bool) -> Run:
 
 def _rehearsed(settings: Settings, base_url: str) -> Settings:
     changes: dict[str, Any] = {
-        "hf_token": SecretStr("hf_rehearsal_only"),
+        "hf_token": Secret("hf_rehearsal_only"),
         "hf_base_url": base_url,
         "hf_api": "chat",
         "hf_bill_to": None,
         "hf_rate_limit": RateLimits(),
         "rehearsal": True,
     }
-    return settings.model_copy(update=changes)
+    return attrs.evolve(settings, **changes)
 
 
 def _at_home(settings: Settings) -> Settings:
     """The demo's own home, and nobody's servers: its answers are nobody else's."""
-    return settings.model_copy(
-        update={
-            "chartq_home": settings.chartq_home / "demo",
-            "redis_url": None,
-            "results_url": None,
-            "chart_root": None,
-        }
-    )
+    home = settings.chartq_home / "demo"
+    return attrs.evolve(settings, chartq_home=home, redis_url=None, results_url=None, chart_root=None)
 
 
 def _who_answers(settings: Settings, *, rehearsal: bool) -> str:
