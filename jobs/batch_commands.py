@@ -1,7 +1,9 @@
 """The commands about batches and their jobs: where they stand, wait for them, ask again, give up, go on."""
 
+import time
 from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 import click
 from rich.table import Table
@@ -9,7 +11,7 @@ from rich.table import Table
 from jobs.completion import complete_batches
 from jobs.console import messages, print_table
 from jobs.errors import InputError, UnknownIdError
-from jobs.follow import follow, summary
+from jobs.follow import follow, lacks_charts, summary
 from jobs.options import batch_argument, json_option
 from jobs.output import dumps, print_data, say, visible
 from jobs.session import Session
@@ -82,13 +84,32 @@ def wait(batch_id: str, timeout_s: float | None, as_json: bool) -> int:
     \b
     Example: chartq wait b261122-k3x9qa --timeout 3600
     """
+    noticed = _Unsubmitted()
     with Session(load_settings()) as session:
-        code, document = follow(session, session.ledger.batch(batch_id), timeout_s=timeout_s)
+        code, document = follow(session, session.ledger.batch(batch_id), timeout_s=timeout_s, show=noticed.look)
     if as_json:
         print_data(dumps(document))
     else:
         say(summary(document))
     return code
+
+
+class _Unsubmitted:
+    """Says once that a batch waits for a submit that seems to have died: nobody but its user can end that."""
+
+    _AFTER_S = 10.0
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._told = False
+
+    def look(self, document: dict[str, Any]) -> None:
+        """Called with the batch's document, again and again."""
+        now = time.monotonic()
+        self._since = (self._since or now) if lacks_charts(document) else None
+        if self._since is not None and now - self._since >= self._AFTER_S and not self._told:
+            self._told = True
+            say(summary(document))
 
 
 @click.command()

@@ -80,7 +80,15 @@ def summary(document: dict[str, Any]) -> str:
         line += f" — waits until {document['resume_at']}"
     if document["eta_s"]:
         line += f" — about {duration(document['eta_s'])} to go"
+    if lacks_charts(document):
+        line += " — more of it is being submitted; if that was interrupted, submit it again as before"
     return line
+
+
+def lacks_charts(document: dict[str, Any]) -> bool:
+    """All that was submitted so far has ended, and yet the batch hasn't: its submit is under way, or has died."""
+    counts = document["request_counts"]
+    return document["status"] == "in_progress" and not (counts["queued"] + counts["started"] + counts["scheduled"])
 
 
 def duration(seconds: float) -> str:

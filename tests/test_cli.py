@@ -227,6 +227,19 @@ def test_results_are_lines_or_a_table_in_a_file_or_on_stdout(user: Producer, cha
     assert "missing" in user.run("results", batch_id, "-o", "missing/x.csv", expect=1).stderr
 
 
+def test_wait_says_when_only_another_submit_can_end_it(
+    user: Producer, charts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.batch_commands._Unsubmitted._AFTER_S", 0.0)
+    user.answer(batch_id := user.submit(charts)["batch_id"])
+    with user.session() as session:
+        session.ledger.unseal(session.ledger.batch(batch_id))  # as a submit leaves it that was killed
+    late = user.run("wait", batch_id, "--timeout", "1.2", expect=124)
+    assert late.stderr.count("submit it again as before") == 2  # while it waits, and at the end
+    user.submit(charts)
+    assert user.run("wait", batch_id).stderr.count("submit it again") == 0
+
+
 def test_wait_leaves_with_what_became_of_the_batch(user: Producer, charts: Path) -> None:
     batch_id = user.submit(charts)["batch_id"]
     began = time.monotonic()

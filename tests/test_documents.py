@@ -116,6 +116,14 @@ def test_a_hold_is_that_of_the_gate_held_longest() -> None:
     assert "on hold (credits): no credits left" in summary(made)
 
 
+def test_a_batch_whose_submit_died_says_how_it_goes_on() -> None:
+    """Nothing of it is open, and it waits for what was never submitted."""
+    told = "if that was interrupted, submit it again as before"
+    assert told in summary(document(batch(sealed_at=None), counts(finished=1)))
+    assert told not in summary(document(batch(sealed_at=None), counts(finished=1, queued=1)))
+    assert told not in summary(document(batch(), counts(finished=1)))
+
+
 def test_a_closed_lane_says_when_it_opens_and_the_pace_of_a_budget_is_no_closure() -> None:
     assert document(batch(), counts(queued=1), CLOSED)["resume_at"] == iso(NOW + 30)
     assert document(batch(), counts(queued=1), gate(budget_wait_s=600.0))["resume_at"] == iso(NOW + 600)
