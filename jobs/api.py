@@ -12,7 +12,7 @@ from jobs.job import ENDED_STATES, OPEN_STATES
 from jobs.requests_file import look_at
 from jobs.schemas import SchemaSource
 from jobs.session import Session
-from jobs.settings import Settings, load_settings
+from jobs.settings import Settings, producer_settings
 from jobs.submit import Order
 
 #: An image file or a folder.
@@ -41,7 +41,7 @@ def submit_folder(
     `max_failures`: the batch goes on hold when so many charts have failed, or such a share of them (`"5%"`).
     Raises InputError (prompt, model, parameters, schema, sample, max_failures), SettingsError, StoreError, QueueError.
     """
-    settings = settings or load_settings()
+    settings = settings or producer_settings()
     sources = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not sources:
         raise InputError("no path was given: name at least one image file or folder")
@@ -75,7 +75,7 @@ def submit_requests(
     `model` is asked instead of the lines' own. Raises InputError (the file can't be read), SettingsError,
     StoreError, QueueError; lines that can't be taken are in `rejected`.
     """
-    settings = settings or load_settings()
+    settings = settings or producer_settings()
     requests = look_at(Path(path), model=model)
     order = Order(
         paths=[requests.path],
@@ -92,7 +92,7 @@ def submit_requests(
 
 def batch_status(batch_id: str, *, settings: Settings | None = None) -> dict[str, Any]:
     """Where a batch stands: the document of `chartq status BATCH --json`. Raises UnknownIdError, StoreError."""
-    with Session(settings or load_settings()) as session:
+    with Session(settings or producer_settings()) as session:
         return session.status(session.ledger.batch(batch_id))
 
 
@@ -106,5 +106,5 @@ def iter_results(
     """
     if status is not None and status not in OPEN_STATES + ENDED_STATES:
         raise InputError(f"{status!r} is no state: {', '.join(OPEN_STATES + ENDED_STATES)}")
-    with Session(settings or load_settings()) as session:
+    with Session(settings or producer_settings()) as session:
         yield from session.results(session.ledger.batch(batch_id), status=status)

@@ -1,7 +1,8 @@
 """The commands about batches and their jobs: where they stand, wait for them, ask again, give up, go on."""
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from jobs.follow import follow, lacks_charts, summary
 from jobs.options import batch_argument, json_option
 from jobs.output import dumps, print_data, say, visible
 from jobs.session import Session
-from jobs.settings import load_settings
+from jobs.settings import producer_settings
 from jobs.watching import watched
 
 
@@ -27,7 +28,7 @@ def list_batches(as_json: bool) -> int:
     \b
     Example: chartq list
     """
-    with Session(load_settings()) as session:
+    with Session(producer_settings()) as session, _blindness_told(session):
         rows = session.statuses(session.ledger.batches())
         if as_json:
             for document in rows:
@@ -62,7 +63,7 @@ def status(batch_or_job_id: str, as_json: bool) -> int:
     \b
     Example: chartq status b261122-k3x9qa
     """
-    with Session(load_settings()) as session:
+    with Session(producer_settings()) as session, _blindness_told(session):
         document = session.document(batch_or_job_id)
     if as_json:
         print_data(dumps(document))
@@ -85,13 +86,21 @@ def wait(batch_id: str, timeout_s: float | None, as_json: bool) -> int:
     Example: chartq wait b261122-k3x9qa --timeout 3600
     """
     noticed = _Unsubmitted()
-    with Session(load_settings()) as session:
+    with Session(producer_settings()) as session:
         code, document = follow(session, session.ledger.batch(batch_id), timeout_s=timeout_s, show=noticed.look)
     if as_json:
         print_data(dumps(document))
     else:
         say(summary(document))
     return code
+
+
+@contextmanager
+def _blindness_told(session: Session) -> Iterator[None]:
+    """What was shown is right, but may lack a hold or a wait."""
+    yield
+    if session.blind is not None:
+        say(f"without holds and waiting times: {session.blind}")
 
 
 class _Unsubmitted:
@@ -121,7 +130,7 @@ def watch(batch_id: str) -> int:
     Example: chartq watch b261122-k3x9qa
     """
     try:
-        with Session(load_settings()) as session, watched(session, messages()) as watching:
+        with Session(producer_settings()) as session, watched(session, messages()) as watching:
             code, document = follow(session, session.ledger.batch(batch_id), show=watching.standing)
     except KeyboardInterrupt:
         say(f"the batch goes on without you; come back with: chartq watch {batch_id}")
@@ -138,7 +147,7 @@ def retry(batch_id: str) -> int:
     \b
     Example: chartq retry b261122-k3x9qa
     """
-    with Session(load_settings()) as session:
+    with Session(producer_settings()) as session:
         say(f"{session.retry(session.ledger.batch(batch_id))} jobs queued again")
     return 0
 
@@ -151,7 +160,7 @@ def cancel(batch_id: str) -> int:
     \b
     Example: chartq cancel b261122-k3x9qa
     """
-    with Session(load_settings()) as session:
+    with Session(producer_settings()) as session:
         say(f"{session.cancel(session.ledger.batch(batch_id))} jobs canceled")
     return 0
 
@@ -167,13 +176,13 @@ def resume(model_or_batch: str | None) -> int:
     Example: chartq resume Qwen/Qwen3-VL-30B-A3B-Instruct
              chartq resume b261122-k3x9qa
     """
-    with Session(load_settings()) as session:
+    with Session(producer_settings()) as session:
         batch, lanes = None, None
         if model_or_batch:
             with suppress(UnknownIdError):
                 batch = session.ledger.batch(model_or_batch)
             lanes = {batch.question.lane} if batch else {f"{api}:{model_or_batch}" for api in ("chat", "task")}
-            known = {gate.lane for gate in session.gates.all()} | set(session.queues.lanes())
+            known = {gate.lane for gate in session.gates.all()} | set(session.queues.lanes()) | session.ledger.lanes()
             if batch is None and not lanes & known:
                 raise InputError(f"{model_or_batch!r} is no batch, and no model has such a lane: see chartq lanes")
         opened, found = session.resume(lanes, batch)

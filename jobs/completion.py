@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 from jobs.errors import ChartqError
 from jobs.ledger import Batch
 from jobs.session import RESULTS_FILE, Session
-from jobs.settings import load_settings
+from jobs.settings import producer_settings
 
 #: Batches looked at, the newest first.
 _BATCHES = 100
@@ -36,7 +36,7 @@ def complete_batches(_context: click.Context, _parameter: click.Parameter, incom
 
 def _newest() -> list[Batch]:
     try:
-        settings = load_settings()
+        settings = producer_settings()
         if settings.results_url is None and not (settings.chartq_home / RESULTS_FILE).exists():
             return []  # looking must not make a home
         with Session(settings) as session:

@@ -13,7 +13,7 @@ from jobs.lanes.gates import model_of
 from jobs.options import json_option
 from jobs.output import dumps, print_data
 from jobs.session import Session
-from jobs.settings import load_settings
+from jobs.settings import producer_settings
 
 
 @click.command()
@@ -24,8 +24,11 @@ def lanes(as_json: bool) -> int:
     \b
     Example: chartq lanes
     """
-    with Session(load_settings()) as session:
-        gates = session.gates.all(extra_lanes=session.queues.lanes())
+    with Session(producer_settings()) as session:
+        waiting = session.queues.lanes()
+        gates = session.gates.all(extra_lanes=waiting)
+        # No worker has come yet: nobody knows by which account they will be called for.
+        gates += [Gate.untouched(lane, ()) for lane in sorted(set(waiting) - {gate.lane for gate in gates})]
         depths = {depth.lane: depth for depth in session.queues.depths({gate.lane for gate in gates})}
     rows = [_lane_document(gate, depths[gate.lane].queued) for gate in gates]
     if as_json:
@@ -38,14 +41,16 @@ def lanes(as_json: bool) -> int:
     table.add_column("queued", no_wrap=True)
     for row in rows:
         budget = "\n".join(f"{b['used']}/{b['limit']} in {duration(b['window_s'])}" for b in row["budget"])
-        table.add_row(row["account"], row["lane"], _lane_state(row), budget, str(row["in_flight"]), str(row["queued"]))
+        table.add_row(
+            row["account"] or "-", row["lane"], _lane_state(row), budget, str(row["in_flight"]), str(row["queued"])
+        )
     print_table(table)
     return 0
 
 
 def _lane_document(gate: Gate, queued: int) -> dict[str, Any]:
     return {
-        "account": gate.account,
+        "account": gate.account or None,
         "lane": gate.lane,
         "model": model_of(gate.lane),
         "live": gate.live,
@@ -58,7 +63,7 @@ def _lane_document(gate: Gate, queued: int) -> dict[str, Any]:
             {"limit": w.calls, "window_s": w.window_ms / 1000, "used": spent, "left": max(0, w.calls - spent)}
             for w, spent in zip(gate.windows, gate.spent, strict=True)
         ],
-        "next_permit_s": None if gate.held else round(gate.wait_s, 3),
+        "next_permit_s": None if gate.held or not gate.account else round(gate.wait_s, 3),
         "concurrency": gate.limit or gate.ceiling,
         "in_flight": gate.in_flight,
         "queued": queued,

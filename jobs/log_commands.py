@@ -15,7 +15,7 @@ from jobs.log_files import Entry, log_folder, read_entries
 from jobs.options import json_option
 from jobs.output import dumps, print_data, say, visible
 from jobs.session import Session
-from jobs.settings import load_settings
+from jobs.settings import producer_settings
 
 #: What the worker calls the ends of an execution, for people.
 _ENDS = {
@@ -39,7 +39,7 @@ def logs(batch_or_job_id: str, last: int | None, as_json: bool) -> int:
     \b
     Example: chartq logs b261122-k3x9qa -n 50
     """
-    settings = load_settings()
+    settings = producer_settings()
     with Session(settings) as session:
         wanted, names = _wanted(session, batch_or_job_id)
     folder = log_folder(settings)

@@ -21,7 +21,7 @@ from jobs.ledger import Batch
 from jobs.options import batch_argument
 from jobs.output import say
 from jobs.session import Session
-from jobs.settings import load_settings
+from jobs.settings import producer_settings
 
 output_option = click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file, written atomically."
@@ -49,7 +49,7 @@ def results(batch_id: str, output: Path | None, form: str | None, status: str | 
     \b
     Example: chartq results b261122-k3x9qa -o report.html
     """
-    with Session(load_settings()) as session:
+    with Session(producer_settings()) as session:
         batch = session.ledger.batch(batch_id)
         if sidecar is not None:
             count = write_sidecars(session.results(batch, status=status), sidecar)
@@ -78,7 +78,7 @@ def compare(batch_a: str, batch_b: str, output: Path | None, form: str | None) -
     Example: chartq compare b261122-k3x9qa b261123-m2w8sd -o models.html
     """
     chosen = form or (output and comparison_format_of(output)) or "markdown"
-    with Session(load_settings()) as session, _writing(output):
+    with Session(producer_settings()) as session, _writing(output):
         a, b = (session.ledger.batch(batch_id) for batch_id in (batch_a, batch_b))
         counts = write_comparison(
             session.results(a), session.results(b), _context(session, a), _context(session, b), output, chosen

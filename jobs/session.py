@@ -10,16 +10,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import URL
 
 from jobs.clock import WORLD, Clock
 from jobs.connections import redis_connection
 from jobs.documents import RECENT_S, batch_document, job_document, result_document
 from jobs.embedded import embedded_redis
-from jobs.errors import UnknownIdError
+from jobs.errors import QueueError, UnknownIdError
 from jobs.home import make_home
 from jobs.lanes import Gate, Gates, LaneQueues
 from jobs.ledger import Batch, Ledger
 from jobs.recovery import PutBack, put_back_all
+from jobs.redis_trouble import redis_trouble
 from jobs.schemas import schema_of
 from jobs.settings import Settings
 from jobs.submit import Order, Submitted, submit
@@ -36,6 +39,8 @@ class Session:
 
     def __init__(self, settings: Settings, *, clock: Clock = WORLD) -> None:
         self.settings, self.clock = settings, clock
+        #: Why `statuses` and `document` had to do without Redis: holds and waits are then missing from what they say.
+        self.blind: str | None = None
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -47,11 +52,11 @@ class Session:
         self._open.close()
 
     @cached_property
-    def results_url(self) -> str:
+    def results_url(self) -> str | URL:
         """The store's URL; it may hold a password."""
         if self.settings.results_url is not None:
             return self.settings.results_url.get_secret_value()
-        return f"sqlite:///{self.settings.chartq_home / RESULTS_FILE}"
+        return URL.create("sqlite", database=str(self.settings.chartq_home / RESULTS_FILE))  # a ? in it is a ?
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -95,18 +100,18 @@ class Session:
         gates: dict[str, list[Gate]] = {}
         waiting = iter(batches)
         while page := list(islice(waiting, _PAGE)):
-            now = time.time()
+            now = self.clock.now()
             counts = self.ledger.counts_of(page, recent_since=now - RECENT_S)
             for batch in page:
                 lane, unfinished = batch.question.lane, counts[batch.id].open > 0
                 if unfinished and lane not in gates:
-                    gates[lane] = self.gates_of(batch)
+                    gates[lane] = self._gates_if_possible(batch)
                 yield batch_document(batch, counts[batch.id], gates[lane] if unfinished else [], now=now)
 
     def document(self, batch_or_job_id: str) -> dict[str, Any]:
         """The document of a batch or job. Raises UnknownIdError."""
         try:
-            return self.status(self.ledger.batch(batch_or_job_id))
+            return next(self.statuses([self.ledger.batch(batch_or_job_id)]))
         except UnknownIdError as no_batch:
             try:
                 return job_document(self.ledger.job(batch_or_job_id))
@@ -120,6 +125,17 @@ class Session:
 
     def gates_of(self, batch: Batch) -> list[Gate]:
         return self.gates.of_lane(batch.question.lane)
+
+    def _gates_if_possible(self, batch: Batch) -> list[Gate]:
+        """The counts are the ledger's, and are told whatever has become of Redis."""
+        if self.blind is None:
+            try:
+                return self.gates_of(batch)
+            except QueueError as error:
+                self.blind = str(error)
+            except RedisError as error:
+                self.blind = redis_trouble(error)
+        return []
 
     def retry(self, batch: Batch) -> int:
         """Queue again what failed, with fresh attempts. Returns how many."""

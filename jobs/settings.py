@@ -11,7 +11,7 @@ Nothing is written back: a token from `.env` never gets into `os.environ`, where
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
@@ -111,7 +111,10 @@ def _upper(value: object) -> str:
 def _whole(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    return int(_text(value))
+    number = value if isinstance(value, float) else float(_text(value))
+    if not number.is_integer():  # 2.0 is as good as 2
+        raise ValueError
+    return int(number)
 
 
 def _number(value: object) -> float:
@@ -248,35 +251,49 @@ def variables(field: str) -> tuple[str, ...]:
     return _OTHER_NAMES.get(field, (field.upper(),))
 
 
-def load_settings(*, env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
+def producer_settings() -> Settings:
+    """As `load_settings`, but for the token: who makes no call needs none, and may not be allowed to read its file."""
+    return load_settings(unread=("hf_token",))
+
+
+def load_settings(*, env_file: Path | None = Path(".env"), unread: Collection[str] = (), **overrides: Any) -> Settings:
     """Read the environment and `env_file` (which may be missing).
 
-    `overrides` are given by field name and win over everything; None means "not given".
+    `unread` fields keep their defaults. `overrides` are given by field name and win over everything; None means "not
+    given".
     Raises SettingsError with a line for each problem, naming the variable, its value and what is accepted.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
-    wanted = {name: variables(name) for name in ACCEPTED if name not in given}
+    wanted = {name: variables(name) for name in ACCEPTED if name not in given and name not in unread}
     found, problems = look_up(wanted, env_file=env_file)
     values: dict[str, Any] = {name: one.value for name, one in found.items()} | given
+    problems += [_line(name, "no such setting", found, value) for name, value in given.items() if name not in ACCEPTED]
     usable: dict[str, Any] = {}
-    for name in [*ACCEPTED, *(given.keys() - ACCEPTED.keys())]:
-        if name not in values:
-            continue
+    for field in attrs.fields(Settings):
+        value = values.get(field.name, field.default)
         try:
-            usable[name] = getattr(Settings(**{name: values[name]}), name)
+            usable[field.name] = _checked(field, value)
         except UnusableError as error:
-            problems.append(_line(name, str(error), found, values))
+            problems.append(_line(field.name, str(error), found, value))
         except (TypeError, ValueError):
-            problems.append(_line(name, ACCEPTED.get(name, "no such setting"), found, values))
+            problems.append(_line(field.name, ACCEPTED[field.name], found, value))
     if problems:  # raised out here: the caught error, which may hold the value, is then not this one's context
         raise SettingsError("\n".join(problems))
     return Settings(**usable)
 
 
-def _line(field: str, accepted: str, found: Mapping[str, Found], values: Mapping[str, Any]) -> str:
+def _checked(field: "attrs.Attribute[Any]", value: object) -> Any:
+    """A field's value as Settings would hold it; alone, so that each problem is told under its own name."""
+    convert: Any = field.converter
+    converted = convert(value)
+    if field.validator:
+        field.validator(None, field, converted)
+    return converted
+
+
+def _line(field: str, accepted: str, found: Mapping[str, Found], value: object) -> str:
     """One problem, for the user."""
     origin = found[field].origin if field in found else variables(field)[0]
-    value = values[field]
     if field in _SECRET or "@" in str(value):  # a URL with a password in it, where none belongs
         return f"{origin} can't be used (value not shown): {accepted}"
     return f"{origin}={_clipped(value)} can't be used: {accepted}"

@@ -19,7 +19,7 @@ from jobs.plan import plan
 from jobs.progress import shown
 from jobs.requests_file import RequestsFile, is_requests_file, look_at
 from jobs.session import Session
-from jobs.settings import Settings, load_settings
+from jobs.settings import Settings, producer_settings
 from jobs.submit import Order, Submitted
 
 #: Rejected files that are named to people.
@@ -155,7 +155,7 @@ def submit(prices_of: PricesOf | None, /, dry_run: bool, quiet: bool, as_json: b
              chartq submit charts/ --schema chart
              chartq submit requests.jsonl
     """
-    settings = load_settings()
+    settings = producer_settings()
     order = make_order(settings, options)
     with Session(settings) as session:
         if dry_run:

@@ -106,8 +106,8 @@ def test_its_exit_code_tells_failed_held_and_refused_apart(user: Stack, server: 
 
     server.behave(permission=False)
     held = user.run("run", str(charts), "-p", "Up?", expect=3)
-    assert "on hold (permission)" in held.stderr
-    assert "chartq resume" in held.stderr
+    assert "on hold (permission)" in held.stdout
+    assert "chartq resume" in held.stdout
     assert {call.status for call in server.record[6:]} == {403}
 
     (user.folder / "none").mkdir()

@@ -263,7 +263,7 @@ class ChartWorker(RqWorker):
             ended = Ended(outcome=Refused(), error=error)
         if claim.execution in self._stopped and not isinstance(ended.outcome, Done):
             ended = dataclasses.replace(ended, outcome=Refused(), error=StoppedError())
-        self._inbox.put(Ending(claim=claim, ended=ended))
+        self._inbox.put(Ending(claim=claim, ended=ended, batch_id=job.batch_id))
 
     # Leaving -------------------------------------------------------------------------------------------
 

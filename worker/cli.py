@@ -10,7 +10,7 @@ from jobs.cli import SIGNAL_CODES
 from jobs.follow import summary
 from jobs.log_files import log_folder
 from jobs.options import json_option
-from jobs.output import dumps, print_data, say
+from jobs.output import dumps, print_data, say, visible
 from jobs.session import Session
 from jobs.settings import load_settings
 from jobs.submit_commands import make_order, submit_options, tell_rejects, tell_sample
@@ -39,7 +39,8 @@ def run(concurrency: int, grace_s: float, as_json: bool, **options: Any) -> int:
     settings = load_settings()
     order = make_order(settings, options)
     configure_logging(
-        "WARNING" if settings.log_level == "INFO" else settings.log_level,
+        # In words the panel says it better; who asks for JSON wants every job.
+        "WARNING" if (settings.log_level, settings.log_format) == ("INFO", "text") else settings.log_level,
         settings.log_format,
         folder=log_folder(settings),
     )
@@ -57,7 +58,7 @@ def _report(running: Run, *, as_json: bool) -> int:
     if as_json:
         print_data(dumps(document or (done.document() if done else {})))
     elif document is not None:
-        say(summary(document))
+        print_data(visible(summary(document)))
         if done is not None:
             tell_sample(done)
         say(f"results: chartq results {document['batch_id']}")

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from jobs.errors import SettingsError
-from jobs.settings import Settings, load_settings
+from jobs.settings import Settings, producer_settings
 from worker.pulse import beating
 
 #: Oldest turn of a loop that passes for alive. A turn that waits for a lock of the store takes up to a minute.
@@ -49,7 +49,7 @@ def health(max_age_s: float, local: bool, as_json: bool) -> int:
     \b
     Example: chartq health --max-age 60
     """
-    signs = list(look(load_settings(), max_age_s=max_age_s, local=local))
+    signs = list(look(producer_settings(), max_age_s=max_age_s, local=local))
     ok = all(sign.ok for sign in signs)
     if as_json:
         from jobs.output import dumps  # its tables and colours would make the check half as slow again

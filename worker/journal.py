@@ -19,8 +19,9 @@ details = logging.getLogger("chartq.details")
 
 def log_started(claim: Claim, job: StartedJob) -> None:
     """A call is about to begin. The execution is what the provider gets as the call's `X-Amzn-Trace-Id`."""
-    log.debug("%s begins: execution %s", claim.job, claim.execution, extra={"event": "job begins", **_about(claim)})
-    details.info("%s started", claim.job, extra={"event": "job started", "attempt": job.attempts + 1, **_about(claim)})
+    about = _about(claim, job.batch_id)
+    log.debug("%s begins: execution %s", claim.job, claim.execution, extra={"event": "job begins", **about})
+    details.info("%s started", claim.job, extra={"event": "job started", "attempt": job.attempts + 1, **about})
 
 
 def log_ending(ending: Ending) -> None:
@@ -29,7 +30,7 @@ def log_ending(ending: Ending) -> None:
     outcome = type(ended.outcome).__name__.lower()
     about = {
         "event": f"job {outcome}",
-        **_about(claim),
+        **_about(claim, ending.batch_id),
         "latency_s": round(ended.latency_s, 3) if ended.called else None,
         **_trouble(ended.error, ended.outcome),
     }
@@ -49,8 +50,8 @@ def log_closing(closing: Closing) -> None:
     log.info("%s: no call before %s (%s)", model, until, closing.why, extra=about)
 
 
-def _about(claim: Claim) -> dict[str, Any]:
-    return {"job_id": claim.job, "batch_id": claim.queue.rpartition("@")[2], "model": model_of(claim.lane)}
+def _about(claim: Claim, batch_id: str | None) -> dict[str, Any]:
+    return {"job_id": claim.job, "batch_id": batch_id, "model": model_of(claim.lane)}
 
 
 def _trouble(error: Exception | None, outcome: Outcome) -> dict[str, Any]:

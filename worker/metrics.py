@@ -14,7 +14,7 @@ import click
 from jobs.errors import InputError, InstallationError
 from jobs.output import say
 from jobs.session import Session
-from jobs.settings import load_settings
+from jobs.settings import producer_settings
 from worker.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def metrics(port: int, host: str) -> int:
     \b
     Example: chartq metrics --port 9400
     """
-    settings = load_settings()
+    settings = producer_settings()
     configure_logging(settings.log_level, settings.log_format)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

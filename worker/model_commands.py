@@ -1,13 +1,12 @@
 """`chartq models`: is a model served, by whom, does it take images, at what price."""
 
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from jobs.console import print_table
 from jobs.options import json_option
 from jobs.output import dumps, print_data, say
 from jobs.settings import load_settings
@@ -23,7 +22,6 @@ from worker.hf_models import ModelInfo, ProviderInfo
 from worker.staffing import client_config
 
 #: Wide enough for any model id and its providers: on a pipe nothing may be cut or folded.
-_PIPE_COLUMNS = 2000
 
 
 @click.command()
@@ -128,7 +126,7 @@ def _print_one(info: ModelInfo) -> None:
             _number(provider.context_length),
             _yes_no(provider.structured_output),
         )
-    _print_table(table)
+    print_table(table)
 
 
 def _show_list(found: Iterable[ModelInfo], *, everything: bool, as_json: bool) -> int:
@@ -160,7 +158,7 @@ def _print_list(found: Iterable[ModelInfo]) -> None:
             _number(info.context_length),
             ", ".join(provider.name for provider in info.live_providers),
         )
-    _print_table(table)
+    print_table(table)
 
 
 def _by_price(info: ModelInfo) -> tuple[float, str]:
@@ -189,8 +187,3 @@ def _yes_no(value: bool | None) -> str:
 
 def _number(value: int | None) -> str:
     return "?" if value is None else f"{value:,}"
-
-
-def _print_table(table: Table) -> None:
-    width = None if sys.stdout.isatty() else _PIPE_COLUMNS
-    Console(width=width, highlight=False, markup=False).print(table)

@@ -31,6 +31,8 @@ class Ending:
 
     claim: Claim
     ended: Ended
+    #: For logs: the queue's name doesn't tell it of a job that runs alone.
+    batch_id: str | None = None
     #: The gate found an outage after this failure: the job goes back as if it had not been called.
     outage: bool = False
     #: The gate has heard already (transient failures are heard before they are written).

@@ -16,14 +16,15 @@ from jobs.ledger import StartedJob
 from worker.hf_answer import Answer
 from worker.hf_bodies import ImageToSend
 from worker.hf_client import HuggingFaceClient
-from worker.hf_errors import HFAPIError
+from worker.hf_errors import HFAPIError, HFRequestError
 from worker.image_processor import preprocess_chart_image
 from worker.outcome import Outcome, decide
 from worker.structured import check_of, checked
 
-#: Charts read and decoded at a time in one process: a file has up to 64 MB, decoded it takes up to 200, and a hundred
-#: calls may begin at once. Decoding takes milliseconds; a slow network share is read from four times at a time.
-_IN_PREPARATION = threading.BoundedSemaphore(4)
+#: Charts held at a time in one process until they are ready to be sent, and those of them that are decoded: a file
+#: has up to 64 MB, decoded it takes up to 200, and a hundred calls may begin at once. More are read than decoded, since
+#: a network share may be slow.
+_IN_PREPARATION, _DECODERS = threading.BoundedSemaphore(8), threading.BoundedSemaphore(4)
 
 
 class ChartChangedError(ImageError):
@@ -93,7 +94,8 @@ class Task:
         except ImageError as error:  # changed since, and the server had closed the connection before it was heard
             return self._ended(job, error, suspect=suspect)
         except HFAPIError as error:
-            return self._ended(job, error, suspect=suspect, called=True, latency_s=time.monotonic() - started)
+            called = error.status_code is not None or not isinstance(error, HFRequestError)  # else it can't be asked
+            return self._ended(job, error, suspect=suspect, called=called, latency_s=time.monotonic() - started)
         return self._ended(job, None, suspect=suspect, called=True, answer=answer, latency_s=time.monotonic() - started)
 
     def cut(self, execution_id: str) -> None:
@@ -123,7 +125,8 @@ class Task:
     def _image(self, job: StartedJob) -> bytes:
         with _IN_PREPARATION:
             data = self._submitted_bytes(job)
-            image, _ = preprocess_chart_image(data, max_side=self.image_max_side, max_bytes=self.image_max_bytes)
+            with _DECODERS:
+                image, _ = preprocess_chart_image(data, max_side=self.image_max_side, max_bytes=self.image_max_bytes)
         return image
 
     def _submitted_bytes(self, job: StartedJob) -> bytes:

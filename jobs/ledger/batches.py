@@ -13,6 +13,7 @@ from jobs.errors import UnknownIdError
 from jobs.failure_limit import FailureLimit
 from jobs.job import Question, canonical_json
 from jobs.ledger import questions
+from jobs.ledger.columns import clean
 from jobs.ledger.questions import Questions
 from jobs.ledger.rows import Batch, Hold
 from jobs.ledger.schema import AnyRow, batches, job_is_open, jobs, members
@@ -113,7 +114,7 @@ def held_batches(connection: Connection, known: Questions) -> list[Batch]:
 
 def get_batch(connection: Connection, known: Questions, batch_id: str) -> Batch:
     """The batch; raises UnknownIdError."""
-    row = connection.execute(select(batches).where(batches.c.batch_id == batch_id)).one_or_none()
+    row = connection.execute(select(batches).where(batches.c.batch_id == clean(batch_id))).one_or_none()
     if row is None:
         raise UnknownIdError(f"no batch {batch_id!r}; `chartq list` shows all there are")
     return _batch(row, known.get(connection, row.question_id))

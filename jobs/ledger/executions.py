@@ -115,8 +115,16 @@ def lose(connection: Connection, losses: Sequence[tuple[str, str]], *, max_losse
         WorkerLost(job_id=job_id, execution_id=execution_id, max_losses=max_losses) for job_id, execution_id in losses
     ]
     changed = record(connection, reports, now)
+    # Written before, by whoever was then kept from telling Redis: they still have to run alone.
+    unheard = connection.execute(
+        select(jobs.c.job_id).where(
+            jobs.c.job_id.in_([job_id for job_id, _ in losses if job_id not in changed]),
+            jobs.c.status == "queued",
+            jobs.c.losses > 0,
+        )
+    ).scalars()
     return Lost(
-        again=[job_id for job_id, state in changed.items() if state.status == "queued"],
+        again=[*(job_id for job_id, state in changed.items() if state.status == "queued"), *unheard],
         failed=[job_id for job_id, state in changed.items() if state.status == "failed"],
     )
 

@@ -5,11 +5,14 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy import URL
+
 from jobs.failure_limit import FailureLimit
 from jobs.job import Question
 from jobs.ledger import batches, claims, executions, holds, pictures, reading, schema, submission
 from jobs.ledger.changes import Change
 from jobs.ledger.questions import Questions
+from jobs.ledger.questions import lanes as lanes_of_questions
 from jobs.ledger.rows import (
     Added,
     Batch,
@@ -42,7 +45,7 @@ class Ledger:
         self._questions = Questions()
 
     @classmethod
-    def open(cls, url: str) -> Self:
+    def open(cls, url: str | URL) -> Self:
         """Open the store at an SQLAlchemy URL, create it if it is missing, bring an older one up to date.
 
         Raises SettingsError (an unusable URL), InstallationError (no driver), StoreError.
@@ -237,6 +240,10 @@ class Ledger:
     def batch(self, batch_id: str) -> Batch:
         """The batch as it is now; raises UnknownIdError."""
         return self._store.read(lambda connection: batches.get_batch(connection, self._questions, batch_id))
+
+    def lanes(self) -> set[str]:
+        """Every lane that was ever asked for."""
+        return self._store.read(lanes_of_questions)
 
     def batches(self) -> Iterator[Batch]:
         """All batches, the newest first."""

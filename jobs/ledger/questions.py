@@ -55,6 +55,11 @@ class Questions:
         return question
 
 
+def lanes(connection: Connection) -> set[str]:
+    """The lanes of all questions."""
+    return set(connection.execute(select(questions.c.lane).distinct()).scalars())
+
+
 def put(connection: Connection, asked: Mapping[str, Question]) -> None:
     """Write questions, by id, unless they are there."""
     if not asked:

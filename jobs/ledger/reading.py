@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, exists, func, literal, or_, select, true
 
 from jobs.errors import UnknownIdError
 from jobs.job import OPEN_STATES, Question
+from jobs.ledger.columns import clean
 from jobs.ledger.questions import Questions
 from jobs.ledger.rows import Batch, CallsMade, Counts, JobError, JobRow, ResultRow, TokensSpent
 from jobs.ledger.schema import AnyRow, answers, batches, jobs, members, questions
@@ -23,7 +24,8 @@ _PAGE = 200
 def answered(connection: Connection, *, job_ids: Sequence[str], count_rehearsals: bool) -> set[str]:
     """Those of the jobs that have an answer which counts (see submission.Policy)."""
     counts = true() if count_rehearsals else jobs.c.rehearsal.is_(False)
-    statement = select(jobs.c.job_id).where(jobs.c.job_id.in_(job_ids), jobs.c.status == "finished", counts)
+    has_answer = exists().where(answers.c.job == jobs.c.id)
+    statement = select(jobs.c.job_id).where(jobs.c.job_id.in_(job_ids), has_answer, counts)
     return set(connection.execute(statement).scalars())
 
 
@@ -103,7 +105,7 @@ def get_job(connection: Connection, known: Questions, job_id: str) -> JobRow:
     row = connection.execute(
         select(jobs, answers.c.text, answers.c.raw)
         .outerjoin(answers, and_(answers.c.job == jobs.c.id, jobs.c.status == "finished"))
-        .where(jobs.c.job_id == job_id)
+        .where(jobs.c.job_id == clean(job_id))
     ).one_or_none()
     if row is None:
         raise UnknownIdError(f"no job {job_id!r}; `chartq results BATCH_ID` shows a batch's jobs")

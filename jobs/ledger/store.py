@@ -49,7 +49,7 @@ _POSTGRES_DEFAULTS: dict[str, Any] = {
 class Store:
     """A pool of connections to one database; all its errors leave here as StoreError."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL) -> None:
         self._url = _parsed(url)
         self.label = _label(self._url)
         try:
@@ -133,7 +133,7 @@ def upserting(connection: Connection, table: Table) -> "sqlite.Insert | postgres
     return postgresql.insert(table)
 
 
-def _parsed(url: str) -> URL:
+def _parsed(url: str | URL) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:

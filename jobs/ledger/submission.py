@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, exists, select, update
 
 from jobs.errors import InputError
 from jobs.job import ENDED_STATES
@@ -11,7 +11,7 @@ from jobs.ledger import pictures, questions
 from jobs.ledger.claims import drop_unclaimed
 from jobs.ledger.columns import clean
 from jobs.ledger.rows import Added, Batch, NewMember
-from jobs.ledger.schema import AnyRow, batches, jobs, members
+from jobs.ledger.schema import AnyRow, answers, batches, jobs, members
 from jobs.ledger.standing import queue_again
 from jobs.ledger.store import upserting
 
@@ -25,6 +25,7 @@ _known_columns = (
     jobs.c.queued_at,
     jobs.c.finished_at,
     jobs.c.rehearsal,
+    exists().where(answers.c.job == jobs.c.id).label("has_answer"),
 )
 
 
@@ -36,6 +37,10 @@ class Policy:
     count_rehearsals: bool
     #: What was answered by then counts as cached.
     cached_by: float
+
+    def takes(self, row: AnyRow) -> bool:
+        """Whether the answer that the job has will do, even if a refresh is about to replace it or has failed to."""
+        return bool(row.has_answer and not self.refresh and (self.count_rehearsals or not row.rehearsal))
 
 
 def add_chunk(connection: Connection, batch: Batch, rows: Sequence[NewMember], policy: Policy, now: float) -> Added:
@@ -49,7 +54,7 @@ def add_chunk(connection: Connection, batch: Batch, rows: Sequence[NewMember], p
     _queue_again(connection, again, batch, now)
     known = _known_jobs(connection, rows)
     _update_images(connection, rows, known)
-    ended = _write_members(connection, batch, rows, known, renewed={row.id for row in again}, now=now)
+    ended = _write_members(connection, batch, rows, known, policy, renewed={row.id for row in again}, now=now)
     added = _added(rows, known, ended, policy)
     return Added(queue=[], cached=added.cached) if held else added
 
@@ -87,7 +92,7 @@ def _asked_again(row: AnyRow, mine: bool, batch: Batch, policy: Policy) -> bool:
         asked_before_batch = row.queued_at < batch.created_at
         return bool(stale and (asked_before_batch or (row.queued_at == batch.created_at and not mine)))
     if row.status == "failed":
-        return not mine  # what failed for this batch is `retry`'s business
+        return not mine and not policy.takes(row)  # what failed for this batch is `retry`'s business
     return bool(row.status == "canceled")
 
 
@@ -136,6 +141,7 @@ def _write_members(
     batch: Batch,
     rows: Sequence[NewMember],
     known: dict[str, AnyRow],
+    policy: Policy,
     *,
     renewed: set[int],
     now: float,
@@ -155,7 +161,11 @@ def _write_members(
         old = before.get(name)
         job = known[row.job_id].id
         stays = old is not None and old.job == job and old.ended != "canceled" and job not in renewed
-        ended[name] = old.ended if stays and old is not None else None
+        if stays and old is not None:
+            ended[name] = old.ended
+        else:
+            settled = known[row.job_id].status != "finished" and policy.takes(known[row.job_id])
+            ended[name] = "finished" if settled and job not in renewed else None
     insert = upserting(connection, members)
     statement = insert.on_conflict_do_update(
         index_elements=["batch", "custom_id"],

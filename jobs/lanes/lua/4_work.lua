@@ -76,7 +76,7 @@ local function place_for_alone(args, lane)
 end
 
 -- Up to `want` jobs with a permit each, lanes in turn: {claims, refused (ids set aside), wait_ms (when to look
--- again), waiting (lanes that will have work without anybody's help), suspended}.
+-- again), waiting (lanes that will have work without anybody's help, lost workers' jobs besides), suspended}.
 local function take(args, now_ms)
     local claims, refused, wait_ms, waiting = {}, {}, 1000, 0
     local function taken() return {claims = claims, refused = refused, wait_ms = wait_ms, waiting = waiting} end
@@ -84,6 +84,8 @@ local function take(args, now_ms)
     if redis.call('EXISTS', rq .. ':suspended') == 1 then
         return {claims = claims, refused = refused, wait_ms = wait_ms, waiting = 1, suspended = true}
     end
+    -- Half a lease without a heartbeat: that worker is lost or about to be, and its jobs will be here again.
+    if redis.call('ZCOUNT', LEASES, '-inf', now_ms + args.lease_ms / 2) > 0 then waiting = 1 end
     local lanes = redis.call('ZRANGE', LANES, 0, -1)
     local alone = take_alone(args, lanes, now_ms, refused)
     if alone ~= 'none' then
