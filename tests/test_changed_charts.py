@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hf_server import ok, raw_server, read_request
@@ -18,7 +19,7 @@ from stack import draw_charts
 from jobs.asking import MAX_PROMPT_CHARS
 from jobs.job import Question
 from jobs.ledger import StartedJob
-from worker.hf_client import HFConfig, HuggingFaceClient
+from worker.hf_client import HFConfig, HFRequestError, HuggingFaceClient
 from worker.outcome import Refused
 from worker.rehearsal import Behaviour, Rehearsal
 from worker.task import ChartChangedError, Task
@@ -88,6 +89,33 @@ def test_a_prompt_of_100_kb_is_asked_whole_and_a_longer_one_than_providers_take_
     assert len(row["prompt"]) == len(long.read_text())
 
 
+def task_of(client: HuggingFaceClient) -> Task:
+    return Task(
+        client=client,
+        chart_root=None,
+        image_max_side=1024,
+        image_max_bytes=1_000_000,
+        timeout_s=10,
+        max_attempts=3,
+        retry_delay_s=1,
+    )
+
+
+def job_of(chart: Path) -> StartedJob:
+    return StartedJob(
+        job_id="j",
+        execution_id="e",
+        question_id="q",
+        image_sha256=hashlib.sha256(chart.read_bytes()).hexdigest(),
+        image=str(chart),
+        attempts=0,
+        throttled=0,
+        losses=0,
+        queued_at=0,
+        batch_id="b",
+    )
+
+
 def test_a_chart_that_changed_before_a_dropped_call_went_out_once_more_fails_uncalled(tmp_path: Path) -> None:
     """A pooled connection breaks: the call goes out again, with what was submitted or not at all."""
     chart = next(draw_charts(tmp_path, 1).rglob("*.png"))
@@ -103,27 +131,7 @@ def test_a_chart_that_changed_before_a_dropped_call_went_out_once_more_fails_unc
             connection.sendall(ok(b'{"choices": [{"message": {"content": "up"}}]}'))
 
     with raw_server(drop_the_second) as url, HuggingFaceClient(HFConfig(api_key=None, base_url=url)) as client:
-        task = Task(
-            client=client,
-            chart_root=None,
-            image_max_side=1024,
-            image_max_bytes=1_000_000,
-            timeout_s=10,
-            max_attempts=3,
-            retry_delay_s=1,
-        )
-        job = StartedJob(
-            job_id="j",
-            execution_id="e",
-            question_id="q",
-            image_sha256=hashlib.sha256(submitted).hexdigest(),
-            image=str(chart),
-            attempts=0,
-            throttled=0,
-            losses=0,
-            queued_at=0,
-            batch_id="b",
-        )
+        task, job = task_of(client), job_of(chart)
         question = Question(prompt="up?", model="org/model", parameters={}, api="chat", task=None)
         first, second = task.perform(job, question), task.perform(job, question)
     assert first.answer is not None
@@ -131,3 +139,14 @@ def test_a_chart_that_changed_before_a_dropped_call_went_out_once_more_fails_unc
     assert isinstance(second.outcome, Refused)
     assert not second.called
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("extra", [5, {"model": "x"}, {"stream": True}])
+def test_a_request_that_cannot_be_sent_fails_uncalled(tmp_path: Path, extra: Any) -> None:
+    chart = next(draw_charts(tmp_path, 1).rglob("*.png"))
+    question = Question(prompt="up?", model="org/model", parameters={"extra_body": extra}, api="chat", task=None)
+    with HuggingFaceClient(HFConfig(api_key=None, base_url="http://127.0.0.1:1")) as client:
+        ended = task_of(client).perform(job_of(chart), question)
+    assert isinstance(ended.error, HFRequestError)
+    assert isinstance(ended.outcome, Refused)
+    assert not ended.called

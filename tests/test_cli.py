@@ -17,6 +17,7 @@ from producer import Producer, producer_in
 from stack import Stack, draw_charts, finish, stack
 
 from jobs.cli import producer
+from jobs.embedded import embedded_redis
 from worker.main import COMMANDS, chartq
 from worker.rehearsal import Behaviour, Rehearsal
 
@@ -156,6 +157,45 @@ def test_what_the_system_refuses_is_told_in_words(user: Producer, monkeypatch: p
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
     monkeypatch.setenv("CHARTQ_HOME", str(user.folder / "home"))
     assert "REDIS_URL" in user.run("lanes", expect=1).stderr
+
+
+def test_counts_are_told_though_redis_is_away(user: Producer, charts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch_id = user.submit(charts)["batch_id"]
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    for command in (("status", batch_id, "--json"), ("list", "--json")):
+        told = user.run(*command)
+        assert told.json()["request_counts"]["queued"] == 3
+        assert "without holds and waiting times: " in told.stderr
+    assert user.run("results", batch_id).stderr == ""
+
+
+def test_what_waits_is_a_lane_before_any_worker_has_come(user: Producer, charts: Path) -> None:
+    user.submit(charts)
+    row = user.run("lanes", "--json").json()
+    assert (row["account"], row["live"], row["state"], row["queued"]) == (None, False, "open", 3)
+    assert "3" in user.run("lanes").stdout
+
+
+def test_a_model_is_resumed_though_redis_has_lost_everything(user: Producer, charts: Path) -> None:
+    user.submit(charts)
+    model = user.run("list", "--json").json()["model"]
+    with user.session() as session:
+        session.redis.flushall()
+    assert "3 jobs put back" in user.run("resume", model).stderr
+    assert "no model has such a lane" in user.run("resume", "org/unknown", expect=1).stderr
+
+
+def test_an_id_of_any_bytes_is_an_unknown_id(user: Producer) -> None:
+    for command in ("status", "results", "cancel"):
+        assert "no batch" in user.run(command, "b\udcff", expect=1).stderr
+
+
+def test_a_home_may_have_any_name(user: Producer, charts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = user.folder / "what?x=1 #100%41"
+    monkeypatch.setenv("CHARTQ_HOME", str(home))
+    with embedded_redis(home):
+        user.submit(charts)
+    assert (home / "results.sqlite").is_file()
 
 
 # Documents and lists

@@ -262,6 +262,25 @@ def test_a_refresh_that_fails_takes_no_answer_from_others(ledger: Ledger) -> Non
     assert texts(ledger, old) == ["old"]
 
 
+@pytest.mark.parametrize("refresh_ends", ["finished", "failed", "not yet"])
+def test_a_plain_submit_takes_the_answer_that_a_refresh_is_about_to_replace(ledger: Ledger, refresh_ends: str) -> None:
+    submit(ledger, "a", now=1)
+    finish(ledger, "a", "old", now=2)
+    submit(ledger, "a", now=3, refresh=True)
+    joined = submit(ledger, "a", now=4)
+    if refresh_ends == "finished":
+        finish(ledger, "a", "new", now=5)
+    elif refresh_ends == "failed":
+        fail(ledger, "a", now=5)
+    after = submit(ledger, "a", now=9)
+    for batch in (joined, after):
+        assert counts(ledger, batch) == {"finished": 1}
+        assert texts(ledger, batch) == ["new" if refresh_ends == "finished" else "old"]
+        added = ledger.add_members(batch, members_of("a"), refresh=False, count_rehearsals=False, now=9)
+        assert added.queue == []
+    assert added.cached == 1
+
+
 def test_canceling_a_refresh_brings_the_old_answer_back(ledger: Ledger) -> None:
     old = submit(ledger, "a", now=1)
     finish(ledger, "a", "old", now=2)
@@ -482,6 +501,15 @@ def test_losses_run_again_until_there_are_too_many(ledger: Ledger) -> None:
     assert job.error is not None
     assert (job.status, job.losses, job.attempts, job.error.type) == ("failed", 3, 0, "WorkerLost")
     assert ledger.job(id_of("b")).losses == 0
+
+
+def test_a_loss_that_redis_did_not_hear_of_still_leads_to_running_alone(ledger: Ledger) -> None:
+    submit(ledger, "a", now=1)
+    start(ledger, "a", "e")
+    for _ in range(2):  # the janitor was stopped between ledger and Redis, and comes again
+        lost = ledger.lose([(id_of("a"), "e")], max_losses=2, now=2)
+        assert (lost.again, lost.failed) == ([id_of("a")], [])
+    assert ledger.job(id_of("a")).losses == 1
 
 
 def test_open_jobs_are_paged_and_name_a_batch_that_wants_them(ledger: Ledger) -> None:

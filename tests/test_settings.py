@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from jobs.errors import SettingsError
-from jobs.settings import ACCEPTED, Settings, load_settings, variables
+from jobs.settings import ACCEPTED, Settings, load_settings, producer_settings, variables
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -218,6 +218,33 @@ def test_what_a_program_gives_is_checked_as_well(override: dict[str, Any], probl
     with pytest.raises(SettingsError) as caught:
         load_settings(**override)
     assert str(caught.value) == problem
+
+
+def test_a_whole_number_may_be_written_with_a_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_RETRIES", "3.0")
+    assert load_settings().max_retries == 3
+
+
+def test_where_the_working_directory_is_gone_only_what_needs_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    [problem] = problems()
+    assert problem.startswith("CHARTQ_HOME=.chartq can't be used: ")
+    monkeypatch.setenv("CHARTQ_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_TOKEN", "hf_x")
+    assert load_settings().chartq_home == tmp_path
+
+
+def test_producers_need_no_token_that_can_be_read_or_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN_FILE", "/nowhere")
+    monkeypatch.setenv("HF_API_KEY", "hf_with a gap")
+    assert producer_settings().hf_token is None
+    with pytest.raises(SettingsError):
+        load_settings()
 
 
 def test_settings_are_frozen() -> None:

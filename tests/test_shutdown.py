@@ -107,6 +107,27 @@ class Nobody:
         pass
 
 
+def test_after_a_jump_of_the_walls_clock_nobody_counts_as_dead_for_two_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine slept: by Redis's clock every lease has run out, by the steady clock nothing has happened."""
+    with own_redis() as running, closing(Redis(port=running.port)) as client:
+        desk = Desk(client, worker="w", accounts={}, limits=RateLimits(), ceiling=None)
+        heart = Heart(Nobody(), desk, list)
+        now = {"steady": time.monotonic(), "wall": time.time()}
+        monkeypatch.setattr("worker.heart.time.monotonic", lambda: now["steady"])
+        monkeypatch.setattr("worker.heart.time.time", lambda: now["wall"])
+
+        def beats(count: int) -> bool:
+            for _ in range(count):
+                now.update(steady=now["steady"] + 5, wall=now["wall"] + 5)
+                heart.first_beat()
+            return heart.is_steady
+
+        assert [beats(1), beats(2)] == [False, True]
+        now["wall"] += 3600
+        assert not heart.is_steady
+        assert [beats(1), beats(1)] == [False, True]
+
+
 def test_a_connection_that_is_closed_under_a_slow_heartbeat_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
     with own_redis() as running:
         client = Redis(port=running.port, retry=Retry(NoBackoff(), 0))

@@ -90,6 +90,18 @@ def test_the_next_look_is_due_when_the_gate_opens_and_within_a_second_at_most(la
     assert worker.turned.wait_s == 0.4
 
 
+def test_a_worker_that_fell_silent_is_something_to_wait_for(lanes: Lanes) -> None:
+    """Else `--burst` would leave before its jobs are taken over, and nobody else might come."""
+    lost, worker = lanes.worker(), lanes.worker()
+    lanes.submit(1)
+    lost.take(1)
+    worker.take(1)
+    assert worker.turned.waiting == 0
+    lanes.clock.pass_s(10)
+    worker.take(1)
+    assert worker.turned.waiting == 1
+
+
 def test_a_held_lane_is_nothing_to_wait_for(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(3)
