@@ -14,7 +14,7 @@ from jobs.console import messages, print_table
 from jobs.errors import InputError, UnknownIdError
 from jobs.follow import follow, lacks_charts, summary
 from jobs.options import batch_argument, json_option
-from jobs.output import dumps, print_data, say, visible
+from jobs.output import dumps, print_data, reader_may_leave, say, visible
 from jobs.session import Session
 from jobs.settings import producer_settings
 from jobs.watching import watched
@@ -28,7 +28,7 @@ def list_batches(as_json: bool) -> int:
     \b
     Example: chartq list
     """
-    with Session(producer_settings()) as session, _blindness_told(session):
+    with Session(producer_settings()) as session, _blindness_told(session), reader_may_leave():
         rows = session.statuses(session.ledger.batches())
         if as_json:
             for document in rows:

@@ -1,7 +1,6 @@
 """The command line's frame: errors become one sentence and an exit code. `python -m jobs` is the producer's half."""
 
 import io
-import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ import click
 from jobs.commands import PRODUCER_COMMANDS
 from jobs.errors import ChartqError, SettingsError
 from jobs.lazy import LazyGroup, Place, load
-from jobs.output import say
+from jobs.output import say, silence_stdout
 from jobs.ownership import check_import_names
 
 FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
@@ -71,17 +70,12 @@ def _exit_code(commands: click.Group, argv: Sequence[str] | None) -> int:
         say(f"chartq: {trouble}. Nothing is lost: mend it and run the same command again")
         return FAILED
     except BrokenPipeError:
-        _silence_stdout()
+        silence_stdout()
         return FAILED
     except OSError as error:
         say(f"chartq: {error.filename or 'input or output'}: {error.strerror or error}")
         return FAILED
     return code if isinstance(code, int) else 0
-
-
-def _silence_stdout() -> None:
-    """Whoever read us has had enough (`| head`); Python would complain once more when it leaves."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(_number: int, _frame: object) -> NoReturn:

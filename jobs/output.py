@@ -65,6 +65,21 @@ def print_data(text: str) -> None:
     sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
 
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """For commands that only show: who reads stdout and leaves early has got all it wanted."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()
+
+
+def silence_stdout() -> None:
+    """Whoever read us has had enough (`| head`); Python would complain once more when it leaves."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def write_jsonl(rows: Iterable[dict[str, Any]], out: TextIO) -> None:
     """One JSON object a line."""
     for row in rows:

@@ -1,6 +1,6 @@
 """The commands that hand results on: `results` in any format, `compare` for two batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from jobs.formats import (
 )
 from jobs.ledger import Batch
 from jobs.options import batch_argument
-from jobs.output import say
+from jobs.output import reader_may_leave, say
 from jobs.session import Session
 from jobs.settings import producer_settings
 
@@ -57,6 +57,7 @@ def results(batch_id: str, output: Path | None, form: str | None, status: str | 
             if output is None and form is None:
                 return 0
         chosen = FORMATS[form or (output and format_of(output)) or "jsonl"]
+        files: Sequence[Path] = ()  # stays so if the reader leaves
         with _writing(output):
             files = chosen.write(session.results(batch, status=status), output, _context(session, batch))
     if len(files) > 1:
@@ -78,19 +79,21 @@ def compare(batch_a: str, batch_b: str, output: Path | None, form: str | None) -
     Example: chartq compare b261122-k3x9qa b261123-m2w8sd -o models.html
     """
     chosen = form or (output and comparison_format_of(output)) or "markdown"
+    counts: Mapping[str, int] = {}  # stays so if the reader leaves
     with Session(producer_settings()) as session, _writing(output):
         a, b = (session.ledger.batch(batch_id) for batch_id in (batch_a, batch_b))
         counts = write_comparison(
             session.results(a), session.results(b), _context(session, a), _context(session, b), output, chosen
         )
     words = {"same": "same", "differ": "differ", "one": "answered in one only", "none": "answered in neither"}
-    say(", ".join(f"{counts[outcome]} {word}" for outcome, word in words.items() if outcome in counts))
+    if counts:
+        say(", ".join(f"{counts[outcome]} {word}" for outcome, word in words.items() if outcome in counts))
     return 0
 
 
 def _context(session: Session, batch: Batch) -> ReportContext:
     return ReportContext(
-        status=lambda: session.status(batch),
+        status=lambda: session.document(batch.batch_id),
         question=batch.question,
         chart_root=session.settings.chart_root,
         pictures=session.ledger.picture,
@@ -102,8 +105,10 @@ def _context(session: Session, batch: Batch) -> ReportContext:
 def _writing(output: Path | None) -> Iterator[None]:
     """What the system says of the file becomes one sentence; of stdout it is the caller's business."""
     try:
-        yield
+        if output is not None:
+            yield
+            return
     except OSError as error:
-        if output is None:
-            raise
         raise InputError(f"{str(output)!r} can't be written: {error.strerror}") from error
+    with reader_may_leave():
+        yield

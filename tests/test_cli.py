@@ -372,12 +372,12 @@ def test_an_interrupted_wait_says_nothing_but_leaves_with_the_signals_code(
 def test_a_reader_that_leaves_early_is_no_trouble(machine: Stack, user: Producer) -> None:
     batch_id = user.submit(draw_charts(user.folder / "charts", 300), prompt="x" * 2000)["batch_id"]
     for command in (f"results {batch_id}", "list --json"):
-        line = f"{sys.executable} -m jobs {command} | head -c 10"
+        line = f"set -o pipefail; {sys.executable} -m jobs {command} | head -c 10"
         done = subprocess.run(
             ["bash", "-c", line], cwd=machine.folder, env=machine.environment, capture_output=True, text=True
         )
         assert len(done.stdout) == 10
-        assert done.stderr == ""
+        assert (done.stderr, done.returncode) == ("", 0)
 
 
 @pytest.mark.parametrize(
