@@ -104,11 +104,11 @@ def _context(session: Session, batch: Batch) -> ReportContext:
 @contextmanager
 def _writing(output: Path | None) -> Iterator[None]:
     """What the system says of the file becomes one sentence; of stdout it is the caller's business."""
-    try:
-        if output is not None:
+    if output is None:
+        with reader_may_leave():
             yield
-            return
+        return
+    try:
+        yield
     except OSError as error:
         raise InputError(f"{str(output)!r} can't be written: {error.strerror}") from error
-    with reader_may_leave():
-        yield

@@ -23,6 +23,7 @@ from jobs.environment import Found, look_up
 from jobs.errors import SettingsError
 from jobs.job import Api, Task
 from jobs.rates import RateLimits
+from jobs.secret import Secret
 
 #: Served by several providers, without "thinking" (hf/FACTS.md).
 DEFAULT_VISION_MODEL = "Qwen/Qwen3-VL-30B-A3B-Instruct"
@@ -50,26 +51,6 @@ _BASE_URL = "write http(s)://host[:port][/path] without user, password, ? and #"
 
 class UnusableError(ValueError):
     """Says what is accepted better than the setting's own line; never holds the value."""
-
-
-class Secret:
-    """A text that is shown nowhere unless it is asked for."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def get_secret_value(self) -> str:
-        """The text itself."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
 
 
 def _text(value: object) -> str:

@@ -18,7 +18,8 @@ import redis
 from hf_server import Scripted, ScriptedServer
 
 from jobs.embedded import embedded_redis
-from jobs.settings import ACCEPTED, Secret, Settings, variables
+from jobs.secret import Secret
+from jobs.settings import ACCEPTED, Settings, variables
 from worker.doctor import (
     Check,
     bounded,

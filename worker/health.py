@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from jobs.errors import SettingsError
+from jobs.output import dumps
 from jobs.settings import Settings, producer_settings
 from worker.pulse import beating
 
@@ -52,8 +53,6 @@ def health(max_age_s: float, local: bool, as_json: bool) -> int:
     signs = list(look(producer_settings(), max_age_s=max_age_s, local=local))
     ok = all(sign.ok for sign in signs)
     if as_json:
-        from jobs.output import dumps  # its tables and colours would make the check half as slow again
-
         click.echo(dumps({"ok": ok, "checks": [asdict(sign) for sign in signs]}))
     else:
         for sign in signs:

@@ -21,8 +21,6 @@ from worker.hf_errors import (
 from worker.hf_models import ModelInfo, ProviderInfo
 from worker.staffing import client_config
 
-#: Wide enough for any model id and its providers: on a pipe nothing may be cut or folded.
-
 
 @click.command()
 @click.argument("model", required=False)

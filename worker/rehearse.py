@@ -24,8 +24,9 @@ from jobs.output import dumps, print_data, say
 from jobs.progress import shown
 from jobs.rates import RateLimits, Window
 from jobs.requests_file import is_requests_file
+from jobs.secret import Secret
 from jobs.session import Session
-from jobs.settings import Secret, Settings, load_settings
+from jobs.settings import Settings, load_settings
 from jobs.submit import Order, Submitted
 from jobs.submit_commands import make_order, submit_options, tell_rejects
 from worker.desk import Claim

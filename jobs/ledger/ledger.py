@@ -9,10 +9,9 @@ from sqlalchemy import URL
 
 from jobs.failure_limit import FailureLimit
 from jobs.job import Question
-from jobs.ledger import batches, claims, executions, holds, pictures, reading, schema, submission
+from jobs.ledger import batches, claims, executions, holds, pictures, questions, reading, schema, submission
 from jobs.ledger.changes import Change
 from jobs.ledger.questions import Questions
-from jobs.ledger.questions import lanes as lanes_of_questions
 from jobs.ledger.rows import (
     Added,
     Batch,
@@ -243,7 +242,7 @@ class Ledger:
 
     def lanes(self) -> set[str]:
         """Every lane that was ever asked for."""
-        return self._store.read(lanes_of_questions)
+        return self._store.read(questions.lanes)
 
     def batches(self) -> Iterator[Batch]:
         """All batches, the newest first."""

@@ -12,8 +12,9 @@ from jobs.console import print_table
 from jobs.follow import summary
 from jobs.output import say, visible
 from jobs.rates import RateLimits
+from jobs.secret import Secret
 from jobs.session import Session
-from jobs.settings import Secret, Settings, load_settings
+from jobs.settings import Settings, load_settings
 from jobs.submit import Order
 from worker.demo import CHARTS
 from worker.logs import configure_logging
