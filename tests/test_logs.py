@@ -15,9 +15,14 @@ from stack import Stack, draw_charts, stack
 from jobs.log_commands import words
 from jobs.log_files import log_folder, read_entries
 from jobs.settings import Settings
+from worker.desk import Claim
+from worker.journal import log_ending
 from worker.log_file import LogFile, prune
 from worker.logs import JsonFormatter
+from worker.outcome import Done
 from worker.rehearsal import Behaviour, Rehearsal
+from worker.settling import Ending
+from worker.task import Ended
 
 FAULTS = Behaviour(first_faults=[None, 502, 429], hints="retry-after", hint_s=1)
 
@@ -37,6 +42,15 @@ def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
 def run(user: Stack, *args: str) -> str:
     done = user.run("run", "charts", "-p", "Up?", "--json", "--concurrency", "4", *args)
     return str(done.json()["batch_id"])
+
+
+def test_a_job_that_runs_alone_is_logged_with_its_batch(caplog: pytest.LogCaptureFixture) -> None:
+    """The queue of such jobs is its lane's, and names no batch."""
+    claim = Claim(job="j", execution="e", queue="chat:org/model@alone", lane="chat:org/model")
+    with caplog.at_level(logging.INFO, "chartq.worker"):
+        log_ending(Ending(claim=claim, ended=Ended(outcome=Done(), called=True), batch_id="b261122-k3x9qa"))
+    [record] = caplog.records
+    assert vars(record)["batch_id"] == "b261122-k3x9qa"
 
 
 # The whole way
