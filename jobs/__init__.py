@@ -2,7 +2,7 @@
 
     from jobs import batch_status, iter_results, submit_folder, submit_requests
 
-These are loaded when they are first asked for: whoever needs `jobs.errors` alone waits for no database driver.
+These are loaded when they are first asked for: whoever needs `jobs.core.errors` alone waits for no database driver.
 """
 
 from typing import TYPE_CHECKING, Any

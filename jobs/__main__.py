@@ -1,6 +1,6 @@
 """`python -m jobs`: the producer's half of chartq, without the worker's libraries."""
 
-from jobs.cli import producer, run
+from jobs.cli.main import producer, run
 
 if __name__ == "__main__":
     run(producer)

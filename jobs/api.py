@@ -5,15 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs.asking import make_question
-from jobs.errors import InputError
-from jobs.failure_limit import FailureLimit
-from jobs.job import ENDED_STATES, OPEN_STATES
-from jobs.requests_file import look_at
+from jobs.batches.session import Session
+from jobs.config.settings import Settings, producer_settings
+from jobs.core.errors import InputError
+from jobs.core.failure_limit import FailureLimit
+from jobs.core.job import ENDED_STATES, OPEN_STATES
 from jobs.schemas import SchemaSource
-from jobs.session import Session
-from jobs.settings import Settings, producer_settings
-from jobs.submit import Order
+from jobs.submit.batch_file import look_at
+from jobs.submit.question import make_question
+from jobs.submit.submit import Order
 
 #: An image file or a folder.
 Source = str | os.PathLike[str]

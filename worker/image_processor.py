@@ -25,8 +25,8 @@ from typing import Any
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from jobs.errors import ImageError
-from jobs.images import PILLOW_ERRORS, opened
+from jobs.charts.image_check import PILLOW_ERRORS, opened
+from jobs.core.errors import ImageError
 
 #: EXIF's Orientation (tag 0x0112, EXIF 2.32 table 4.6.4-A) and what undoes it; 1 is upright.
 _ORIENTATION = 0x0112

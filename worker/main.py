@@ -3,32 +3,32 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from jobs.cli import group, run
-from jobs.commands import PRODUCER_COMMANDS
-from jobs.lazy import Place, load
+from jobs.cli.commands import PRODUCER_COMMANDS
+from jobs.cli.lazy import Place, load
+from jobs.cli.main import group, run
 
 if TYPE_CHECKING:
-    from jobs.cost import Price
-    from jobs.job import Question
-    from jobs.settings import Settings
+    from jobs.batches.cost import Price
+    from jobs.config.settings import Settings
+    from jobs.core.job import Question
 
 COMMANDS = {
-    "run": Place("worker.cli:run", "Submit a folder, ask about every chart, show how it goes."),
-    "worker": Place("worker.work_command:worker", "Work on what is queued, within the provider's limits."),
+    "run": Place("worker.cli.run_command:run", "Submit a folder, ask about every chart, show how it goes."),
+    "worker": Place("worker.cli.work_command:worker", "Work on what is queued, within the provider's limits."),
     **PRODUCER_COMMANDS,
-    "rehearse": Place("worker.rehearse:rehearse", "Show what a run would do and take, on a fast clock."),
-    "demo": Place("worker.cli:demo", "Ask about the sample charts; needs no token."),
-    "doctor": Place("worker.doctor:doctor", "Check Redis, store, token, endpoint and model."),
-    "models": Place("worker.model_commands:models", "Who serves a model, does it take images, at what price?"),
-    "health": Place("worker.health:health", "Tell whether this machine's workers live (exit code)."),
-    "metrics": Place("worker.metrics:metrics", "Serve what all workers share to Prometheus."),
-    "completion": Place("worker.completion:completion", "Print the script that completes words in your shell."),
+    "rehearse": Place("worker.cli.rehearse_command:rehearse", "Show what a run would do and take, on a fast clock."),
+    "demo": Place("worker.cli.run_command:demo", "Ask about the sample charts; needs no token."),
+    "doctor": Place("worker.monitoring.doctor:doctor", "Check Redis, store, token, endpoint and model."),
+    "models": Place("worker.cli.model_commands:models", "Who serves a model, does it take images, at what price?"),
+    "health": Place("worker.monitoring.health:health", "Tell whether this machine's workers live (exit code)."),
+    "metrics": Place("worker.monitoring.exporter:metrics", "Serve what all workers share to Prometheus."),
+    "completion": Place("worker.cli.completion:completion", "Print the script that completes words in your shell."),
 }
 
 
 def prices_of(settings: "Settings", question: "Question") -> "Sequence[Price]":
-    """For `submit --dry-run`: see `worker.prices`, which is loaded only if it comes to that."""
-    prices: Sequence[Price] = load("worker.prices:prices_of")(settings, question)
+    """For `submit --dry-run`: see `worker.hf.prices`, which is loaded only if it comes to that."""
+    prices: Sequence[Price] = load("worker.hf.prices:prices_of")(settings, question)
     return prices
 
 

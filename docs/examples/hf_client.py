@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from jobs.settings import Settings, load_settings
+from jobs.config.settings import Settings, load_settings
 from worker.hf_client import (
     HFAPIError,
     HFAuthenticationError,

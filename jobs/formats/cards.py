@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from jobs.formats.answers import fields_of, is_rehearsal, tokens_of
 from jobs.formats.format import Row
 from jobs.formats.page import esc
+from jobs.formats.rows import fields_of, is_rehearsal, tokens_of
 from jobs.formats.thumbnails import Missing, Shot
 
 #: Characters (or line breaks) of an answer that is shown folded.

@@ -5,13 +5,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TextIO
 
-from jobs.formats.answers import outcome_text
+from jobs.cli.output import csv_line, data_file, dumps, spreadsheet_cell
 from jobs.formats.format import ReportContext, Row
 from jobs.formats.html_comparison import write_html_comparison
 from jobs.formats.markdown import cell, table_head, table_row
 from jobs.formats.pairs import Pairs, compare_rows
+from jobs.formats.rows import outcome_text
 from jobs.formats.side import Side, sides
-from jobs.output import csv_line, data_file, dumps, spreadsheet_cell
 
 __all__ = ["COMPARISONS", "compare_rows", "comparison_format_of", "write_comparison"]
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from jobs.chart_files import Pictures
-from jobs.errors import InputError
-from jobs.job import Question
-from jobs.output import data_file
+from jobs.charts.storage import Pictures
+from jobs.cli.output import data_file
+from jobs.core.errors import InputError
+from jobs.core.job import Question
 
 #: A result document, as the contract has it.
 Row = dict[str, Any]

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from jobs.formats import cards
-from jobs.formats.answers import fields_of
-from jobs.formats.differences import Piece, pieces
 from jobs.formats.format import Row
 from jobs.formats.page import Page, esc, page
 from jobs.formats.pairs import Outcome, Pair, Pairs
+from jobs.formats.rows import fields_of
 from jobs.formats.side import Side
 from jobs.formats.thumbnails import Album, Shot, with_shots
+from jobs.formats.word_diff import Piece, pieces
 
 _OUTCOMES: tuple[tuple[Outcome, str], ...] = (
     ("differ", "Differ"),

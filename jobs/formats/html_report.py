@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 from itertools import chain, islice
 from typing import Any, TextIO
 
+from jobs.core.job import ENDED_STATES, OPEN_STATES
 from jobs.formats import cards
-from jobs.formats.answers import is_rehearsal
 from jobs.formats.format import ReportContext, Row
 from jobs.formats.page import Page, esc, page
+from jobs.formats.rows import is_rehearsal
 from jobs.formats.thumbnails import Album, Shot, with_shots
-from jobs.job import ENDED_STATES, OPEN_STATES
 
 #: Rows looked at for rehearsal answers before the head is written; a home has one kind or the other.
 _PEEK_ROWS = 100

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
-from jobs.formats.answers import outcome_text, shown, tokens_of
+from jobs.cli.output import dumps
 from jobs.formats.format import Row
-from jobs.output import dumps
+from jobs.formats.rows import outcome_text, shown, tokens_of
 from jobs.schemas import Field
 
 #: What Markdown would take for markup: an image in an answer, say, would be fetched by whoever reads the table.

@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.formats.answers import tokens_of
+from jobs.cli.output import data_file, dumps
 from jobs.formats.format import ReportContext, Row
-from jobs.output import data_file, dumps
+from jobs.formats.rows import tokens_of
 
 #: The API's word for a request that was canceled before it ran.
 _CANCELED_CODE = "batch_cancelled"

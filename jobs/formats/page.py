@@ -18,7 +18,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from itertools import chain, islice
 
-from jobs.formats.answers import shown
+from jobs.formats.rows import shown
 
 #: Cards that stand in the page itself: what a browser lays out at once without a pause.
 _STANDING = 1_000

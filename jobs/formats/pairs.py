@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from jobs.errors import StoreError
-from jobs.formats.answers import encodable, fields_of, is_rehearsal
+from jobs.core.errors import StoreError
 from jobs.formats.format import Row
+from jobs.formats.rows import encodable, fields_of, is_rehearsal
 
 #: `differ`, `same`: both answered; `one`: only one did; `none`: neither.
 Outcome = Literal["differ", "same", "one", "none"]

@@ -6,12 +6,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.errors import InstallationError
-from jobs.formats.answer_columns import Column, answer_columns
-from jobs.formats.answers import encodable
+from jobs.cli.output import dumps
+from jobs.core.errors import InstallationError
+from jobs.formats.files import whole_file
 from jobs.formats.format import ReportContext, Row
-from jobs.formats.whole_file import whole_file
-from jobs.output import dumps
+from jobs.formats.rows import encodable
+from jobs.formats.typed_columns import Column, answer_columns
 from jobs.schemas import answer_fields
 
 if TYPE_CHECKING:

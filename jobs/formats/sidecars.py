@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from jobs.errors import InputError
+from jobs.core.errors import InputError
 from jobs.formats.format import Row
 
 #: Bytes of the longest name that file systems take, less our endings.

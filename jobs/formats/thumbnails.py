@@ -14,11 +14,11 @@ from typing import Self, TypeVar
 
 from PIL import Image, ImageOps
 
-from jobs.chart_files import Pictures, read_chart
-from jobs.errors import ImageError
+from jobs.charts.image_check import opened
+from jobs.charts.storage import Pictures, read_chart
+from jobs.core.errors import ImageError
+from jobs.core.job import job_id
 from jobs.formats.format import ReportContext, Row
-from jobs.images import opened
-from jobs.job import job_id
 
 T = TypeVar("T")
 

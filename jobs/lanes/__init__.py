@@ -4,8 +4,8 @@ All Redis keys of ours, and all that we write into RQ's, are in `lua/`; nothing 
 """
 
 from jobs.lanes.gates import Gate, Gates, WorkerEntry, account_of
-from jobs.lanes.keys import TASK, WAKE_CHANNEL, Scripts
 from jobs.lanes.queues import Depth, LaneQueues, Priority, queue_name
+from jobs.lanes.scripts import TASK, WAKE_CHANNEL, Scripts
 
 __all__ = [
     "TASK",

@@ -11,9 +11,9 @@ from typing import Any
 
 from redis import Redis
 
-from jobs.clock import WORLD, Clock
-from jobs.lanes.keys import Scripts, text
-from jobs.rates import RateLimits, Window, smallest
+from jobs.core.clock import WORLD, Clock
+from jobs.core.rates import RateLimits, Window, smallest
+from jobs.lanes.scripts import Scripts, text
 
 #: A worker that hasn't been heard of for this long is no longer counted; it speaks every 5 s.
 WORKER_LIVE_S = 15.0

@@ -7,7 +7,7 @@ from typing import Literal
 
 from redis import Redis
 
-from jobs.lanes.keys import TASK, Scripts, text
+from jobs.lanes.scripts import TASK, Scripts, text
 
 Priority = Literal["high", "normal", "low"]
 _RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}

@@ -1,9 +1,8 @@
 """The results store: one Ledger, and the values that go in and come out."""
 
-from jobs.ledger.changes import AnswerRow, Change, Failed, Finished, Returned
 from jobs.ledger.errors import SchemaTooNewError, StoreUnavailableError
 from jobs.ledger.ledger import Ledger
-from jobs.ledger.rows import (
+from jobs.ledger.records import (
     Added,
     Batch,
     CallsMade,
@@ -19,6 +18,7 @@ from jobs.ledger.rows import (
     StartedJob,
     TokensSpent,
 )
+from jobs.ledger.reports import AnswerRow, Change, Failed, Finished, Returned
 
 __all__ = [
     "Added",

@@ -9,16 +9,16 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, true, update
 
-from jobs.errors import UnknownIdError
-from jobs.failure_limit import FailureLimit
-from jobs.job import Question, canonical_json
+from jobs.core.errors import UnknownIdError
+from jobs.core.failure_limit import FailureLimit
+from jobs.core.job import Question, canonical_json
 from jobs.ledger import questions
 from jobs.ledger.columns import clean
+from jobs.ledger.database import Store, upserting
+from jobs.ledger.member_status import has_claim
 from jobs.ledger.questions import Questions
-from jobs.ledger.rows import Batch, Hold
+from jobs.ledger.records import Batch, Hold
 from jobs.ledger.schema import AnyRow, batches, job_is_open, jobs, members
-from jobs.ledger.standing import has_claim
-from jobs.ledger.store import Store, upserting
 
 #: Crockford's base 32, lower case: nothing that is mistaken for something else when read aloud.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -8,7 +8,7 @@ StoreError (jobs.errors)         wrong for good: broken file, foreign tables, mi
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from jobs.errors import StoreError
+from jobs.core.errors import StoreError
 
 #: Longest part of a driver's message that is passed on, in characters.
 _MESSAGE_CHARS = 400

@@ -7,12 +7,18 @@ from typing import Self
 
 from sqlalchemy import URL
 
-from jobs.failure_limit import FailureLimit
-from jobs.job import Question
-from jobs.ledger import batches, claims, executions, holds, pictures, questions, reading, schema, submission
-from jobs.ledger.changes import Change
+from jobs.core.failure_limit import FailureLimit
+from jobs.core.job import Question
+from jobs.ledger import attempts as executions
+from jobs.ledger import batches, questions, schema
+from jobs.ledger import failure_holds as holds
+from jobs.ledger import images as pictures
+from jobs.ledger import insert as submission
+from jobs.ledger import members as claims
+from jobs.ledger import queries as reading
+from jobs.ledger.database import Store
 from jobs.ledger.questions import Questions
-from jobs.ledger.rows import (
+from jobs.ledger.records import (
     Added,
     Batch,
     CallsMade,
@@ -26,7 +32,7 @@ from jobs.ledger.rows import (
     StartedJob,
     TokensSpent,
 )
-from jobs.ledger.store import Store
+from jobs.ledger.reports import Change
 
 #: Rows of a submit after which the database counts anew; fewer don't change its plans.
 _MANY = 1000

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection, select
 
-from jobs.errors import UnknownIdError
-from jobs.job import Question
+from jobs.core.errors import UnknownIdError
+from jobs.core.job import Question
+from jobs.ledger.database import upserting
 from jobs.ledger.schema import AnyRow, questions
-from jobs.ledger.store import upserting
 
 #: Questions kept in memory per process; a prompt may have 100 kB.
 _KEPT = 256

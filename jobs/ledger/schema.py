@@ -29,7 +29,7 @@ from sqlalchemy import (
     text,
 )
 
-from jobs.job import OPEN_STATES
+from jobs.core.job import OPEN_STATES
 from jobs.ledger.columns import CleanText, PathText
 from jobs.ledger.errors import SchemaTooNewError
 

@@ -3,8 +3,8 @@
 `checking` is not imported here: it loads the jsonschema library, which only questions with a schema need.
 """
 
-from jobs.schemas.asked import CHART, CHART_PROMPT, SchemaSource, ask_for, schema_in, schema_of
-from jobs.schemas.fields import Field, answer_fields, parsed_answer
+from jobs.schemas.columns import Field, answer_fields, parsed_answer
+from jobs.schemas.response_format import CHART, CHART_PROMPT, SchemaSource, ask_for, schema_in, schema_of
 
 __all__ = [
     "CHART",

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from jobs.job import Question, job_id
+from jobs.core.job import Question, job_id
 from jobs.ledger import AnswerRow, Batch, Change, Failed, Finished, Ledger, NewMember
 
 _QUESTION = Question(prompt="Is the trend up, down or sideways? Name the pattern if you see one.", model="org/model")

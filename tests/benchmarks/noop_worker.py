@@ -10,21 +10,21 @@ import sys
 import time
 from typing import Any
 
-from jobs.job import Question
+from jobs.batches.session import Session
+from jobs.config.settings import load_settings
+from jobs.core.job import Question
 from jobs.ledger import StartedJob
-from jobs.session import Session
-from jobs.settings import load_settings
-from worker.hf_answer import Answer
-from worker.logs import configure_logging
-from worker.outcome import Done
-from worker.staffing import make_worker
-from worker.task import Ended
+from worker.engine.execute import Ended
+from worker.engine.factory import make_worker
+from worker.engine.policy import Done
+from worker.hf.replies import Answer
+from worker.monitoring.logging_setup import configure_logging
 
 _RAW = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Up."}, "finish_reason": "stop"}]}
 
 
 class NoTask:
-    """Stands in for `worker.task.Task`."""
+    """Stands in for `worker.engine.execute.Task`."""
 
     def __init__(self, ticks: int) -> None:
         self._ticks = ticks

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from worker.demo import CHARTS
+from worker.cli.sample_charts import CHARTS
 from worker.image_processor import preprocess_chart_image
 
 _RUNS = 10

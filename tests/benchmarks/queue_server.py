@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from benchmarks.programs import started
-from jobs.server_program import find_server_program
+from jobs.broker.server_binary import find_server_program
 
 _OPTIONS = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction")
 

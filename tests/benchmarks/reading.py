@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from postgres import new_database
+from support.postgres import new_database
 
 from benchmarks.large_ledger import fill
 from benchmarks.place import Lab, Place, StuckError, opened
 from benchmarks.systems import PROVIDER
 from benchmarks.table import Table, say
+from jobs.batches.session import Session
+from jobs.config.settings import load_settings
 from jobs.ledger import Batch, Ledger
-from jobs.session import Session
-from jobs.settings import load_settings
 
 _RUNS = 5
 

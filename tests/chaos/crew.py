@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from stack import Program, Stack
+from support.stack import Program, Stack
 
 #: What a worker says when a call is about to be made, and when a job's execution has ended and stands in the ledger.
 _BEGINS = re.compile(r"^(\w+) begins: execution (\w+)$")

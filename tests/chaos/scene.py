@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from stack import Stack, stack
+from support.stack import Stack, stack
 
 from chaos.crew import Crew
 from chaos.plan import HURTS, Event

@@ -9,11 +9,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
-from postgres import PostgresServer
 from redis import Redis
+from support.postgres import PostgresServer
 
-from jobs.flock import is_locked
-from jobs.redis_server import RedisServer
+from jobs.broker.file_lock import is_locked
+from jobs.broker.server_process import RedisServer
 
 _PATIENCE_S = 30.0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.charts import make_charts
-from stack import stack
+from support.stack import stack
 
 from chaos.crew import Crew, Weight
 from chaos.promises import Promise

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stack import Program, Stack, draw_charts
+from support.stack import Program, Stack, draw_charts
 
 PROMPTS = ("Up or down?", "Which pattern do you see?")
 

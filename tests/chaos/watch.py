@@ -9,8 +9,8 @@ from typing import Any
 from chaos.crew import Crew
 from chaos.provider import number_of
 from chaos.users import Retries
-from jobs.documents import batch_document
-from jobs.errors import StoreError
+from jobs.batches.documents import batch_document
+from jobs.core.errors import StoreError
 from jobs.ledger import Batch, Counts, Ledger
 
 _EVERY_S = 0.3

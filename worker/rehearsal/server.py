@@ -4,7 +4,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Any
 
-from jobs.clock import WORLD, Clock
+from jobs.core.clock import WORLD, Clock
 from worker.rehearsal.behaviour import Behaviour
 from worker.rehearsal.record import Record
 from worker.rehearsal.stage import SentAt, Stage, unknown

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, get_args
 
-from jobs.clock import WORLD, Clock
+from jobs.core.clock import WORLD, Clock
 from worker.rehearsal import models
 from worker.rehearsal.answers import answer, bad_answer
 from worker.rehearsal.asked import Asked, NotUnderstoodError

@@ -1,0 +1,97 @@
+"""What calls will cost: tokens by what answers took so far, dollars by the providers' prices. Pure functions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.config.settings import Settings
+from jobs.core.job import Question
+from jobs.ledger import TokensSpent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """What a provider takes, in US dollars per million tokens."""
+
+    input_usd_per_m: float
+    output_usd_per_m: float
+
+
+#: The prices of the providers that may answer a question, as far as anybody tells; empty: not known. Never raises.
+PricesOf = Callable[[Settings, Question], Sequence[Price]]
+
+
+def no_prices(_settings: Settings, _question: Question) -> Sequence[Price]:
+    """For the producer's half, which asks no provider anything."""
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """An estimate, and what it rests on."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    #: The answers whose average was taken.
+    basis: TokensSpent
+    #: At the cheapest and at the dearest provider; None: no price is known.
+    least_usd: float | None = None
+    most_usd: float | None = None
+
+    def tokens_document(self) -> dict[str, Any]:
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "by_answers": self.basis.answers,
+            "to_the_same_question": self.basis.same_question,
+        }
+
+    def price_document(self) -> dict[str, float] | None:
+        if self.least_usd is None or self.most_usd is None:
+            return None
+        return {"least": round(self.least_usd, 6), "most": round(self.most_usd, 6)}
+
+    def tokens_text(self) -> str:
+        """For people."""
+        tokens = f"about {about(self.prompt_tokens)} in, {about(self.completion_tokens)} out"
+        answers = "1 answer" if self.basis.answers == 1 else f"{self.basis.answers:,} answers"
+        to = "to this question" if self.basis.same_question else "of this model to other questions"
+        return f"{tokens}, by the average of {answers} {to}"
+
+    def price_text(self) -> str:
+        """For people; "" if it isn't known."""
+        if self.least_usd is None or self.most_usd is None:
+            return ""
+        least, most = usd(self.least_usd), usd(self.most_usd)
+        return f"about {least}" if least == most else f"about {least} to {most}, as the provider may be"
+
+
+def cost(calls: int, spent: TokensSpent | None, prices: Sequence[Price]) -> Cost | None:
+    """What so many calls take if they are like those that were answered; None if none was."""
+    if spent is None:
+        return None
+    prompt, completion = (calls * tokens / spent.answers for tokens in (spent.prompt_tokens, spent.completion_tokens))
+    usd = sorted((prompt * one.input_usd_per_m + completion * one.output_usd_per_m) / 1e6 for one in prices)
+    return Cost(
+        prompt_tokens=round(prompt),
+        completion_tokens=round(completion),
+        basis=spent,
+        least_usd=usd[0] if usd else None,
+        most_usd=usd[-1] if usd else None,
+    )
+
+
+def about(number: int) -> str:
+    """An estimate with its first three digits.
+
+    >>> about(1_234_567)
+    '1,230,000'
+    """
+    return f"{float(f'{number:.3g}'):,.0f}"
+
+
+def usd(amount: float) -> str:
+    """`$12.30`; of what is less than a cent the first two digits: `$0.0042`."""
+    if amount == 0 or amount >= 0.01:
+        return f"${amount:,.2f}"
+    return f"${float(f'{amount:.2g}'):.8f}".rstrip("0")

@@ -1,0 +1,158 @@
+"""The JSON documents of the contract, from the ledger's rows and the gates."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from jobs.batches.eta import eta_s
+from jobs.lanes import Gate
+from jobs.ledger import Batch, Counts, JobError, JobRow, ResultRow
+from jobs.schemas import parsed_answer
+
+#: The pace is that of the last minute.
+RECENT_S = 60.0
+
+#: Shorter waits for a permit are the normal pace of a budget, not a closed lane.
+_SHORTEST_CLOSURE_S = 1.0
+
+
+def batch_document(batch: Batch, counts: Counts, gates: Sequence[Gate], *, now: float) -> dict[str, Any]:
+    """`status BATCH --json`. `gates`: those of the batch's lane that count now."""
+    open_jobs = counts.open
+    hold = _hold(batch, gates) if open_jobs else None
+    status = _status(batch, counts, open_jobs, held=hold is not None)
+    ended = status in ("completed", "completed_with_errors", "canceled")
+    span_s = min(RECENT_S, max(1.0, now - batch.created_at))
+    return {
+        "batch_id": batch.batch_id,
+        "name": batch.name,
+        "model": batch.question.model,
+        "status": status,
+        "request_counts": {
+            "total": counts.total,
+            "queued": counts.queued,
+            "started": counts.started,
+            "scheduled": counts.scheduled,
+            "finished": counts.finished,
+            "failed": counts.failed,
+            "canceled": counts.canceled,
+        },
+        "hold": hold,
+        "resume_at": None if ended or hold else _resume_at(gates),
+        "eta_s": None
+        if ended or hold
+        else eta_s(open_jobs, gates, recent_ended=counts.recent_ended, recent_span_s=span_s),
+        "usage": {"prompt_tokens": counts.prompt_tokens, "completion_tokens": counts.completion_tokens},
+        "created_at": iso(batch.created_at),
+        "finished_at": iso(_finished_at(batch, counts)) if ended else None,
+        **({} if batch.sampled_of is None else {"sample_of": batch.sampled_of}),
+    }
+
+
+def job_document(row: JobRow) -> dict[str, Any]:
+    """`status JOB --json`."""
+    return {
+        "job_id": row.job_id,
+        "custom_id": row.custom_id,
+        "image": row.image,
+        "model": row.question.model,
+        "prompt": row.question.prompt,
+        "status": row.status,
+        "attempts": row.attempts,
+        "throttled": row.throttled,
+        "error": _error(row.error),
+        "result": _result(row),
+        "created_at": iso(row.created_at),
+        "started_at": iso(row.started_at),
+        "finished_at": iso(row.finished_at) if row.status in ("finished", "failed", "canceled") else None,
+    }
+
+
+def result_document(row: ResultRow, *, structured: bool = False) -> dict[str, Any]:
+    """One line of `results`; with `answer`, the text's JSON value, where the question asked for a schema's fields."""
+    return {
+        "job_id": row.job_id,
+        "custom_id": row.custom_id,
+        "image": row.image,
+        "model": row.model,
+        "prompt": row.prompt,
+        "status": row.status,
+        "text": row.text,
+        **({"answer": parsed_answer(row.text)} if structured else {}),
+        "raw": row.raw,
+        "error": _error(row.error),
+        "attempts": row.attempts,
+        "throttled": row.throttled,
+        "usage": _usage(row) if row.status == "finished" else None,
+        "latency_s": row.latency_s,
+        "request_id": row.request_id,
+        "provider": row.provider,
+        "finished_at": iso(row.finished_at) if row.status in ("finished", "failed", "canceled") else None,
+        "rehearsal": row.rehearsal if row.status == "finished" else None,
+    }
+
+
+def iso(at: float | None) -> str | None:
+    """Seconds since the epoch as ISO 8601 in UTC."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _status(batch: Batch, counts: Counts, open_jobs: int, *, held: bool) -> str:
+    if held:
+        return "on_hold"
+    if open_jobs or (batch.sealed_at is None and batch.canceled_at is None):
+        return "in_progress"
+    if batch.canceled_at is not None and counts.canceled:
+        return "canceled"
+    return "completed_with_errors" if counts.failed or counts.canceled else "completed"
+
+
+def _hold(batch: Batch, gates: Sequence[Gate]) -> dict[str, Any] | None:
+    """On hold is a batch only when every gate to its lane is, or when it was put on hold itself."""
+    if batch.hold is not None:
+        return {"reason": batch.hold.reason, "message": batch.hold.message, "since": iso(batch.hold.since)}
+    if not gates or not all(gate.held for gate in gates):
+        return None
+    first = min(gates, key=lambda gate: gate.since_s or 0.0)
+    return {"reason": first.reason, "message": first.message, "since": iso(first.since_s)}
+
+
+def _resume_at(gates: Sequence[Gate]) -> str | None:
+    usable = [gate for gate in gates if not gate.held]
+    if not usable:
+        return None
+    closings = [max((gate.until_s or 0.0) - gate.now_s, gate.budget_wait_s) for gate in usable]
+    soonest_s = min(closings)
+    return iso(usable[0].now_s + soonest_s) if soonest_s >= _SHORTEST_CLOSURE_S else None
+
+
+def _finished_at(batch: Batch, counts: Counts) -> float:
+    """When the last row ended; a batch whose answers were all there ended when it was submitted."""
+    ends = (counts.last_ended_at, batch.canceled_at, batch.sealed_at)
+    return max((at for at in ends if at is not None), default=batch.created_at)
+
+
+def _error(error: JobError | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    return {"type": error.type, "message": error.message, "status_code": error.status_code}
+
+
+def _result(row: JobRow) -> dict[str, Any] | None:
+    if row.text is None:
+        return None
+    return {
+        "text": row.text,
+        "raw": row.raw,
+        "usage": _usage(row),
+        "latency_s": row.latency_s,
+        "request_id": row.request_id,
+        "provider": row.provider,
+        "rehearsal": row.rehearsal,
+    }
+
+
+def _usage(row: JobRow | ResultRow) -> dict[str, int | None]:
+    return {"prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens}

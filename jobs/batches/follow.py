@@ -1,0 +1,106 @@
+"""Follow a batch until it has ended, is on hold, or time runs out; and say in a line where it stands."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from jobs.batches.session import Session
+from jobs.ledger import Batch, StoreUnavailableError
+
+#: Exit codes of `run`, `wait` and `watch` (the contract's).
+DONE, SOME_FAILED, ON_HOLD, TIMED_OUT = 0, 1, 3, 124
+
+#: Seconds between two looks.
+LOOK_S = 0.5
+
+
+def exit_code(document: dict[str, Any]) -> int | None:
+    """What a batch's document means for `wait`; None while there is work to wait for."""
+    if document["status"] == "on_hold":
+        return ON_HOLD
+    if document["status"] == "in_progress":
+        return None
+    counts = document["request_counts"]
+    return SOME_FAILED if counts["failed"] or counts["canceled"] else DONE
+
+
+def look(session: Session, batch: Batch) -> dict[str, Any] | None:
+    """The batch's document; None while Redis or the store is away, which is no reason to stop watching."""
+    try:
+        return session.status(batch)
+    except RedisConnectionError:
+        session.revive_redis()
+    except (RedisError, StoreUnavailableError):
+        pass
+    return None
+
+
+def follow(
+    session: Session,
+    batch: Batch,
+    *,
+    timeout_s: float | None = None,
+    look_s: float = LOOK_S,
+    show: Callable[[dict[str, Any]], None] = lambda _document: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> tuple[int, dict[str, Any]]:
+    """Look until the batch has an exit code or `timeout_s` seconds are over. Returns code and last document."""
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    document = session.status(batch)
+    while True:
+        document = look(session, batch) or document
+        show(document)
+        code = exit_code(document)
+        if code is not None:
+            return code, document
+        left_s = None if deadline is None else deadline - time.monotonic()
+        if left_s is not None and left_s <= 0:
+            return TIMED_OUT, document
+        sleep(look_s if left_s is None else min(look_s, left_s))
+
+
+def summary(document: dict[str, Any]) -> str:
+    """Where a batch stands, in a line for people."""
+    counts = document["request_counts"]
+    states = ", ".join(
+        f"{counts[state]} {state}"
+        for state in ("finished", "failed", "canceled", "started", "scheduled", "queued")
+        if counts[state]
+    )
+    line = f"{document['batch_id']} {document['status']}: {states or 'nothing yet'} of {counts['total']}"
+    if sample_of := document.get("sample_of"):
+        line += f" — a sample of {sample_of:,} charts"
+    if document["hold"]:
+        line += f" — on hold ({document['hold']['reason']}): {document['hold']['message']}"
+    elif document["resume_at"]:
+        line += f" — waits until {document['resume_at']}"
+    if document["eta_s"]:
+        line += f" — about {duration(document['eta_s'])} to go"
+    if lacks_charts(document):
+        line += " — more of it is being submitted; if that was interrupted, submit it again as before"
+    return line
+
+
+def lacks_charts(document: dict[str, Any]) -> bool:
+    """All that was submitted so far has ended, and yet the batch hasn't: its submit is under way, or has died."""
+    counts = document["request_counts"]
+    return document["status"] == "in_progress" and not (counts["queued"] + counts["started"] + counts["scheduled"])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 45 s, 12 min, 3.5 h, 2 days."""
+    for unit, length_s, below in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
+        if seconds < below * length_s:
+            value = seconds / length_s
+            return f"{value:.0f} {unit}" if unit != "h" else f"{value:.1f} h"
+    return f"{seconds / 86400:.1f} days"
+
+
+def clock(at: float, now: float) -> str:
+    """A moment on the reader's own clock; with its day if that is another one."""
+    there, here = (datetime.fromtimestamp(moment).astimezone() for moment in (at, now))
+    return f"{there:%H:%M:%S}" if there.date() == here.date() else f"{there:%Y-%m-%d %H:%M}"

@@ -1,0 +1,150 @@
+"""What a submit would do, or a run has ahead: how many calls, how many tokens and dollars, done by when."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.batches.cost import Cost, PricesOf, cost, no_prices
+from jobs.batches.documents import iso
+from jobs.batches.eta import eta_s
+from jobs.batches.follow import clock, duration
+from jobs.batches.session import Session
+from jobs.lanes import Gate
+from jobs.submit.submit import Order, Submitted, accepted, charts_in, chunked, find_batch
+
+_CHUNK = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Figures:
+    """How many charts, and how many of them need a call."""
+
+    total: int
+    cached: int
+    calls: int
+    rejected: Sequence[Mapping[str, str]]
+    #: How many charts there are, if this is a sample of them.
+    sample_of: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(_Figures):
+    """What lies ahead."""
+
+    #: Seconds that the calls take at the lane's budget, after what waits there already; None: no budget is known.
+    eta_s: float | None
+    #: That budget, as `30/h`.
+    budget: str = ""
+    #: Nobody may call now, and why that is `chartq lanes` tells.
+    held: bool = False
+    #: None: nothing was answered that would tell.
+    cost: Cost | None = None
+    now: float
+
+    def document(self) -> dict[str, Any]:
+        """As `submit --json`, without a batch, and with the plan."""
+        return {
+            "batch_id": None,
+            "total": self.total,
+            "queued": self.total - self.cached,
+            "cached": self.cached,
+            "rejected": self.rejected,
+            "dry_run": True,
+            "calls": self.calls,
+            "tokens": self.cost.tokens_document() if self.cost else None,
+            "price_usd": self.cost.price_document() if self.cost else None,
+            "eta_s": self.eta_s,
+            "done_by": iso(self.now + self.eta_s) if self.eta_s is not None else None,
+            **({} if self.sample_of is None else {"sample_of": self.sample_of}),
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        rejected = f" ({len(self.rejected):,} rejected)" if self.rejected else ""
+        calls = "1 call" if self.calls == 1 else f"{self.calls:,} calls"
+        charts = f"{self.total:,} charts" if self.sample_of is None else self._sample()
+        lines = [f"{charts}{rejected}: {self.cached:,} answered already, {calls} to make"]
+        if not self.calls:
+            return lines
+        if self.cost is None:
+            lines.append("tokens and price: not known before this model's first answers")
+        else:
+            price = self.cost.price_text() or "not known; chartq models MODEL asks who serves it"
+            lines += [f"tokens: {self.cost.tokens_text()}", f"price: {price}"]
+        return [*lines, f"time: {self._time()}"]
+
+    def _sample(self) -> str:
+        return f"sample of {self.total:,} of {self.sample_of:,} charts"
+
+    def _time(self) -> str:
+        if self.held:
+            return "the lane is on hold; chartq lanes tells why"
+        if self.eta_s is None:
+            return "not known without a budget (HF_RATE_LIMIT)"
+        return f"{duration(self.eta_s)} at {self.budget}, done by {clock(self.now + self.eta_s, self.now)}"
+
+
+def plan(session: Session, order: Order, prices_of: PricesOf = no_prices) -> Plan:
+    """Look at every file as submit does, and at the ledger; write nothing."""
+    done = Submitted()
+    to_call: set[str] = set()
+    batch = find_batch(session.ledger, order, take_up_unfinished=False)
+    for chunk in chunked(accepted(order, done, already=charts_in(session.ledger, order, batch)), _CHUNK):
+        answered = (
+            set()
+            if order.refresh
+            else session.ledger.answered([row.job_id for row in chunk], count_rehearsals=order.count_rehearsals)
+        )
+        done.total += len(chunk)
+        done.cached += sum(row.job_id in answered for row in chunk)
+        to_call |= {row.job_id for row in chunk} - answered
+    figures = _Figures(
+        total=done.total, cached=done.cached, calls=len(to_call), rejected=done.rejected, sample_of=done.sample_of
+    )
+    return _planned(session, order, prices_of, figures, ahead=_waiting(session, order))
+
+
+def plan_of_batch(
+    session: Session, order: Order, done: Submitted, document: Mapping[str, Any], prices_of: PricesOf
+) -> Plan:
+    """What is ahead of the batch that was submitted with this order; `document` is its status."""
+    counts = document["request_counts"]
+    calls = counts["queued"] + counts["started"] + counts["scheduled"]
+    figures = _Figures(
+        total=counts["total"],
+        cached=counts["finished"],
+        calls=calls,
+        rejected=done.rejected,
+        sample_of=done.sample_of,
+    )
+    return _planned(session, order, prices_of, figures, ahead=max(0, _waiting(session, order) - calls))
+
+
+def _planned(session: Session, order: Order, prices_of: PricesOf, figures: _Figures, *, ahead: int) -> Plan:
+    question, calls = order.question, figures.calls
+    gates = _gates(session, question.lane, question.model)
+    spent = session.ledger.tokens_spent(question, count_rehearsals=order.count_rehearsals) if calls else None
+    prices = prices_of(session.settings, question) if spent else ()  # without tokens they tell nothing
+    return Plan(
+        **vars(figures),
+        eta_s=eta_s(ahead + calls, gates, recent_ended=0, recent_span_s=0.0) if calls else 0.0,
+        budget=" and ".join(sorted({",".join(map(str, gate.windows)) for gate in gates if not gate.held})),
+        held=bool(gates) and all(gate.held for gate in gates),
+        cost=cost(calls, spent, prices),
+        now=time.time(),
+    )
+
+
+def _waiting(session: Session, order: Order) -> int:
+    """Jobs on the lane's queues, whosever they are."""
+    return sum(depth.queued + depth.scheduled for depth in session.queues.depths([order.question.lane]))
+
+
+def _gates(session: Session, lane: str, model: str) -> list[Gate]:
+    """The lane's gates; where no worker has told of one yet, as this environment's next worker will bring it."""
+    gates = session.gates.of_lane(lane)
+    own = session.settings.hf_rate_limit.windows(model)
+    if own and not any(gate.live or gate.windows for gate in gates):
+        return [Gate.untouched(lane, own)]
+    return gates

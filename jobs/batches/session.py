@@ -1,0 +1,175 @@
+"""What a command works with: the settings' ledger and Redis, opened when first needed, closed together."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from functools import cached_property, partial
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self
+
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import URL
+
+from jobs.batches.documents import RECENT_S, batch_document, job_document, result_document
+from jobs.batches.reconcile import PutBack, put_back_all
+from jobs.broker.connect import redis_connection
+from jobs.broker.embedded import embedded_redis
+from jobs.broker.error_text import redis_trouble
+from jobs.config.home import make_home
+from jobs.config.settings import Settings
+from jobs.core.clock import WORLD, Clock
+from jobs.core.errors import QueueError, UnknownIdError
+from jobs.lanes import Gate, Gates, LaneQueues
+from jobs.ledger import Batch, Ledger
+from jobs.schemas import schema_of
+from jobs.submit.submit import Order, Submitted, submit
+
+#: The SQLite file of the results store under CHARTQ_HOME.
+RESULTS_FILE = "results.sqlite"
+
+#: Batches whose documents are made at a time.
+_PAGE = 100
+
+
+class Session:
+    """The producer's half of chartq for one set of settings. A context manager; not for several threads at once."""
+
+    def __init__(self, settings: Settings, *, clock: Clock = WORLD) -> None:
+        self.settings, self.clock = settings, clock
+        #: Why `statuses` and `document` had to do without Redis: holds and waits are then missing from what they say.
+        self.blind: str | None = None
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    @cached_property
+    def results_url(self) -> str | URL:
+        """The store's URL; it may hold a password."""
+        if self.settings.results_url is not None:
+            return self.settings.results_url.get_secret_value()
+        return URL.create("sqlite", database=str(self.settings.chartq_home / RESULTS_FILE))  # a ? in it is a ?
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Raises StoreError, SettingsError."""
+        if self.settings.results_url is None:
+            make_home(self.settings.chartq_home)
+        return self._open.enter_context(Ledger.open(self.results_url))
+
+    @cached_property
+    def redis(self) -> Redis:
+        """Raises QueueError, InstallationError."""
+        return self._open.enter_context(redis_connection(self.settings))
+
+    def revive_redis(self) -> None:
+        """Start the embedded server again if it has died; somebody else looks after one at REDIS_URL."""
+        if self.settings.redis_url is None:
+            with embedded_redis(self.settings.chartq_home):
+                pass
+
+    @cached_property
+    def queues(self) -> LaneQueues:
+        return LaneQueues(self.redis)
+
+    @cached_property
+    def gates(self) -> Gates:
+        return Gates(self.redis, self.clock)
+
+    def submit(self, order: Order, *, take_up_unfinished: bool = False, **hooks: Any) -> Submitted:
+        """See `jobs.submit.submit.submit`."""
+        return submit(self.ledger, self.queues, order, take_up_unfinished=take_up_unfinished, **hooks)
+
+    def status(self, batch: Batch) -> dict[str, Any]:
+        """The batch's document, as it stands now."""
+        now = self.clock.now()
+        batch = self.ledger.batch(batch.batch_id)
+        counts = self.ledger.counts(batch, recent_since=now - RECENT_S)
+        return batch_document(batch, counts, self.gates_of(batch) if counts.open else [], now=now)
+
+    def statuses(self, batches: Iterable[Batch]) -> Iterator[dict[str, Any]]:
+        """The documents of many batches, just read: a statement for each hundred, a look at each lane's gates."""
+        gates: dict[str, list[Gate]] = {}
+        waiting = iter(batches)
+        while page := list(islice(waiting, _PAGE)):
+            now = self.clock.now()
+            counts = self.ledger.counts_of(page, recent_since=now - RECENT_S)
+            for batch in page:
+                lane, unfinished = batch.question.lane, counts[batch.id].open > 0
+                if unfinished and lane not in gates:
+                    gates[lane] = self._gates_if_possible(batch)
+                yield batch_document(batch, counts[batch.id], gates[lane] if unfinished else [], now=now)
+
+    def document(self, batch_or_job_id: str) -> dict[str, Any]:
+        """The document of a batch or job. Raises UnknownIdError."""
+        try:
+            return next(self.statuses([self.ledger.batch(batch_or_job_id)]))
+        except UnknownIdError as no_batch:
+            try:
+                return job_document(self.ledger.job(batch_or_job_id))
+            except UnknownIdError:
+                raise no_batch from None
+
+    def results(self, batch: Batch, *, status: str | None = None) -> Iterator[dict[str, Any]]:
+        """The batch's result documents, read as they are asked for."""
+        structured = schema_of(batch.question) is not None
+        return map(partial(result_document, structured=structured), self.ledger.results(batch, status=status))
+
+    def gates_of(self, batch: Batch) -> list[Gate]:
+        return self.gates.of_lane(batch.question.lane)
+
+    def _gates_if_possible(self, batch: Batch) -> list[Gate]:
+        """The counts are the ledger's, and are told whatever has become of Redis."""
+        if self.blind is None:
+            try:
+                return self.gates_of(batch)
+            except QueueError as error:
+                self.blind = str(error)
+            except RedisError as error:
+                self.blind = redis_trouble(error)
+        return []
+
+    def retry(self, batch: Batch) -> int:
+        """Queue again what failed, with fresh attempts. Returns how many."""
+        again = self.ledger.retry(batch, time.time())
+        self._enqueue(batch, again)
+        if batch.hold is not None:  # not any more: what waits beside them has to go back as well
+            put_back_all(self.ledger, self.queues, now=time.time(), batch=batch)
+        return len(again)
+
+    def cancel(self, batch: Batch) -> int:
+        """Take the batch's claim from all that has not started. Returns how many rows were canceled."""
+        canceled = self.ledger.cancel(batch, time.time())
+        self.queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
+        kept: dict[str, list[str]] = defaultdict(list)
+        for job_id, other in canceled.kept:
+            kept[other].append(job_id)
+        for other, job_ids in kept.items():
+            self._enqueue(self.ledger.batch(other), job_ids)
+        return canceled.count
+
+    def resume(self, lanes: set[str] | None, batch: Batch | None = None) -> tuple[int, PutBack]:
+        """Open what is on hold in these lanes (None: in all), and the batch itself; put back what Redis has lost."""
+        if batch is not None:
+            self.ledger.resume(batch, time.time())
+        # An account's hold may keep a lane waiting that was never called for: it has no gate of its own yet.
+        every_gate = self.gates.all(extra_lanes=self.queues.lanes())
+        gates = [gate for gate in every_gate if gate.held and (lanes is None or gate.lane in lanes)]
+        opened = self.gates.resume(gates)
+        return opened, put_back_all(self.ledger, self.queues, now=time.time(), batch=batch)
+
+    def _enqueue(self, batch: Batch, job_ids: list[str]) -> None:
+        self.queues.enqueue(
+            job_ids,
+            lane=batch.question.lane,
+            batch_id=batch.batch_id,
+            priority=batch.priority,  # type: ignore[arg-type]  # the ledger only ever gets ours
+        )

@@ -1,0 +1,71 @@
+"""From the URL of a request's picture to the chart: a data URI, a `file://` URL, or a path."""
+
+import base64
+import binascii
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from jobs.charts.image_check import check_image, read_bounded
+from jobs.charts.storage import picture_name, stored_path
+from jobs.core.errors import ImageError, InputError
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+#: Characters of a URL that are repeated to the user.
+_SHOWN_CHARS = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkedChart:
+    """A chart that can be asked about."""
+
+    sha256: str
+    #: Its place, as the ledger has it.
+    stored: str
+    #: The picture itself, if it has no file.
+    picture: bytes | None = field(default=None, repr=False)
+
+
+def chart_of(url: str, *, folder: Path, chart_root: Path | None) -> LinkedChart:
+    """Read and check the picture; relative paths begin at `folder`. Raises InputError, ImageError."""
+    if url[:5].lower() == "data:":
+        data = _decoded(url)
+        check_image(data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        return LinkedChart(sha256=sha256, stored=picture_name(sha256), picture=data)
+    path = folder / _path_in(url)
+    data = read_bounded(path)
+    check_image(data)
+    return LinkedChart(sha256=hashlib.sha256(data).hexdigest(), stored=stored_path(path, chart_root))
+
+
+def _decoded(uri: str) -> bytes:
+    """The bytes of a data URI (RFC 2397). No larger than a line of the file, hence no bound of its own."""
+    comma = uri.find(",", 0, 200)
+    if comma < 0 or not uri[:comma].lower().endswith(";base64"):
+        raise ImageError("the data URI is not in base64: write data:image/png;base64,...")
+    try:
+        return base64.b64decode(uri[comma + 1 :] + "=" * (-(len(uri) - comma - 1) % 4), validate=True)
+    except (ValueError, binascii.Error) as error:  # a ValueError: characters beyond ASCII
+        raise ImageError(f"the data URI is damaged ({error}): encode the picture again") from None
+
+
+def _path_in(url: str) -> Path:
+    scheme = _SCHEME.match(url)
+    if scheme is None:
+        return Path(url)
+    if scheme[1].lower() in ("http", "https"):
+        raise InputError(
+            f"the picture is at {url[:_SHOWN_CHARS]!r}: chartq doesn't fetch from the web; download it first, and "
+            "write its path or a data URI"
+        )
+    if scheme[1].lower() != "file":
+        raise InputError(f"the picture is at {url[:_SHOWN_CHARS]!r}: write a data URI, a file:// URL or a path")
+    host, slash, path = url[scheme.end() :].partition("/")
+    if host.lower() not in ("", "localhost") or not slash:
+        raise InputError(f"{url[:_SHOWN_CHARS]!r} is no file of this machine: write file:///folder/chart.png")
+    return Path(os.fsdecode(unquote_to_bytes(f"/{path}")))

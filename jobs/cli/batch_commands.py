@@ -1,0 +1,197 @@
+"""The commands about batches and their jobs: where they stand, wait for them, ask again, give up, go on."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.table import Table
+
+from jobs.batches.follow import follow, lacks_charts, summary
+from jobs.batches.session import Session
+from jobs.cli.completion import complete_batches
+from jobs.cli.console import messages, print_table
+from jobs.cli.options import batch_argument, json_option
+from jobs.cli.output import dumps, print_data, reader_may_leave, say, visible
+from jobs.cli.watching import watched
+from jobs.config.settings import producer_settings
+from jobs.core.errors import InputError, UnknownIdError
+
+
+@click.command("list")
+@json_option
+def list_batches(as_json: bool) -> int:
+    """List the batches, newest first.
+
+    \b
+    Example: chartq list
+    """
+    with Session(producer_settings()) as session, _blindness_told(session), reader_may_leave():
+        rows = session.statuses(session.ledger.batches())
+        if as_json:
+            for document in rows:
+                print_data(dumps(document))
+            return 0
+        table = Table(box=None)
+        for column in ("batch", "status", "finished", "failed", "created"):
+            table.add_column(column, no_wrap=True)  # an id that is cut off is of no use
+        for column in ("name", "model"):
+            table.add_column(column, overflow="ellipsis")
+        for document in rows:
+            counts = document["request_counts"]
+            table.add_row(
+                document["batch_id"],
+                document["status"].replace("_", " "),
+                f"{counts['finished']}/{counts['total']}",
+                str(counts["failed"] or ""),
+                f"{datetime.fromisoformat(document['created_at']).astimezone():%m-%d %H:%M}",
+                visible(document["name"] or ""),
+                document["model"],
+            )
+        print_table(table)
+    return 0
+
+
+@click.command()
+@click.argument("batch_or_job_id", shell_complete=complete_batches)
+@json_option
+def status(batch_or_job_id: str, as_json: bool) -> int:
+    """Say where a batch or a job stands.
+
+    \b
+    Example: chartq status b261122-k3x9qa
+    """
+    with Session(producer_settings()) as session, _blindness_told(session):
+        document = session.document(batch_or_job_id)
+    if as_json:
+        print_data(dumps(document))
+    elif "batch_id" in document:
+        print_data(visible(summary(document)))
+    else:
+        for name, value in document.items():
+            print_data(visible(f"{name}: {value if isinstance(value, str) else dumps(value)}"))
+    return 0
+
+
+@click.command()
+@batch_argument
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Give up after S seconds (exit 124).")
+@json_option
+def wait(batch_id: str, timeout_s: float | None, as_json: bool) -> int:
+    """Wait until a batch has ended (exit 0, or 1 if jobs failed) or is on hold (exit 3).
+
+    \b
+    Example: chartq wait b261122-k3x9qa --timeout 3600
+    """
+    noticed = _Unsubmitted()
+    with Session(producer_settings()) as session:
+        code, document = follow(session, session.ledger.batch(batch_id), timeout_s=timeout_s, show=noticed.look)
+    if as_json:
+        print_data(dumps(document))
+    else:
+        say(summary(document))
+    return code
+
+
+@contextmanager
+def _blindness_told(session: Session) -> Iterator[None]:
+    """What was shown is right, but may lack a hold or a wait."""
+    yield
+    if session.blind is not None:
+        say(f"without holds and waiting times: {session.blind}")
+
+
+class _Unsubmitted:
+    """Says once that a batch waits for a submit that seems to have died: nobody but its user can end that."""
+
+    _AFTER_S = 10.0
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._told = False
+
+    def look(self, document: dict[str, Any]) -> None:
+        """Called with the batch's document, again and again."""
+        now = time.monotonic()
+        self._since = (self._since or now) if lacks_charts(document) else None
+        if self._since is not None and now - self._since >= self._AFTER_S and not self._told:
+            self._told = True
+            say(summary(document))
+
+
+@click.command()
+@batch_argument
+def watch(batch_id: str) -> int:
+    """Watch a batch live; Ctrl-C leaves it running.
+
+    \b
+    Example: chartq watch b261122-k3x9qa
+    """
+    try:
+        with Session(producer_settings()) as session, watched(session, messages()) as watching:
+            code, document = follow(session, session.ledger.batch(batch_id), show=watching.standing)
+    except KeyboardInterrupt:
+        say(f"the batch goes on without you; come back with: chartq watch {batch_id}")
+        return 130
+    say(summary(document))
+    return code
+
+
+@click.command()
+@batch_argument
+def retry(batch_id: str) -> int:
+    """Queue again what failed, with fresh attempts.
+
+    \b
+    Example: chartq retry b261122-k3x9qa
+    """
+    with Session(producer_settings()) as session:
+        say(f"{session.retry(session.ledger.batch(batch_id))} jobs queued again")
+    return 0
+
+
+@click.command()
+@batch_argument
+def cancel(batch_id: str) -> int:
+    """Cancel what has not started; what another batch still wants goes on.
+
+    \b
+    Example: chartq cancel b261122-k3x9qa
+    """
+    with Session(producer_settings()) as session:
+        say(f"{session.cancel(session.ledger.batch(batch_id))} jobs canceled")
+    return 0
+
+
+@click.command()
+@click.argument("model_or_batch", required=False, shell_complete=complete_batches)
+def resume(model_or_batch: str | None) -> int:
+    """Open what is on hold (one probe goes first), and put back on the queue what Redis has lost.
+
+    A batch that had too many failures goes on only if it is named; they are counted anew from then on.
+
+    \b
+    Example: chartq resume Qwen/Qwen3-VL-30B-A3B-Instruct
+             chartq resume b261122-k3x9qa
+    """
+    with Session(producer_settings()) as session:
+        batch, lanes = None, None
+        if model_or_batch:
+            with suppress(UnknownIdError):
+                batch = session.ledger.batch(model_or_batch)
+            lanes = {batch.question.lane} if batch else {f"{api}:{model_or_batch}" for api in ("chat", "task")}
+            known = {gate.lane for gate in session.gates.all()} | set(session.queues.lanes()) | session.ledger.lanes()
+            if batch is None and not lanes & known:
+                raise InputError(f"{model_or_batch!r} is no batch, and no model has such a lane: see chartq lanes")
+        opened, found = session.resume(lanes, batch)
+        held = [] if batch else [one.batch_id for one in session.ledger.held() if session.status(one)["hold"]]
+    if batch and batch.hold:
+        say(f"{batch.batch_id} goes on; its failures are counted anew")
+    for batch_id in held:
+        say(f"{batch_id} stays on hold, too many of its charts failed: chartq resume {batch_id}")
+    say(f"{opened} lanes opened, {found.put_back} jobs put back on the queue")
+    if found.left_alone:
+        say(f"{found.left_alone} jobs are in flight: if their worker is lost, another takes them over within a minute")
+    return 0

@@ -1,0 +1,87 @@
+"""The command line's frame: errors become one sentence and an exit code. `python -m jobs` is the producer's half."""
+
+import io
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+import click
+
+from jobs.cli.commands import PRODUCER_COMMANDS
+from jobs.cli.lazy import LazyGroup, Place, load
+from jobs.cli.output import say, silence_stdout
+from jobs.cli.ownership import check_import_names
+from jobs.core.errors import ChartqError, SettingsError
+
+FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+
+#: What a command leaves with that a signal interrupted.
+SIGNAL_CODES: Mapping[int, int] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+
+_HELP = "Ask a Hugging Face vision model about every chart in a folder: once each, as fast as it allows."
+_EPILOG = "Each has help of its own, with an example: chartq submit --help"
+
+#: In the order in which one meets them.
+_SECTIONS: Mapping[str, Sequence[str]] = {
+    "Ask": ("run", "submit", "worker", "rehearse", "demo"),
+    "Look": ("list", "status", "watch", "wait", "lanes", "logs"),
+    "Read": ("results", "compare"),
+    "Mend": ("retry", "cancel", "resume"),
+    "Check": ("doctor", "models", "health", "metrics", "completion"),
+}
+
+
+def group(places: Mapping[str, Place], name: str, *, obj: object = None) -> click.Group:
+    """A group of commands with the help and version that all faces share; `obj` is for commands that ask for it."""
+    settings = {"help_option_names": ["-h", "--help"], "obj": obj}
+    made = LazyGroup(name, places, _SECTIONS, help=_HELP, epilog=_EPILOG, context_settings=settings)
+    return click.version_option(package_name="chartq")(made)
+
+
+def run(commands: click.Group, argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a command line and leave with the contract's exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Data is UTF-8 whatever the locale says; nothing on the way out may fail for a character.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    sys.exit(_exit_code(commands, argv))
+
+
+def _exit_code(commands: click.Group, argv: Sequence[str] | None) -> int:
+    try:
+        check_import_names()
+        code = commands.main(args=argv, standalone_mode=False)
+        sys.stdout.flush()  # here, where a reader that has left is no error
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        say("interrupted")
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except SettingsError as error:
+        say(f"chartq: {error}")
+        return WRONG_USAGE
+    except ChartqError as error:
+        say(f"chartq: {error}")
+        return FAILED
+    except load("redis.exceptions:RedisError") as error:  # looked up only now: help waits for no client
+        trouble = load("jobs.broker.error_text:redis_trouble")(
+            error
+        )  # in the middle of its work: Redis was there at first
+        say(f"chartq: {trouble}. Nothing is lost: mend it and run the same command again")
+        return FAILED
+    except BrokenPipeError:
+        silence_stdout()
+        return FAILED
+    except OSError as error:
+        say(f"chartq: {error.filename or 'input or output'}: {error.strerror or error}")
+        return FAILED
+    return code if isinstance(code, int) else 0
+
+
+def _terminate(_number: int, _frame: object) -> NoReturn:
+    raise SystemExit(TERMINATED)
+
+
+producer = group(PRODUCER_COMMANDS, "jobs")

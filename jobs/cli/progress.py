@@ -1,0 +1,40 @@
+"""Progress for people: one line that is renewed in a terminal, a line every few seconds on a pipe."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+from jobs.cli.output import visible
+
+#: Seconds between two lines on a pipe.
+_PIPE_EVERY_S = 5.0
+
+Show = Callable[[str], None]
+
+
+@contextmanager
+def shown(console: Console, *, quiet: bool = False) -> Iterator[Show]:
+    """A function that shows a line of progress; the last one shown replaces the one before."""
+    if quiet:
+        yield lambda _line: None
+    elif console.is_terminal:  # and wants colours: see jobs.output
+        with Status("", console=console) as status:
+            yield lambda line: status.update(Text(visible(line)))
+    else:
+        yield _every_few_seconds(console)
+
+
+def _every_few_seconds(console: Console) -> Show:
+    last_at = float("-inf")
+
+    def show(line: str) -> None:
+        nonlocal last_at
+        if time.monotonic() - last_at >= _PIPE_EVERY_S:
+            last_at = time.monotonic()
+            console.print(visible(line))
+
+    return show

@@ -1,0 +1,114 @@
+"""The commands that hand results on: `results` in any format, `compare` for two batches."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from jobs.batches.session import Session
+from jobs.cli.completion import complete_batches
+from jobs.cli.options import batch_argument
+from jobs.cli.output import reader_may_leave, say
+from jobs.config.settings import producer_settings
+from jobs.core.errors import InputError
+from jobs.formats import (
+    COMPARISONS,
+    FORMATS,
+    ReportContext,
+    comparison_format_of,
+    format_of,
+    write_comparison,
+    write_sidecars,
+)
+from jobs.ledger import Batch
+
+output_option = click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file, written atomically."
+)
+
+
+@click.command()
+@batch_argument
+@output_option
+@click.option("--format", "form", type=click.Choice(sorted(FORMATS)), help="Default: by the file's name, else jsonl.")
+@click.option(
+    "--status",
+    type=click.Choice(["finished", "failed", "canceled", "queued", "started", "scheduled"]),
+    help="Only rows of this state.",
+)
+@click.option(
+    "--sidecar",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="CHART.txt and CHART.json for each chart, in a tree like the charts'.",
+)
+def results(batch_id: str, output: Path | None, form: str | None, status: str | None, sidecar: Path | None) -> int:
+    """Write a batch's results, in the order of submission.
+
+    \b
+    Example: chartq results b261122-k3x9qa -o report.html
+    """
+    with Session(producer_settings()) as session:
+        batch = session.ledger.batch(batch_id)
+        if sidecar is not None:
+            count = write_sidecars(session.results(batch, status=status), sidecar)
+            say(f"{count} charts' results are below {sidecar}")
+            if output is None and form is None:
+                return 0
+        chosen = FORMATS[form or (output and format_of(output)) or "jsonl"]
+        files: Sequence[Path] = ()  # stays so if the reader leaves
+        with _writing(output):
+            files = chosen.write(session.results(batch, status=status), output, _context(session, batch))
+    if len(files) > 1:
+        say(f"written: {', '.join(map(str, files))}")
+    return 0
+
+
+@click.command()
+@click.argument("batch_a", shell_complete=complete_batches)
+@click.argument("batch_b", shell_complete=complete_batches)
+@output_option
+@click.option(
+    "--format", "form", type=click.Choice(sorted(COMPARISONS)), help="Default: by the file's name, else markdown."
+)
+def compare(batch_a: str, batch_b: str, output: Path | None, form: str | None) -> int:
+    """Show two batches' answers side by side, paired by chart.
+
+    \b
+    Example: chartq compare b261122-k3x9qa b261123-m2w8sd -o models.html
+    """
+    chosen = form or (output and comparison_format_of(output)) or "markdown"
+    counts: Mapping[str, int] = {}  # stays so if the reader leaves
+    with Session(producer_settings()) as session, _writing(output):
+        a, b = (session.ledger.batch(batch_id) for batch_id in (batch_a, batch_b))
+        counts = write_comparison(
+            session.results(a), session.results(b), _context(session, a), _context(session, b), output, chosen
+        )
+    words = {"same": "same", "differ": "differ", "one": "answered in one only", "none": "answered in neither"}
+    if counts:
+        say(", ".join(f"{counts[outcome]} {word}" for outcome, word in words.items() if outcome in counts))
+    return 0
+
+
+def _context(session: Session, batch: Batch) -> ReportContext:
+    return ReportContext(
+        status=lambda: session.document(batch.batch_id),
+        question=batch.question,
+        chart_root=session.settings.chart_root,
+        pictures=session.ledger.picture,
+        image_sha256=lambda job_id: session.ledger.job(job_id).image_sha256,
+    )
+
+
+@contextmanager
+def _writing(output: Path | None) -> Iterator[None]:
+    """What the system says of the file becomes one sentence; of stdout it is the caller's business."""
+    if output is None:
+        with reader_may_leave():
+            yield
+        return
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{str(output)!r} can't be written: {error.strerror}") from error

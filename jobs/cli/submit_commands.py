@@ -1,0 +1,191 @@
+"""`submit`, and what it shares with `run`: the options, the order they make, and the words on what was refused."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from jobs.batches.cost import PricesOf, no_prices
+from jobs.batches.plan import plan
+from jobs.batches.session import Session
+from jobs.cli.console import messages
+from jobs.cli.options import json_option
+from jobs.cli.output import dumps, print_data, say
+from jobs.cli.progress import shown
+from jobs.config.settings import Settings, producer_settings
+from jobs.core.errors import InputError
+from jobs.core.failure_limit import SHARE_FROM, FailureLimit
+from jobs.core.job import Question
+from jobs.lanes import Priority
+from jobs.submit.batch_file import RequestsFile, is_requests_file, look_at
+from jobs.submit.question import make_question, parse_parameters, read_prompt_file
+from jobs.submit.submit import Order, Submitted
+
+#: Rejected files that are named to people.
+_REJECTS_NAMED = 10
+
+#: Options that the lines of a requests file set themselves.
+_SET_BY_LINES = (("prompt", "-p"), ("prompt_file", "--prompt-file"), ("params", "--param"), ("schema", "--schema"))
+
+
+def submit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What `submit` and `run` share: the charts and the question."""
+    for option in reversed(
+        (
+            click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)),
+            click.option("-p", "--prompt", help="What to ask about every chart."),
+            click.option("--prompt-file", type=click.Path(path_type=Path), help="The prompt from a file (UTF-8)."),
+            click.option("-m", "--model", help="Model id, org/name[:provider]; default: VISION_MODEL."),
+            click.option("--param", "params", multiple=True, metavar="K=V", help="Sent along, as in max_tokens=300."),
+            click.option("--schema", metavar="FILE|chart", help="Answers are JSON that fits this JSON schema."),
+            click.option("--name", help="A name for people."),
+            click.option("--recursive/--no-recursive", default=True, show_default=True, help="Enter sub-folders."),
+            click.option("--refresh", is_flag=True, help="Ask again, even where there is an answer."),
+            click.option(
+                "--sample",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Ask N charts first, spread over all; the same command without it asks the rest.",
+            ),
+            click.option(
+                "--max-failures",
+                metavar="N|P%",
+                help=f"Put the batch on hold when N charts have failed, or P % of those that ended "
+                f"(from {SHARE_FROM} on).",
+            ),
+            click.option(
+                "--priority",
+                type=click.Choice(["high", "normal", "low"]),
+                default="normal",
+                show_default=True,
+                help="Place among the batches of the same model.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def make_order(settings: Settings, options: dict[str, Any]) -> Order:
+    """The order that the options of `submit_options` describe. Wrong ones are wrong usage."""
+    requests = _requests_file(options)
+    question = requests.question if requests else _question(settings, options)
+    try:
+        max_failures = FailureLimit.parse(options["max_failures"]) if options["max_failures"] is not None else None
+    except InputError as error:
+        raise click.UsageError(str(error)) from None
+    return Order(
+        paths=options["paths"],
+        question=question,
+        requests=requests,
+        name=options["name"],
+        recursive=options["recursive"],
+        refresh=options["refresh"],
+        priority=cast(Priority, options["priority"]),
+        chart_root=settings.chart_root,
+        count_rehearsals=settings.rehearsal,
+        sample=options["sample"],
+        max_failures=max_failures,
+    )
+
+
+def _requests_file(options: dict[str, Any]) -> RequestsFile | None:
+    """The requests file, if that is what the only PATH is. Options that its lines set themselves are wrong usage."""
+    path, *others = options["paths"]
+    if others or not is_requests_file(path):
+        return None
+    for name, option in _SET_BY_LINES:
+        if options[name]:
+            raise click.UsageError(f"{option} and a requests file: its lines say that themselves")
+    if options["sample"] is not None:
+        raise click.UsageError("--sample is for folders: a requests file is asked as it stands")
+    return look_at(path, model=options["model"])
+
+
+def _question(settings: Settings, options: dict[str, Any]) -> Question:
+    try:
+        if options["prompt"] is not None and options["prompt_file"] is not None:
+            raise InputError("give the prompt with -p or with --prompt-file, not both")
+        prompt = read_prompt_file(options["prompt_file"]) if options["prompt_file"] else options["prompt"]
+        question = make_question(
+            settings,
+            prompt=prompt,
+            model=options["model"],
+            parameters=parse_parameters(options["params"]),
+            schema=options["schema"],
+        )
+    except InputError as error:
+        raise click.UsageError(str(error)) from None
+    if question.task == "image-to-text" and prompt:
+        say("HF_TASK=image-to-text: captioning models refuse a prompt, so it is not sent.")
+    return question
+
+
+def tell_rejects(done: Submitted) -> None:
+    """Name what was refused: the first few, and how many more there are."""
+    name_rejects(done.rejected)
+
+
+def tell_sample(done: Submitted) -> None:
+    """Say it was a sample, and how to go on."""
+    if sentence := done.sample_sentence():
+        say(sentence)
+
+
+def name_rejects(rejected: Sequence[Mapping[str, str]]) -> None:
+    for reject in rejected[:_REJECTS_NAMED]:
+        say(f"rejected {reject['path']!r}: {reject['error']}")
+    if len(rejected) > _REJECTS_NAMED:
+        say(f"... and {len(rejected) - _REJECTS_NAMED} more rejected (--json names all)")
+
+
+@click.command()
+@submit_options
+@click.option("--dry-run", is_flag=True, help="Look and count, but write and enqueue nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the batch id and nothing else.")
+@json_option
+@click.pass_obj
+def submit(prices_of: PricesOf | None, /, dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> int:
+    """Put a folder of charts on the queue and print the batch id; or the requests of an OpenAI batch file.
+
+    \b
+    Example: chartq submit charts/ -p "Is the trend up or down?"
+             chartq submit charts/ -p "Is the trend up or down?" --sample 20
+             chartq submit charts/ --schema chart
+             chartq submit requests.jsonl
+    """
+    settings = producer_settings()
+    order = make_order(settings, options)
+    with Session(settings) as session:
+        if dry_run:
+            return _dry_run(session, order, prices_of or no_prices, as_json=as_json)
+        with shown(messages(), quiet=quiet or as_json) as show:
+            done = session.submit(order, progress=lambda so_far: show(f"{so_far.total} charts submitted"))
+    if as_json:
+        print_data(dumps(done.document()))
+    elif done.batch is not None:
+        print_data(done.batch.batch_id)
+    if not as_json and (not quiet or not done.total):
+        tell_rejects(done)
+        _tell_submitted(done)
+    return 0 if done.total else 1
+
+
+def _tell_submitted(done: Submitted) -> None:
+    if done.batch is None or not done.total:
+        say("no image was accepted: nothing was submitted")
+        return
+    say(f"{done.total} charts: {done.total - done.cached} to ask, {done.cached} answered already")
+    tell_sample(done)
+    say(f"next: chartq worker · chartq watch {done.batch.batch_id} · chartq results {done.batch.batch_id}")
+
+
+def _dry_run(session: Session, order: Order, prices_of: PricesOf, *, as_json: bool) -> int:
+    planned = plan(session, order, prices_of)
+    if as_json:
+        print_data(dumps(planned.document()))
+    else:
+        name_rejects(planned.rejected)
+        print_data("\n".join(planned.lines()))
+    return 0 if planned.total else 1

@@ -1,0 +1,61 @@
+"""What rows mean to readers: was it a rehearsal, is the answer structured, what can be shown of its characters."""
+
+import json
+import re
+from typing import Any
+
+from jobs.cli.output import visible
+from jobs.formats.format import Row
+
+#: How the rehearsal server marks its answers (worker.rehearsal.answers).
+_REHEARSAL_MARK, _REHEARSAL_FINGERPRINT = "[rehearsal]", "chartq-rehearsal"
+
+#: A JSON object, alone or in the fence that models like to put around it.
+_FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL | re.IGNORECASE)
+
+
+def is_rehearsal(row: Row) -> bool:
+    """Whether the rehearsal server gave this answer, and no model."""
+    if row.get("rehearsal"):
+        return True
+    raw = row.get("raw")
+    if isinstance(raw, dict) and raw.get("system_fingerprint") == _REHEARSAL_FINGERPRINT:
+        return True
+    return (row.get("text") or "").startswith(_REHEARSAL_MARK)
+
+
+def fields_of(text: str) -> dict[str, Any] | None:
+    """The fields of an answer that is one JSON object; None for prose."""
+    fenced = _FENCED.fullmatch(text)
+    inner = (fenced[1] if fenced else text).strip()
+    if not (inner.startswith("{") and inner.endswith("}")):
+        return None
+    try:
+        value = json.loads(inner)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and value else None
+
+
+def shown(text: str) -> str:
+    """The text for people to look at: lines end in one way, and nothing in it acts instead of being seen."""
+    return visible(text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def encodable(text: str) -> str:
+    """The text as it is, except that what UTF-8 has no bytes for (bytes of odd file names) is shown escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def tokens_of(row: Row) -> tuple[int | None, int | None]:
+    """Prompt and completion tokens, where the server told them."""
+    usage = row.get("usage") or {}
+    return usage.get("prompt_tokens"), usage.get("completion_tokens")
+
+
+def outcome_text(row: Row) -> str:
+    """The answer, or what went wrong, or nothing yet."""
+    if row.get("text") is not None:
+        return str(row["text"])
+    error = row.get("error")
+    return f"{error['type']}: {error['message']}" if error else ""

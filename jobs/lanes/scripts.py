@@ -1,0 +1,72 @@
+"""The one Lua library that owns our Redis keys, and how it is called.
+
+Every move that must be whole (take, settle, enqueue...) is one script call: `lua/*.lua`, one after the other,
+then the operation. Plain Redis is assumed (one server, or Sentinel's master): keys are worked out inside.
+"""
+
+import json
+from importlib import resources
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import NoScriptError
+from rq.defaults import RQ_KEY_PREFIX
+
+from jobs.core.clock import WORLD, Clock
+
+#: Where `lua` publishes that a lane has work or has opened.
+WAKE_CHANNEL = "chartq:wake"
+
+#: What an RQ job of ours names as its function; nothing else is ever run (see worker.task).
+TASK = "worker.task.ask"
+
+
+#: How Redis 7 treats an operation when its memory is short (`maxmemory`). New jobs are refused; what is there already
+#: is kept alive, settled and taken out: that frees memory, and a worker whose heartbeats were refused would pass for
+#: lost. Without such a line it depends on the operation's first write.
+_REFUSED, _ALLOWED = "#!lua\n", "#!lua flags=allow-oom\n"
+_SHORT_OF_MEMORY = {"enqueue": _REFUSED, "turn": _ALLOWED, "beat": _ALLOWED}
+
+
+def _library() -> str:
+    folder = resources.files(__package__) / "lua"
+    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".lua")), key=lambda entry: entry.name)
+    parts = [file.read_text("utf-8") for file in files]
+    return "\n".join([*parts, "return ops[ARGV[1]](cjson.decode(ARGV[2]))"])
+
+
+class Scripts:
+    """Calls operations of the Lua library on one connection; loads it where it isn't known (yet)."""
+
+    def __init__(self, redis: Redis, clock: Clock = WORLD) -> None:
+        self._redis, self._clock = redis, clock
+        library = _library()
+        self._scripts = {line: redis.register_script(line + library) for line in ("", _REFUSED, _ALLOWED)}
+
+    def call(self, operation: str, **args: Any) -> Any:
+        """Run `ops.<operation>(args)`. Arguments that are None are left out (Lua's `nil`)."""
+        timed = {"now_ms": self._clock.redis_ms(), **args}
+        written = json.dumps(_without_none(timed), separators=(",", ":"), ensure_ascii=False)
+        payload = written.encode("utf-8", "surrogateescape")
+        script = self._scripts[_SHORT_OF_MEMORY.get(operation, "")]
+        try:
+            return self._redis.evalsha(script.sha, 1, RQ_KEY_PREFIX, operation, payload)
+        except NoScriptError:
+            return script(keys=[RQ_KEY_PREFIX], args=[operation, payload])
+
+    def call_json(self, operation: str, **args: Any) -> Any:
+        """As `call`, for operations that answer with JSON. Forged ids and payloads may be any bytes, and stay so."""
+        return json.loads(self.call(operation, **args).decode("utf-8", "surrogateescape"))
+
+
+def text(value: Any) -> str:
+    """A reply of Redis as text; our own keys and ids are ASCII or UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
+    return value

@@ -1,0 +1,233 @@
+"""What goes into the ledger and what comes out of it. Times are seconds since the epoch, UTC."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobs.core.failure_limit import FailureLimit
+from jobs.core.job import Question
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """Why a batch waits for the user."""
+
+    reason: str
+    message: str
+    since: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One submit: many charts of one lane, mostly with one question. A picture of its row when it was read."""
+
+    id: int
+    batch_id: str
+    name: str | None
+    #: What is asked about every chart; of a requests file, what its first request asks.
+    question: Question
+    fingerprint: str
+    priority: str
+    #: Members, counted at the end of the submit; None until then.
+    total: int | None
+    created_at: float
+    sealed_at: float | None
+    canceled_at: float | None
+    hold: Hold | None
+    #: The PATHs as the user gave them.
+    sources: Sequence[str]
+    #: How many charts there were when a sample was taken of them; None: the batch has them all.
+    sampled_of: int | None = None
+    max_failures: FailureLimit | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewMember:
+    """One image of a submit."""
+
+    position: int
+    custom_id: str
+    job_id: str
+    image_sha256: str
+    image: str
+    #: What is asked about it; None: the batch's question. Always of the batch's lane.
+    question: Question | None = None
+    #: The picture itself, where no file holds it.
+    picture: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """What became of rows that were added to a batch."""
+
+    #: Job ids that belong on the queue; putting one there twice must do no harm.
+    queue: list[str]
+    #: Rows whose answer was there before the batch.
+    cached: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canceled:
+    """What a cancel did."""
+
+    #: Rows of the batch that became canceled.
+    count: int
+    #: Job ids that nobody wants any more: Redis can drop them.
+    orphans: list[str]
+    #: (job id, batch id of another batch that still wants it, and is not on hold).
+    kept: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartedJob:
+    """What a worker needs to know of a job that it has just started."""
+
+    job_id: str
+    execution_id: str
+    question_id: str
+    image_sha256: str
+    image: str
+    attempts: int
+    throttled: int
+    losses: int
+    #: When it was last submitted or retried.
+    queued_at: float
+    #: One batch that wants it, for logs.
+    batch_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """What became of jobs that were lost with their worker."""
+
+    again: list[str]
+    failed: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenJob:
+    """A job that has not ended, for the sweep and for resume."""
+
+    id: int
+    job_id: str
+    status: str
+    lane: str
+    #: The newest batch that wants it now, and that batch's priority; None if none does, or only such on hold.
+    batch_id: str | None
+    priority: str | None
+    execution_id: str | None
+    started_at: float | None
+    losses: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Where a batch stands, at one moment; the six states add up to `total`."""
+
+    total: int = 0
+    queued: int = 0
+    started: int = 0
+    scheduled: int = 0
+    finished: int = 0
+    failed: int = 0
+    canceled: int = 0
+    #: Sums over finished rows; a chart that is in the batch twice counts twice, as in the results.
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    #: Rows finished or failed since the moment asked about.
+    recent_ended: int = 0
+    #: When the last finished or failed row ended.
+    last_ended_at: float | None = None
+
+    @property
+    def open(self) -> int:
+        """Rows that have not ended."""
+        return self.queued + self.started + self.scheduled
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallsMade:
+    """Calls for a batch's jobs."""
+
+    #: Those that count: answers, and failures that were the job's.
+    attempts: int = 0
+    #: Those that the provider refused because there were too many; they spend no attempt.
+    refused: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokensSpent:
+    """What answers took, all together; at least one of them."""
+
+    answers: int
+    prompt_tokens: int
+    completion_tokens: int
+    #: Answers to the question asked about; else of its lane (API kind and model) to others.
+    same_question: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobError:
+    """The last thing that went wrong with a job."""
+
+    type: str
+    message: str
+    status_code: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRow:
+    """Everything about one job, with one place where it was submitted."""
+
+    job_id: str
+    question: Question
+    custom_id: str | None
+    batch_id: str | None
+    image: str
+    image_sha256: str
+    status: str
+    execution_id: str | None
+    attempts: int
+    throttled: int
+    losses: int
+    error: JobError | None
+    #: The answer and what it took; None unless the job is finished.
+    text: str | None
+    raw: Any
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    latency_s: float | None
+    request_id: str | None
+    provider: str | None
+    rehearsal: bool
+    created_at: float
+    queued_at: float
+    started_at: float | None
+    finished_at: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultRow:
+    """One row of a batch's results."""
+
+    position: int
+    custom_id: str
+    job_id: str
+    image: str
+    model: str
+    prompt: str
+    status: str
+    error: JobError | None
+    attempts: int
+    throttled: int
+    #: The answer and what it took; None unless the row is finished.
+    text: str | None
+    raw: Any
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    latency_s: float | None
+    request_id: str | None
+    provider: str | None
+    finished_at: float | None
+    #: The stand-in's answer, not a model's.
+    rehearsal: bool = False

@@ -1,8 +1,0 @@
-"""Options and arguments that several commands share."""
-
-import click
-
-from jobs.completion import complete_batches
-
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")
-batch_argument = click.argument("batch_id", shell_complete=complete_batches)

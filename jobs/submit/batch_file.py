@@ -1,0 +1,164 @@
+"""A requests file: lines of the OpenAI Batch API in, rows of a batch out, one at a time: memory stays flat."""
+
+import hashlib
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from itertools import count
+from pathlib import Path
+
+from jobs.charts.links import chart_of
+from jobs.core.errors import InputError, StoreError
+from jobs.core.job import Question, job_id
+from jobs.ledger import NewMember
+from jobs.submit.batch_line import ChatRequest, parse_request, shown
+
+#: Bytes of the longest line: a picture of 48 MB as a data URI.
+MAX_LINE_BYTES = 64_000_000
+
+_BLOCK_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestsFile:
+    """A requests file that was looked at."""
+
+    path: Path
+    #: Of the whole file: the same file is found to be the same order.
+    sha256: str
+    #: Asked instead of the lines' own models.
+    model: str | None
+    #: Of the first line that is a request; its model is the batch's. Without such a line nothing is ever asked.
+    question: Question
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject:
+    """A line that is no request, or whose picture can't be asked about."""
+
+    number: int
+    error: str
+
+
+def is_requests_file(path: Path) -> bool:
+    """Whether a PATH is one, by its name."""
+    return path.suffix.lower() == ".jsonl" and not os.path.isdir(path)
+
+
+def look_at(path: Path, *, model: str | None = None) -> RequestsFile:
+    """Read the file once, to know it again, and as far as its first request. Raises InputError."""
+    return RequestsFile(path=path, sha256=_digest(path), model=model, question=_first_question(path, model))
+
+
+def requested(file: RequestsFile, chart_root: Path | None) -> Iterator[NewMember | Reject]:
+    """The file's requests as rows, in order, each with its picture read and checked. Raises InputError."""
+    with closing(_Names()) as names:
+        for number, line in lines(file.path):
+            try:
+                request = _parsed(line, file.model)
+                _check_model(request, file.question)
+                if not names.add(request.custom_id):
+                    raise InputError(f"custom_id {shown(request.custom_id)} stands on an earlier line: give it another")
+                yield _member(number, request, file.path.parent, chart_root)
+            except InputError as error:
+                yield Reject(number=number, error=str(error))
+
+
+def lines(path: Path, *, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, bytes | None]]:
+    """The lines that are not blank, with their numbers, from 1; None for one of more than `max_bytes`."""
+    with _opened(path) as file:
+        for number in count(1):
+            line = file.readline(max_bytes + 1)
+            if not line:
+                return
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            if len(line) > max_bytes:
+                _skip_rest(file, line)
+                yield number, None
+            elif not line.isspace():
+                yield number, line
+
+
+def _skip_rest(file: BufferedReader, line: bytes) -> None:
+    while line and not line.endswith(b"\n"):
+        line = file.readline(_BLOCK_BYTES)
+
+
+def _parsed(line: bytes | None, model: str | None) -> ChatRequest:
+    if line is None:
+        raise InputError(f"the line is longer than {MAX_LINE_BYTES:,} bytes: save the picture as a file")
+    return parse_request(line, model=model)
+
+
+def _check_model(request: ChatRequest, first: Question) -> None:
+    if request.question.model != first.model:
+        raise InputError(
+            f"it asks {request.question.model!r}, the first request {first.model!r}: a batch has one model; "
+            "give each model a file of its own, or one model to all with -m"
+        )
+
+
+def _member(number: int, request: ChatRequest, folder: Path, chart_root: Path | None) -> NewMember:
+    chart = chart_of(request.image_url, folder=folder, chart_root=chart_root)
+    return NewMember(
+        position=number,
+        custom_id=request.custom_id,
+        job_id=job_id(chart.sha256, request.question.id),
+        image_sha256=chart.sha256,
+        image=chart.stored,
+        question=request.question,
+        picture=chart.picture,
+    )
+
+
+def _digest(path: Path) -> str:
+    with _opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_question(path: Path, model: str | None) -> Question:
+    for _number, line in lines(path):
+        try:
+            return _parsed(line, model).question
+        except InputError:
+            continue  # submit will say so
+    return Question(prompt="", model=model or "")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"{str(path)!r} is a pipe, socket or device; it is read twice: save it as a file")
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise InputError(f"the requests file {str(path)!r} can't be read: {error.strerror or error}") from error
+
+
+class _Names:
+    """The custom ids so far: in a temporary database, on disk once there are many, gone at the end."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._database.executescript(
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
+            "CREATE TABLE names (name TEXT PRIMARY KEY) WITHOUT ROWID; BEGIN;"
+        )
+
+    def add(self, name: str) -> bool:
+        """Whether it is new. Raises StoreError: no room for temporary files."""
+        try:
+            return self._database.execute("INSERT OR IGNORE INTO names VALUES (?)", (name,)).rowcount == 1
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"the custom ids' temporary file can't be written ({error}): point SQLITE_TMPDIR to a disk with room"
+            ) from error
+
+    def close(self) -> None:
+        self._database.close()

@@ -1,0 +1,106 @@
+"""One line of a requests file, as the OpenAI Batch API takes them, and what of it is a question. Pure.
+
+Shape: https://platform.openai.com/docs/api-reference/batch/request-input
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.core.errors import InputError
+from jobs.core.job import Question
+from jobs.submit.messages import read_messages
+from jobs.submit.question import chat_question
+
+_URL = "/v1/chat/completions"
+
+#: Characters of the longest custom_id: what every store keeps in an index.
+_MAX_ID_CHARS = 512
+
+#: Characters of a wrong value that are repeated to the user.
+_SHOWN_CHARS = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatRequest:
+    """A request that can be made, if its picture can be read."""
+
+    custom_id: str
+    question: Question
+    #: A data URI, a file:// URL or a path.
+    image_url: str
+
+
+def parse_request(line: bytes, *, model: str | None = None) -> ChatRequest:
+    """The request in a line; `model` is asked instead of its own. Raises InputError saying what to mend."""
+    request = _object(line)
+    custom_id = _custom_id(request.get("custom_id"))
+    if request.get("method") != "POST":
+        raise InputError(f'"method" is {shown(request.get("method"))}: write "POST"')
+    if request.get("url") != _URL:
+        raise InputError(f'"url" is {shown(request.get("url"))}: only "{_URL}" is taken')
+    body = request.get("body")
+    if not isinstance(body, dict):
+        raise InputError(f'"body" is {shown(body)}: write the request\'s JSON object there, model and messages')
+    _check_single_answer(body)
+    conversation = read_messages(body.get("messages"))
+    question = chat_question(
+        prompt=conversation.prompt,
+        model=model or _model(body.get("model")),
+        parameters={name: value for name, value in body.items() if name not in ("model", "messages", "stream", "n")},
+        messages=conversation.messages,
+    )
+    return ChatRequest(custom_id=custom_id, question=question, image_url=conversation.image_url)
+
+
+def shown(value: Any) -> str:
+    """A wrong value as JSON for a message, cut where it is long."""
+    if value is None:
+        return "missing"
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    text = json.dumps(value if not isinstance(value, str) else value[: _SHOWN_CHARS + 1])
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        request = json.loads(line, parse_constant=_no_constant)
+    except RecursionError:
+        raise InputError("it is nested too deeply: a request has a handful of levels") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"it is no UTF-8 at byte {error.start + 1}: save the file as UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"it is no JSON at character {error.pos + 1} ({error.msg}): write one object a line") from None
+    except ValueError as error:  # NaN, or an integer of more digits than Python reads
+        raise InputError(f"it is no JSON: {str(error)[:_SHOWN_CHARS]}") from None
+    if not isinstance(request, dict):
+        raise InputError(f"it is {shown(request)}, not an object with custom_id, method, url and body")
+    return request
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _custom_id(custom_id: Any) -> str:
+    if not isinstance(custom_id, str) or not custom_id:
+        raise InputError(f'"custom_id" is {shown(custom_id)}: give every request a name of its own, as text')
+    if len(custom_id) > _MAX_ID_CHARS:
+        raise InputError(f'"custom_id" has {len(custom_id):,} characters: at most {_MAX_ID_CHARS} are taken')
+    if "\0" in custom_id or any("\ud800" <= char <= "\udfff" for char in custom_id):
+        raise InputError(f'"custom_id" is {shown(custom_id)}: NUL and halves of characters are not taken')
+    return custom_id
+
+
+def _check_single_answer(body: dict[str, Any]) -> None:
+    if body.get("stream"):
+        raise InputError('"stream" is on: leave it out, a batch has whole answers')
+    if body.get("n") not in (None, 1):
+        raise InputError(f'"n" is {shown(body["n"])}: a chart has one answer, leave it out')
+
+
+def _model(model: Any) -> str:
+    if not isinstance(model, str) or not model:
+        raise InputError(f'"model" is {shown(model)}: name one in the body, or one for all requests with -m')
+    return model

@@ -1,0 +1,126 @@
+"""From what somebody typed to a question: prompt, model, parameters, checked before anything is written."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jobs.config.settings import Settings
+from jobs.core.errors import InputError
+from jobs.core.job import MESSAGES, Question, canonical_json
+from jobs.schemas import SchemaSource, ask_for, schema_in
+
+#: Characters of the longest prompt: beyond it something else was pasted, and providers refuse the body.
+MAX_PROMPT_CHARS = 200_000
+
+#: chartq writes these itself.
+_RESERVED = ("model", MESSAGES, "stream")
+
+
+def make_question(
+    settings: Settings,
+    *,
+    prompt: str | None,
+    model: str | None,
+    parameters: Mapping[str, Any],
+    schema: SchemaSource | None = None,
+) -> Question:
+    """The question of a submit. Raises InputError naming what is wrong with prompt, model, parameters or schema."""
+    chosen = _checked_model(model or settings.vision_model)
+    if schema is not None:
+        if settings.hf_api == "task":
+            raise InputError("--schema needs HF_API=chat: the classic task bodies have no response_format")
+        prompt, parameters = ask_for(schema, prompt=prompt, parameters=parameters)
+    _check_parameters(parameters)
+    _check_schema(parameters)
+    if settings.hf_api == "task" and settings.hf_task == "image-to-text":
+        # These models caption; a prompt is no part of the question because none is sent.
+        return Question(prompt="", model=chosen, parameters=dict(parameters), api="task", task="image-to-text")
+    if not (prompt or "").strip():
+        raise InputError("the prompt is empty: give one with -p or --prompt-file")
+    text = str(prompt)
+    if len(text) > MAX_PROMPT_CHARS:
+        raise InputError(f"the prompt has {len(text):,} characters; at most {MAX_PROMPT_CHARS:,} are taken")
+    task = settings.hf_task if settings.hf_api == "task" else None
+    return Question(prompt=_encodable(text), model=chosen, parameters=dict(parameters), api=settings.hf_api, task=task)
+
+
+def chat_question(
+    *, prompt: str, model: str, parameters: Mapping[str, Any], messages: Sequence[Any] | None
+) -> Question:
+    """The question of a chat request; `messages`: what is sent in the prompt's place. Raises InputError."""
+    _check_parameters(parameters)
+    asked = dict(parameters) if messages is None else {**parameters, MESSAGES: messages}
+    try:
+        told = canonical_json(asked if messages else [prompt, asked])
+        told.encode()
+    except (TypeError, ValueError, RecursionError) as error:  # a UnicodeEncodeError is a ValueError
+        raise InputError(f"the messages must be JSON values in UTF-8: {error}") from error
+    if len(told) > MAX_PROMPT_CHARS:
+        raise InputError(f"it has {len(told):,} characters beside the picture; at most {MAX_PROMPT_CHARS:,} are taken")
+    return Question(prompt=_encodable(prompt), model=_checked_model(model), parameters=asked)
+
+
+def read_prompt_file(path: Path) -> str:
+    """The prompt in a file, without the final newline and a byte order mark. Raises InputError."""
+    try:
+        return path.read_text("utf-8-sig").removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the prompt file {str(path)!r} can't be read as UTF-8 text: {error}") from error
+
+
+def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
+    """`K=V` pairs; V is JSON where it is JSON (`0.2`, `true`, `{"a": 1}`), else a string. Raises InputError."""
+    parameters: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"--param {pair!r}: write NAME=VALUE, as in --param max_tokens=300")
+        parameters[name.strip()] = _value(value)
+    return parameters
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)  # NaN and Infinity are no JSON: keep the word
+
+
+def _check_parameters(parameters: Mapping[str, Any]) -> None:
+    for name in _RESERVED:
+        if name in parameters:
+            raise InputError(f"the parameter {name!r} is chartq's own: leave it out (the model is -m)")
+    try:
+        canonical_json(dict(parameters)).encode()
+    except (TypeError, ValueError, RecursionError) as error:  # a UnicodeEncodeError is a ValueError
+        raise InputError(f"parameters must be JSON values in UTF-8: {error}") from error
+
+
+def _check_schema(parameters: Mapping[str, Any]) -> None:
+    """A schema that no answer can be checked against is refused here, before a call is paid for."""
+    schema = schema_in(parameters)
+    if schema is not None:
+        from jobs.schemas.validator import Checker  # its library takes 0.1 s to load, and few questions need it
+
+        Checker(schema)
+
+
+def _checked_model(model: str) -> str:
+    if not model.strip() or any(char.isspace() or not char.isprintable() for char in model) or len(model) > 300:
+        raise InputError(f"{model!r} is no model id: write it as on its page, org/name or org/name:provider")
+    return model
+
+
+def _encodable(text: str) -> str:
+    if "\0" in text:
+        raise InputError("the prompt has a NUL character: is the prompt file text?")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"the prompt is not valid UTF-8 at character {error.start}: retype it") from error
+    return text

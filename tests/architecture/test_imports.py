@@ -1,0 +1,103 @@
+"""Imports point one way: `worker` may import `jobs`, `jobs` never `worker`; no circles; nothing heavy without need."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import jobs
+from jobs.cli.ownership import check_import_names
+from jobs.core.errors import InstallationError
+
+_ROOT = Path(jobs.__file__).parent.parent
+_FILES = sorted([*_ROOT.glob("jobs/**/*.py"), *_ROOT.glob("worker/**/*.py")])
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(_ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text("utf-8"))
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Everything that is imported anywhere in the tree: `a.b` and `a.b.name` of `from a.b import name`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("file", [f for f in _FILES if module_of(f).startswith("jobs")], ids=module_of)
+def test_the_producers_half_imports_neither_the_worker_nor_its_libraries(file: Path) -> None:
+    assert not {name.partition(".")[0] for name in imported(tree_of(file))} & {"worker", "requests", "urllib3"}
+
+
+def test_there_is_no_circle() -> None:
+    modules = {module_of(file) for file in _FILES}
+    graph: dict[str, set[str]] = {}
+    for file in _FILES:
+        name = module_of(file)
+        if name == "jobs":
+            continue  # loads its three functions when they are first asked for
+        graph[name] = {other for other in imported(tree_of(file)) if other in modules} - {name}
+        # `from package import submodule` needs the package's own file only where the name isn't a module.
+        graph[name] -= {other for other in graph[name] if any(one.startswith(other + ".") for one in graph[name])}
+    TopologicalSorter(graph).prepare()
+
+
+def test_no_module_is_named_like_one_of_the_standard_library() -> None:
+    assert not {module_of(file).rpartition(".")[2] for file in _FILES} & sys.stdlib_module_names
+
+
+def test_importing_jobs_loads_next_to_nothing() -> None:
+    loaded = "import sys, jobs, jobs.core.errors; print(*sorted(name.partition('.')[0] for name in sys.modules))"
+    names = set(_python(loaded).split())
+    assert not names & {"sqlalchemy", "redis", "rq", "PIL", "click", "pydantic", "requests", "worker"}
+
+
+def test_the_producers_commands_load_nothing_of_the_worker() -> None:
+    loaded = "import sys, jobs.cli.main, jobs.api; print(*sorted(name.partition('.')[0] for name in sys.modules))"
+    assert not set(_python(loaded).split()) & {"worker", "requests", "urllib3"}
+
+
+def test_an_unknown_name_in_jobs_is_an_ordinary_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = jobs.nonsense
+
+
+@pytest.mark.parametrize(
+    "brought", ["jobs/__init__.py,sha256=x,1", "worker/cli/run_command.py,,", "jobs.py,sha256=x,1"]
+)
+def test_another_distribution_that_owns_our_names_is_an_error_at_start(tmp_path: Path, brought: str) -> None:
+    _record(tmp_path, "chartq-1.0.dist-info", "jobs/__init__.py,sha256=x,1\nworker/cli.py,,\n")
+    _record(tmp_path, "innocent-1.0.dist-info", "innocent/jobs/__init__.py,,\nworkers.py,,\njobs_too/x.py,,\n")
+    check_import_names({tmp_path})
+    _record(tmp_path, "other_jobs-2.1.dist-info", f"other_jobs-2.1.dist-info/METADATA,,\n{brought}\n")
+    with pytest.raises(InstallationError, match=r"other_jobs brings .* an environment of its own"):
+        check_import_names({tmp_path})
+
+
+def test_this_environment_is_ours() -> None:
+    check_import_names()
+
+
+def _record(site: Path, name: str, content: str) -> None:
+    (site / name).mkdir()
+    (site / name / "RECORD").write_text(content)
+
+
+def _python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=_ROOT)
+    return done.stdout

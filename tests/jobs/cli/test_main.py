@@ -1,0 +1,428 @@
+"""The commands as the contract has them: data on stdout, words on stderr, exit codes, help, and no surprises."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from support.producer import Producer, producer_in
+from support.stack import Stack, draw_charts, finish, stack
+
+from jobs.broker.embedded import embedded_redis
+from jobs.cli.main import producer
+from worker.main import COMMANDS, chartq
+from worker.rehearsal import Behaviour, Rehearsal
+
+CONTRACT = {
+    *("run", "submit", "list", "status", "wait", "watch", "results", "retry", "cancel", "resume", "lanes", "worker"),
+    *("models", "doctor", "demo"),
+}
+
+
+@pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
+    with producer_in(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def charts(user: Producer) -> Path:
+    return draw_charts(user.folder / "charts", 3)
+
+
+# What there is
+
+
+def test_every_command_of_the_contract_is_there() -> None:
+    assert set(chartq.commands) >= CONTRACT
+    assert set(producer.commands) >= CONTRACT - {"run", "worker", "models", "doctor", "demo"}
+
+
+@pytest.mark.parametrize("name", sorted(chartq.commands))
+def test_every_command_has_help_with_an_example_and_words_for_every_option(user: Producer, name: str) -> None:
+    command = chartq.commands[name]
+    shown = user.run(name, "--help", commands=chartq).stdout
+    assert "Example:" in shown
+    assert f"chartq {name}" in shown
+    assert all(option.help for option in command.params if isinstance(option, click.Option))
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert user.run(name, "-h", commands=chartq).stdout == shown
+
+
+def test_the_list_of_commands_names_each_with_a_line(user: Producer) -> None:
+    helped = user.run("--help", commands=chartq).stdout
+    assert all(f"  {name} " in helped and place.summary in helped for name, place in COMMANDS.items())
+
+
+def test_who_asks_for_help_waits_for_no_library() -> None:
+    code = "import sys, worker.main; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {"sqlalchemy", "redis", "rq", "PIL", "pydantic", "requests"}
+
+
+def test_the_program_says_what_it_can_and_which_version_it_is(user: Producer) -> None:
+    helped = user.run("--help").stdout
+    assert all(name in helped for name in producer.commands)
+    assert "..." not in helped.partition("Ask:")[2], "every command says in a line what it does"
+    assert all(len(line) <= 80 for line in user.run("--help", commands=chartq).stdout.splitlines())
+    assert "..." not in user.run("--help", commands=chartq).stdout.partition("Ask:")[2]
+    assert "version 0.1" in user.run("--version").stdout
+    assert "Usage" in user.run(expect=2).stderr
+
+
+# Wrong usage
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["submit", "charts"], "prompt is empty"),
+        (["submit", "charts", "-p", " \n"], "prompt is empty"),
+        (["submit", "charts", "-p", "a", "--prompt-file", "f"], "not both"),
+        (["submit", "charts", "--prompt-file", "missing.txt"], "missing.txt"),
+        (["submit", "charts", "--prompt-file", "binary"], "UTF-8"),
+        (["submit", "charts", "--prompt-file", "nul"], "NUL"),
+        (["submit", "charts", "-p", "x" * 200_001], "200,001 characters"),
+        (["submit", "charts", "-p", os.fsdecode(b"\xff")], "UTF-8"),
+        (["submit", "charts", "-p", "a", "--param", "max_tokens"], "NAME=VALUE"),
+        (["submit", "charts", "-p", "a", "--param", "=5"], "NAME=VALUE"),
+        (["submit", "charts", "-p", "a", "--param", "model=x"], "chartq's own"),
+        (["submit", "charts", "-p", "a", "--param", "x=1e999"], "JSON"),
+        (["submit", "charts", "-p", "a", "--param", os.fsdecode(b"x=\xff")], "JSON"),
+        (["submit", "charts", "-p", "a", "-m", "a model"], "no model id"),
+        (["submit", "charts", "-p", "a", "--colour"], "No such option"),
+        (["submit", "-p", "a"], "PATH"),
+        (["status"], "BATCH_OR_JOB_ID"),
+        (["wait", "b1", "--timeout", "soon"], "soon"),
+        (["wait", "b1", "--timeout", "-1"], "-1"),
+        (["results", "b1", "--format", "xml"], "xml"),
+        (["results", "b1", "--status", "done"], "done"),
+        (["results", "b1", "-o", "charts"], "directory"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_wrong_usage_is_told_in_words_and_leaves_with_2(
+    user: Producer, charts: Path, args: list[str], says: str
+) -> None:
+    (user.folder / "binary").write_bytes(b"\x80\x81")
+    (user.folder / "nul").write_bytes(b"a\0b")
+    done = user.run(*args, expect=2)
+    assert says in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert not (user.folder / "home" / "results.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HF_API", "telepathy"),
+        ("HF_TASK", "smell"),
+        ("VISION_MODEL", "a model"),
+        ("MAX_RETRIES", "many"),
+        ("HF_RATE_LIMIT", "a lot"),
+        ("REDIS_URL", "http://x"),
+        ("RESULTS_URL", "mysql://x/y"),
+        ("IMAGE_MAX_SIDE", "0"),
+    ],
+)
+def test_a_bad_variable_is_named_and_leaves_with_2(
+    user: Producer, charts: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    done = user.run("submit", charts, "-p", "Up?", expect=2)
+    assert variable in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["status", "wait", "watch", "results", "retry", "cancel", "resume"])
+def test_an_unknown_id_leaves_with_1_and_advice(user: Producer, command: str) -> None:
+    done = user.run(command, "b000000-000000", expect=1)
+    assert done.stdout == ""
+    assert "chartq l" in done.stderr  # list or lanes
+
+
+def test_what_the_system_refuses_is_told_in_words(user: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARTQ_HOME", "/proc/nowhere")
+    done = user.run("list", expect=1)
+    assert "/proc/nowhere: No such file or directory" in done.stderr
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("CHARTQ_HOME", str(user.folder / "home"))
+    assert "REDIS_URL" in user.run("lanes", expect=1).stderr
+
+
+def test_counts_are_told_though_redis_is_away(user: Producer, charts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch_id = user.submit(charts)["batch_id"]
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    for command in (("status", batch_id, "--json"), ("list", "--json")):
+        told = user.run(*command)
+        assert told.json()["request_counts"]["queued"] == 3
+        assert "without holds and waiting times: " in told.stderr
+    assert user.run("results", batch_id).stderr == ""
+
+
+def test_what_waits_is_a_lane_before_any_worker_has_come(user: Producer, charts: Path) -> None:
+    user.submit(charts)
+    row = user.run("lanes", "--json").json()
+    assert (row["account"], row["live"], row["state"], row["queued"]) == (None, False, "open", 3)
+    assert "3" in user.run("lanes").stdout
+
+
+def test_a_model_is_resumed_though_redis_has_lost_everything(user: Producer, charts: Path) -> None:
+    user.submit(charts)
+    model = user.run("list", "--json").json()["model"]
+    with user.session() as session:
+        session.redis.flushall()
+    assert "3 jobs put back" in user.run("resume", model).stderr
+    assert "no model has such a lane" in user.run("resume", "org/unknown", expect=1).stderr
+
+
+def test_an_id_of_any_bytes_is_an_unknown_id(user: Producer) -> None:
+    for command in ("status", "results", "cancel"):
+        assert "no batch" in user.run(command, "b\udcff", expect=1).stderr
+
+
+def test_a_home_may_have_any_name(user: Producer, charts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = user.folder / "what?x=1 #100%41"
+    monkeypatch.setenv("CHARTQ_HOME", str(home))
+    with embedded_redis(home):
+        user.submit(charts)
+    assert (home / "results.sqlite").is_file()
+
+
+# Documents and lists
+
+
+def test_submit_prints_the_id_and_tells_the_rest_on_stderr(user: Producer, charts: Path) -> None:
+    (charts / "[red]bad[b].png").write_bytes(b"")
+    told = user.run("submit", charts, "-p", "Up?", "--name", "[b]mine[/]")
+    batch_id = told.stdout.strip()
+    assert told.stdout == f"{batch_id}\n"
+    assert "[red]bad[b].png" in told.stderr
+    assert "3 charts: 3 to ask, 0 answered already" in told.stderr
+    assert f"chartq results {batch_id}" in told.stderr
+    quiet = user.run("submit", charts, "-p", "Down?", "-q")
+    assert quiet.stdout.count("\n") == 1
+    assert quiet.stderr == ""
+
+    user.answer(batch_id)
+    assert "[b]mine[/]" in user.run("list").stdout
+    assert f"{batch_id} completed: 3 finished of 3" in user.run("status", batch_id).stdout
+    job_id = user.results(batch_id)[0]["job_id"]
+    assert "status: finished" in user.run("status", job_id).stdout
+
+
+def test_a_prompt_comes_from_a_file_too(user: Producer, charts: Path) -> None:
+    (user.folder / "prompt.txt").write_text("\ufeffUp?\nOr down: é?\n", "utf-8")
+    batch_id = user.run("submit", charts, "--prompt-file", "prompt.txt", "-q").stdout.strip()
+    assert user.results(batch_id)[0]["prompt"] == "Up?\nOr down: é?"
+    typed = user.submit(charts, prompt="Up?\nOr down: é?")["batch_id"]
+    assert user.results(typed)[0]["job_id"] == user.results(batch_id)[0]["job_id"]
+
+
+def test_captions_need_no_prompt_and_say_that_none_is_sent(
+    user: Producer, charts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_API", "task")
+    monkeypatch.setenv("HF_TASK", "image-to-text")
+    assert user.run("submit", charts, "-q").stderr == ""
+    told = user.run("submit", charts, "-p", "Up?", "--json")
+    assert "not sent" in told.stderr
+    assert user.results(told.json()["batch_id"])[0]["prompt"] == ""
+
+
+def test_list_is_newest_first_with_one_object_a_line(user: Producer, charts: Path) -> None:
+    ids = [user.submit(charts, "--name", name)["batch_id"] for name in ("one", "two", "three")]
+    listed = [json.loads(line) for line in user.run("list", "--json").stdout.splitlines()]
+    assert [one["batch_id"] for one in listed] == ids[::-1]
+    assert listed[0] == user.status(ids[2])
+    assert user.run("list").stdout.index("three") < user.run("list").stdout.index("one")
+
+
+def test_results_are_lines_or_a_table_in_a_file_or_on_stdout(user: Producer, charts: Path) -> None:
+    batch_id = user.submit(charts)["batch_id"]
+    assert [row["text"] for row in user.results(batch_id)] == [None] * 3
+    user.answer(batch_id, text="=up, surely")
+    [first, *_] = user.results(batch_id)
+    assert (first["status"], first["text"], first["raw"]) == ("finished", "=up, surely", {"says": "=up, surely"})
+    assert user.results(batch_id, "--status", "failed") == []
+
+    told = user.run("results", batch_id, "-o", "answers.csv")
+    assert told.stdout == ""
+    table = (user.folder / "answers.csv").read_text()
+    assert table.startswith("job_id,custom_id,image,")
+    assert table.count('"\'=up, surely"') == 3
+    assert user.run("results", batch_id, "--format", "csv").stdout == table
+    user.run("results", batch_id, "-o", "answers.txt", "--format", "jsonl")
+    assert len((user.folder / "answers.txt").read_text().splitlines()) == 3
+    assert user.run("results", batch_id, "-o", "-").stdout.count("\n") == 3
+    assert "missing" in user.run("results", batch_id, "-o", "missing/x.csv", expect=1).stderr
+
+
+def test_wait_says_when_only_another_submit_can_end_it(
+    user: Producer, charts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.cli.batch_commands._Unsubmitted._AFTER_S", 0.0)
+    user.answer(batch_id := user.submit(charts)["batch_id"])
+    with user.session() as session:
+        session.ledger.unseal(session.ledger.batch(batch_id))  # as a submit leaves it that was killed
+    late = user.run("wait", batch_id, "--timeout", "1.2", expect=124)
+    assert late.stderr.count("submit it again as before") == 2  # while it waits, and at the end
+    user.submit(charts)
+    assert user.run("wait", batch_id).stderr.count("submit it again") == 0
+
+
+def test_wait_leaves_with_what_became_of_the_batch(user: Producer, charts: Path) -> None:
+    batch_id = user.submit(charts)["batch_id"]
+    began = time.monotonic()
+    late = user.run("wait", batch_id, "--timeout", "0.3", "--json", expect=124)
+    assert 0.3 <= time.monotonic() - began < 5
+    assert late.json()["status"] == "in_progress"
+    user.fail(user.results(batch_id)[0]["job_id"])
+    user.answer(batch_id)
+    for command in ("wait", "watch"):
+        done = user.run(command, batch_id, expect=1)
+        assert done.stdout == ""
+        assert "2 finished, 1 failed of 3" in done.stderr
+    user.run("status", batch_id)
+    canceled = user.submit(charts, prompt="Other?")["batch_id"]
+    user.run("cancel", canceled)
+    user.run("wait", canceled, expect=1)
+    user.run("results", canceled)
+    user.answer(fine := user.submit(charts, prompt="Third?")["batch_id"])
+    user.run("wait", fine)
+    user.run("watch", fine)
+
+
+# As processes
+
+
+@pytest.fixture
+def machine(user: Producer) -> Iterator[Stack]:
+    """Real processes, for what needs them, in the same folder and home as `user`'s quick commands."""
+    with stack(user.folder) as made:
+        yield made
+
+
+def test_the_producers_half_works_without_requests_and_without_a_token(machine: Stack, user: Producer) -> None:
+    (machine.folder / "site").mkdir()
+    (machine.folder / "site" / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Gone:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in {'requests', 'urllib3', 'worker'}:\n"
+        "            raise ModuleNotFoundError(f'no {name} here', name=name)\n"
+        "sys.meta_path.insert(0, Gone())\n"
+    )
+    draw_charts(machine.folder / "charts", 2)
+    without: dict[str, Any] = {"module": "jobs", "PYTHONPATH": str(machine.folder / "site")}
+    check = [sys.executable, "-c", "import requests"]
+    assert subprocess.run(check, env={**machine.environment, **without}, capture_output=True).returncode == 1
+    done = machine.run("submit", "charts", "-p", "Up?", "--json", **without)
+    assert done.json()["total"] == 2
+    assert user.status(done.json()["batch_id"])["status"] == "in_progress"
+
+
+def test_a_held_lane_is_told_by_wait_watch_and_lanes_until_it_is_resumed(
+    machine: Stack, user: Producer, charts: Path
+) -> None:
+    with Rehearsal(Behaviour(token="another")) as server:
+        machine.environment |= {"HF_BASE_URL": server.base_url, "HF_TOKEN": "hf_wrong"}
+        batch_id = user.submit(charts)["batch_id"]
+        worker = machine.worker()
+        held = user.run("wait", batch_id, "--json", expect=3).json()
+        assert (held["status"], held["hold"]["reason"], held["request_counts"]["failed"]) == ("on_hold", "token", 0)
+        assert set(held["hold"]) == {"reason", "message", "since"}
+        assert user.run("watch", batch_id, expect=3).stdout == ""
+        [lane] = [json.loads(line) for line in user.run("lanes", "--json").stdout.splitlines()]
+        assert (lane["state"], lane["reason"], lane["model"]) == ("on_hold", "token", held["model"])
+        assert {"account", "closed_until", "budget", "in_flight", "queued"} <= set(lane)
+        assert "hf_wrong" not in json.dumps(lane)
+        assert "on hold (token)" in user.run("lanes").stdout
+
+        server.behave(token=None)
+        assert "1 lanes opened" in user.run("resume", held["model"]).stderr
+        assert user.run("wait", batch_id, "--json").json()["request_counts"]["finished"] == 3
+        worker.send_signal(signal.SIGTERM)
+        assert finish(worker).code == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_wait_says_nothing_but_leaves_with_the_signals_code(
+    machine: Stack, user: Producer, charts: Path, number: signal.Signals, code: int
+) -> None:
+    batch_id = user.submit(charts)["batch_id"]
+    process = machine.start("watch", batch_id, module="jobs")
+    assert process.stderr is not None
+    assert batch_id in process.stderr.readline()
+    process.send_signal(number)
+    done = finish(process)
+    assert done.code == code
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_trouble(machine: Stack, user: Producer) -> None:
+    batch_id = user.submit(draw_charts(user.folder / "charts", 300), prompt="x" * 2000)["batch_id"]
+    for command in (f"results {batch_id}", "list --json"):
+        line = f"set -o pipefail; {sys.executable} -m jobs {command} | head -c 10"
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=machine.folder, env=machine.environment, capture_output=True, text=True
+        )
+        assert len(done.stdout) == 10
+        assert (done.stderr, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("environment", "plain"),
+    [({"NO_COLOR": "1", "TERM": "xterm"}, True), ({"TERM": "dumb"}, True), ({"TERM": "xterm-256color"}, False)],
+)
+def test_a_terminal_gets_colour_only_if_it_wants_it(
+    machine: Stack, user: Producer, charts: Path, environment: dict[str, str], plain: bool
+) -> None:
+    del machine.environment["NO_COLOR"]
+    batch_id = user.submit(charts, "--name", "mine", "-m", "org/" + "x" * 60)["batch_id"]
+    shown = _in_terminal(machine, ["list"], environment)
+    assert b"mine" in shown
+    assert batch_id.encode() in shown, "80 columns cut off many things, never an id"
+    assert (b"\x1b" not in shown) == plain
+
+
+def _in_terminal(machine: Stack, args: list[str], environment: dict[str, str]) -> bytes:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jobs", *args],
+        cwd=machine.folder,
+        env={**machine.environment, **environment},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 10_000):
+            shown += part
+    except OSError:  # how Linux says that the other side is closed
+        pass
+    os.close(ours)
+    assert process.wait(30) == 0
+    return shown
+
+
+def test_nothing_is_coloured_on_a_pipe_and_any_locale_will_do(machine: Stack, user: Producer, charts: Path) -> None:
+    (charts / "é📈.png").write_bytes((charts / "group-00" / "chart-0000.png").read_bytes())
+    forced: dict[str, Any] = {"FORCE_COLOR": "1", "CLICOLOR_FORCE": "1", "PYTHONIOENCODING": "ascii", "NO_COLOR": ""}
+    batch_id = user.submit(charts, "--name", "📈", prompt="Größer?")["batch_id"]
+    listed = machine.run("list", module="jobs", **forced)
+    rows = machine.run("results", batch_id, module="jobs", **forced)
+    assert "\x1b" not in listed.stdout + rows.stdout
+    assert "📈" in listed.stdout
+    assert "é📈.png" in rows.stdout

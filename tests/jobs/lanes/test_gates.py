@@ -1,0 +1,675 @@
+"""Gates: closed by the first refusal for everybody, opened by one probe; held until somebody acts."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from redis import Redis
+from support.lanes import LANE, OTHER_LANE, Lanes, Worker, jobs_of, running_redis
+
+from worker.engine.lane_client import Claim
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Redis]:
+    with running_redis() as redis:
+        yield redis
+
+
+@pytest.fixture
+def lanes(redis: Redis) -> Lanes:
+    return Lanes(redis)
+
+
+def closed_for_s(lanes: Lanes, lane: str = LANE) -> float:
+    until_s = lanes.gate(lane).until_s
+    return 0.0 if until_s is None else round(until_s - lanes.clock.now_ms / 1000, 3)
+
+
+def after_the_gate(lanes: Lanes) -> None:
+    """Move on to the moment at which the gate opens."""
+    lanes.clock.pass_s(closed_for_s(lanes))
+
+
+def throttled(lanes: Lanes, worker: Worker) -> None:
+    """The gate has been closed by a refusal, and is open again: one probe goes first."""
+    worker.refused(*worker.take(1))
+    after_the_gate(lanes)
+
+
+# Unknown limits -----------------------------------------------------------------------------------------
+
+
+def test_without_a_known_limit_everything_goes_at_once_until_the_first_refusal(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(64)
+    claims = worker.take(64)
+    assert len(claims) == 64
+    worker.refused(claims[0])
+    assert worker.take(64) == []
+
+
+def test_a_refusal_closes_the_gate_for_all_workers_exactly_as_long_as_the_hint_says(lanes: Lanes) -> None:
+    one, other = lanes.worker("w1"), lanes.worker("w2")
+    lanes.submit(20)
+    one.refused(*one.take(1), hint_s=7)
+    assert (lanes.gate().why, closed_for_s(lanes)) == ("throttled", 7)
+    [closing] = one.turned.closings  # for the log of the worker that brought the refusal
+    assert (closing.lane, closing.why, closing.until_s) == (LANE, "throttled", lanes.gate().until_s)
+    lanes.clock.pass_s(6.999)
+    assert one.take(9) + other.take(9) == []
+    assert one.turned.closings == []
+    lanes.clock.pass_s(0.001)
+    assert len(other.take(9)) == 1
+
+
+def test_without_a_hint_the_gate_closes_for_a_second_doubling_to_fifteen_minutes(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(20)
+    waits_s = []
+    for _ in range(12):
+        worker.refused(*worker.take(1))
+        waits_s.append(closed_for_s(lanes))
+        after_the_gate(lanes)
+    assert waits_s == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
+
+
+def test_a_success_ends_the_doubling(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(20)
+    for _ in range(3):
+        throttled(lanes, worker)
+    worker.answered(*worker.take(1))
+    worker.refused(*worker.take(1))
+    assert closed_for_s(lanes) == 1
+
+
+def test_jitter_only_lengthens_a_wait_and_never_by_more_than_a_second(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(1)
+    worker.settle(worker.take(1), verdict="throttled", to="front", why="throttled", hint_s=3600, jitter=1.0)
+    assert 3600 < closed_for_s(lanes) <= 3601
+
+
+def test_after_a_refusal_one_probe_goes_first_and_its_answer_opens_the_gate(lanes: Lanes) -> None:
+    one, other = lanes.worker("w1"), lanes.worker("w2")
+    lanes.submit(40)
+    claims = one.take(16)
+    one.refused(claims[0])
+    one.answered(*claims[1:])
+    after_the_gate(lanes)
+    [probe] = one.take(9)
+    assert probe.probe == 1
+    assert one.take(9) + other.take(9) == []
+    assert lanes.gate().probing
+    one.answered(probe)
+    assert not lanes.gate().probing
+    assert len(other.take(9)) > 1
+
+
+def test_a_probe_that_is_never_answered_is_followed_by_another(lanes: Lanes) -> None:
+    worker, other = lanes.worker("w1"), lanes.worker("w2")
+    lanes.submit(5)
+    throttled(lanes, worker)
+    assert len(worker.take(1)) == 1
+    lanes.clock.pass_s(14.9)
+    assert other.take(1) == []
+    lanes.clock.pass_s(0.2)
+    assert len(other.take(1)) == 1
+
+
+@pytest.mark.parametrize("verdict", ["unused", "gone", "suspect", "transient"])
+def test_a_probe_that_says_nothing_is_followed_by_another(lanes: Lanes, verdict: str) -> None:
+    worker = lanes.worker()
+    lanes.submit(5)
+    throttled(lanes, worker)
+    worker.settle(worker.take(1), verdict=verdict, to="front")
+    assert [claim.probe for claim in worker.take(5)] == [1]
+
+
+def test_concurrency_is_halved_by_a_refusal_and_grows_by_one_for_each_round_of_answers(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(200)
+    claims = worker.take(16)
+    worker.refused(claims[0])
+    worker.answered(*claims[1:])
+    after_the_gate(lanes)
+    worker.answered(*worker.take(1))
+    rounds = []
+    for _ in range(4):
+        claims = worker.take(64)
+        rounds.append(len(claims))
+        worker.answered(*claims)
+    assert rounds[0] == 8, "half of the 16 that were in flight"
+    assert all(later - earlier in (0, 1) for earlier, later in pairwise(rounds))
+    assert rounds[-1] >= rounds[0] + 2
+
+
+def test_each_further_refusal_halves_it_again_down_to_one(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(200)
+    in_force = []
+    for _ in range(5):
+        claims = worker.take(16)
+        worker.refused(claims[0])
+        worker.answered(*claims[1:])
+        in_force.append(lanes.gate().limit)
+        after_the_gate(lanes)
+        worker.answered(*worker.take(1))
+    assert in_force == [8, 4, 1, 1, 1], "the third time only the probe had passed: one at a time"
+
+
+def test_a_probes_refusal_says_nothing_about_how_many(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(50)
+    claims = worker.take(16)
+    worker.refused(claims[0])
+    for _ in range(3):
+        after_the_gate(lanes)
+        worker.refused(*worker.take(1))
+    assert lanes.gate().limit == 8
+
+
+def test_late_answers_do_not_hold_up_the_probe(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(50)
+    claims = worker.take(16)
+    worker.refused(claims[0])
+    after_the_gate(lanes)
+    assert lanes.gate().in_flight == 15
+    assert len(worker.take(9)) == 1
+
+
+def test_the_ceiling_is_shared_by_all_workers_of_an_account(lanes: Lanes) -> None:
+    one, other = lanes.worker("w1", ceiling=3), lanes.worker("w2", ceiling=3)
+    lanes.submit(20)
+    claims = one.take(2)
+    assert len(other.take(9)) == 1
+    assert one.take(9) == []
+    one.answered(claims[0])
+    assert len(other.take(9)) == 1
+    stranger = lanes.worker("w3", ceiling=3, token="another")
+    assert len(stranger.take(9)) == 3
+
+
+def test_concurrency_never_grows_past_the_ceiling(lanes: Lanes) -> None:
+    worker = lanes.worker(ceiling=4)
+    lanes.submit(100)
+    throttled(lanes, worker)
+    for _ in range(10):
+        claims = worker.take(64)
+        assert len(claims) <= 4
+        worker.answered(*claims)
+    assert len(claims) == 4
+
+
+@pytest.mark.parametrize("verdict", ["throttled", "unused", "ok", "gone"])
+def test_near_the_count_that_was_refused_before_one_at_a_time_goes_on(lanes: Lanes, verdict: str) -> None:
+    worker = lanes.worker()
+    lanes.submit(300)
+    claims = worker.take(40)
+    worker.answered(*claims[:30])
+    worker.refused(claims[30], hint_s=5)
+    worker.settle(claims[31:], verdict=verdict, to="front", why="throttled", hint_s=5)
+    after_the_gate(lanes)
+    granted = 0
+    while granted < 30:
+        claims = worker.take(64)
+        granted += len(claims)
+        worker.answered(*claims)
+    assert granted == 30, "the edge is not overrun"
+    assert len(worker.take(64)) == 1
+    worker.refused(*worker.held.values(), hint_s=5)
+    after_the_gate(lanes)
+    assert len(worker.take(64)) == 1
+
+
+# Generations --------------------------------------------------------------------------------------------
+
+
+def test_eighteen_simultaneous_refusals_close_the_gate_once(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(40)
+    claims = worker.take(18)
+    worker.refused(*claims)
+    assert closed_for_s(lanes) == 1
+    after_the_gate(lanes)
+    worker.refused(*worker.take(1))
+    assert closed_for_s(lanes) == 2, "the second closing, not the nineteenth"
+
+
+@pytest.mark.parametrize("hint_s", [1, 600])
+def test_a_late_refusal_neither_shortens_nor_lengthens_nor_closes(lanes: Lanes, hint_s: float) -> None:
+    worker = lanes.worker()
+    lanes.submit(40)
+    first, second, third = worker.take(3)
+    worker.refused(first, hint_s=10)
+    worker.refused(second, hint_s=hint_s)
+    assert closed_for_s(lanes) == 10
+    after_the_gate(lanes)
+    worker.answered(*worker.take(1))
+    worker.refused(third, hint_s=hint_s)
+    assert closed_for_s(lanes) == 0
+
+
+def test_a_late_answer_does_not_open(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(40)
+    first, second = worker.take(2)
+    worker.refused(first, hint_s=10)
+    worker.answered(second)
+    assert closed_for_s(lanes) == 10
+    after_the_gate(lanes)
+    assert len(worker.take(9)) == 1, "and the probe still goes first"
+
+
+def test_an_outage_seen_by_late_calls_does_not_lengthen(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(40)
+    first, *others = worker.take(8)
+    worker.refused(first, hint_s=10)
+    for claim in others:
+        worker.failed(claim)
+    assert closed_for_s(lanes) == 10
+
+
+def test_an_answer_that_is_told_twice_counts_once(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(40)
+    [claim] = worker.take(1)
+    worker.refused(claim, hint_s=10)
+    lanes.clock.pass_s(10)
+    worker.refused(claim, hint_s=10)
+    assert closed_for_s(lanes) == 0
+
+
+# One job that is always refused -------------------------------------------------------------------------
+
+
+def refuse_as_probe(lanes: Lanes, worker: Worker) -> str:
+    after_the_gate(lanes)
+    [claim] = worker.take(1)
+    worker.refused(claim)
+    return claim.job
+
+
+def test_a_job_refused_three_times_as_the_probe_goes_behind_the_others_and_another_probes(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    bad, *good = lanes.submit(5)
+    worker.refused(*worker.take(1))
+    assert [refuse_as_probe(lanes, worker) for _ in range(3)] == [bad] * 3
+    after_the_gate(lanes)
+    assert jobs_of(worker.take(1)) == good[:1]
+
+
+def suspected(lanes: Lanes, worker: Worker) -> tuple[Claim, list[str]]:
+    """A job that is always refused, after all others have passed. The gate has been shut for 15 s at most so far."""
+    bad, *good = lanes.submit(5)
+    for _ in range(4):
+        refuse_as_probe(lanes, worker)
+    after_the_gate(lanes)
+    while jobs_of(claims := worker.take(1)) != [bad]:
+        assert claims[0].job in good
+        assert claims[0].suspect == 0
+        worker.answered(*claims)
+    return claims[0], good
+
+
+def counted(worker: Worker, claim: Claim, *, hint_s: float | None = None) -> None:
+    """A refusal that counts as an attempt."""
+    worker.settle([claim], verdict="suspect", to="delay", delay_s=2, why="throttled", hint_s=hint_s)
+
+
+def test_if_others_pass_it_is_suspect_and_the_next_one_finds_out(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    bad, _ = suspected(lanes, worker)
+    assert bad.suspect == 1
+    counted(worker, bad, hint_s=3600)
+    assert closed_for_s(lanes) == 1, "whatever it was told to wait"
+    lanes.submit(1, "later")
+    after_the_gate(lanes)
+    [other] = worker.take(1)
+    assert (other.probe, other.suspect) == (1, 0)
+    worker.answered(other)
+    lanes.clock.pass_s(2)
+    assert [(claim.job, claim.suspect) for claim in worker.take(1)] == [(bad.job, 1)]
+
+
+def test_alone_it_is_suspect_once_the_gate_was_shut_for_twice_as_long_as_ever(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    claim, _ = suspected(lanes, worker)
+    shut_s = lanes.clock.now_ms / 1000
+    counted(worker, claim)
+    lanes.clock.pass_s(2)
+    [claim] = worker.take(1)
+    while not claim.suspect:
+        worker.refused(claim)
+        after_the_gate(lanes)
+        [claim] = worker.take(1)
+    assert 30 < lanes.clock.now_ms / 1000 - shut_s < 90
+    counted(worker, claim)
+    assert closed_for_s(lanes) == 0, "it has nobody to protect"
+
+
+def test_if_all_are_refused_nobody_is_suspect(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(2)
+    suspects = set()
+    for _ in range(12):
+        after_the_gate(lanes)
+        [claim] = worker.take(1)
+        suspects.add(claim.suspect)
+        worker.refused(claim)
+    assert suspects == {0}
+
+
+@pytest.mark.parametrize("limits", ["", "1000/s"])
+def test_one_job_that_is_always_refused_does_not_keep_fifty_others_from_ending(lanes: Lanes, limits: str) -> None:
+    worker = lanes.worker(limits=limits)
+    bad, *good = lanes.submit(51)
+    answered: list[str] = []
+    counted, refusals = 0, 0
+    for _ in range(400):
+        claims = worker.take(8)
+        for claim in claims:
+            if claim.job != bad:
+                answered.append(claim.job)
+                worker.answered(claim)
+            elif claim.suspect:
+                counted += 1
+                worker.settle([claim], verdict="suspect", to="delay", delay_s=2)
+            else:
+                refusals += 1
+                worker.refused(claim)
+        lanes.clock.pass_s(max(closed_for_s(lanes), 0.05))
+        if counted >= 3 and len(answered) == 50:
+            break
+    assert sorted(answered) == sorted(good)
+    assert counted >= 3, "its own attempts are used up in the end"
+    assert refusals <= 6
+
+
+# Outages ------------------------------------------------------------------------------------------------
+
+
+def test_five_failures_in_a_row_of_three_jobs_close_the_gate_and_give_the_attempts_back(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(20)
+    claims = worker.take(5)
+    given_back = [worker.failed(claim, delay_s=60) for claim in claims]
+    assert given_back == [{}, {}, {}, {}, {claim.job: 1 for claim in claims}]
+    assert (lanes.gate().why, closed_for_s(lanes)) == ("outage", 1)
+    assert worker.take(9) == []
+
+
+def test_in_an_outage_one_probe_at_a_time_goes_and_no_attempt_is_spent(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(20)
+    claims = worker.take(16)
+    for claim in claims:
+        worker.failed(claim, delay_s=60)
+    waits_s = [closed_for_s(lanes)]
+    for _ in range(3):
+        after_the_gate(lanes)
+        [probe] = worker.take(9)
+        assert worker.failed(probe) == {probe.job: 1}
+        waits_s.append(closed_for_s(lanes))
+    assert waits_s == [1, 2, 4, 8], "16 failures at once close it once"
+    after_the_gate(lanes)
+    worker.answered(*worker.take(9))
+    [claim, *_] = worker.take(9)
+    assert worker.failed(claim) == {}, "after a success, a failure is a failure again"
+    assert closed_for_s(lanes) == 0
+
+
+def test_an_outage_gives_back_what_was_spent_since_the_last_success_and_no_more(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(10)
+    before = worker.take(1)[0]
+    worker.failed(before)
+    worker.answered(*worker.take(2)[1:])
+    held = next(iter(worker.held.values()))
+    assert held.job == before.job
+    claims = [held, *worker.take(3)]
+    for claim in claims:
+        assert worker.failed(claim) == {}
+    again = worker.take(1)
+    assert worker.failed(again[0]) == {**dict.fromkeys(jobs_of(claims), 1), again[0].job: 2}
+
+
+def test_a_lone_bad_job_is_no_outage(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(2)
+    for _ in range(10):
+        for claim in worker.take(2):
+            assert worker.failed(claim) == {}
+    assert closed_for_s(lanes) == 0
+
+
+def test_failures_with_a_success_between_them_are_no_outage(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(40)
+    for _ in range(4):
+        claims = worker.take(5)
+        for claim in claims[:4]:
+            assert worker.failed(claim, delay_s=900) == {}
+        worker.answered(claims[4])
+    assert closed_for_s(lanes) == 0
+
+
+def test_an_unreachable_server_closes_the_gate_at_once_and_gives_nothing_to_give_back(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(20)
+    claims = worker.take(8)
+    turns = [worker.unreached(claim) for claim in claims]
+    assert [dict(turn.give_back) for turn in turns] == [{}] * 8
+    assert (lanes.gate().why, closed_for_s(lanes)) == ("unreachable", 1)
+    assert lanes.queued() == 20
+    after_the_gate(lanes)
+    assert len(worker.take(9)) == 1
+
+
+def test_a_server_that_is_away_is_asked_once_a_minute_for_a_while_then_ever_more_rarely(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(2)
+    waits_s = []
+    for _ in range(22):
+        worker.unreached(*worker.take(1))
+        waits_s.append(closed_for_s(lanes))
+        after_the_gate(lanes)
+    assert waits_s == [1, 2, 4, 8, 16, 32, *[60] * 10, 120, 240, 480, *[900] * 3]
+
+
+def test_an_outage_of_a_day_ends_in_a_hold_that_says_where_to_look(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(2)
+    started_ms = lanes.clock.now_ms
+    while not lanes.gate().held:
+        assert lanes.clock.now_ms - started_ms < 25 * 3600 * 1000
+        worker.unreached(*worker.take(1))
+        after_the_gate(lanes)
+    assert lanes.clock.now_ms - started_ms >= 24 * 3600 * 1000
+    assert lanes.gate().reason == "unreachable"
+    assert "HF_BASE_URL" in str(lanes.gate().message)
+    lanes.gates.resume([lanes.gate()])
+    worker.answered(*worker.take(1))
+    assert not lanes.gate().held
+
+
+def test_an_outage_of_another_day_says_nothing_about_today(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(2)
+    for _ in range(5):
+        worker.unreached(*worker.take(1))
+        after_the_gate(lanes)
+    lanes.clock.pass_s(3 * 24 * 3600)
+    worker.unreached(*worker.take(1))
+    assert not lanes.gate().held
+    assert closed_for_s(lanes) == 1, "it begins anew"
+
+
+# Holds --------------------------------------------------------------------------------------------------
+
+
+def two_lanes(lanes: Lanes) -> None:
+    lanes.submit(40)
+    lanes.submit(40, "b2", lane=OTHER_LANE)
+
+
+def lanes_of(claims: list[Claim]) -> set[str]:
+    return {claim.lane for claim in claims}
+
+
+@pytest.mark.parametrize("reason", ["token", "permission", "credits"])
+def test_what_fails_for_the_account_holds_all_its_lanes_after_the_first_answer(lanes: Lanes, reason: str) -> None:
+    worker, colleague = lanes.worker("w1"), lanes.worker("w2")
+    two_lanes(lanes)
+    worker.held_up(*worker.take(1), reason=reason)
+    assert worker.take(9) + colleague.take(9) == []
+    lanes.clock.pass_s(7 * 24 * 3600)
+    worker.beat()
+    assert worker.take(9) == []
+    gate = lanes.gate()
+    assert (gate.held, gate.reason, gate.message) == (True, reason, "Add credits")
+
+
+def test_what_fails_for_the_model_holds_its_lane_only(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    two_lanes(lanes)
+    claims = worker.take(2)
+    worker.held_up(*(claim for claim in claims if claim.lane == LANE), scope="lane", reason="model")
+    assert lanes_of(worker.take(9)) == {OTHER_LANE}
+    assert lanes.gate().held
+    assert not lanes.gate(OTHER_LANE).held
+
+
+def test_another_account_serves_the_lane_meanwhile(lanes: Lanes) -> None:
+    broke, rich = lanes.worker("w1", token="broke"), lanes.worker("w2", token="rich")
+    two_lanes(lanes)
+    broke.held_up(*broke.take(1))
+    assert broke.take(9) == []
+    assert len(rich.take(9)) == 9
+    assert sorted(gate.held for gate in lanes.gates.of_lane(LANE)) == [False, True]
+
+
+def test_a_closed_gate_of_one_account_does_not_close_anothers(lanes: Lanes) -> None:
+    slow, fast = lanes.worker("w1", token="slow"), lanes.worker("w2", token="fast")
+    lanes.submit(40)
+    slow.refused(*slow.take(1), hint_s=60)
+    assert slow.take(9) == []
+    assert len(fast.take(9)) == 9
+
+
+def test_calls_in_flight_may_still_end_while_the_lane_is_on_hold(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(3)
+    first, second, third = worker.take(3)
+    worker.held_up(first)
+    worker.answered(second)
+    worker.failed(third)
+    assert lanes.gate().held
+    assert lanes.redis.hget(f"rq:job:{second.job}", "status") == b"finished"
+
+
+def test_the_first_hold_counts_and_its_companions_change_nothing(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(20)
+    first, *others = worker.take(8)
+    worker.held_up(first, reason="credits")
+    since = lanes.gate().since_s
+    lanes.clock.pass_s(3)
+    worker.held_up(*others, reason="token")
+    assert (lanes.gate().reason, lanes.gate().since_s) == ("credits", since)
+    assert lanes.queued() == 20, "nothing failed, all went back"
+
+
+def test_resume_opens_with_one_probe_first(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(40)
+    worker.held_up(*worker.take(1), scope="lane", reason="model")
+    assert lanes.gates.resume(lanes.gates.all()) == 1
+    [probe] = worker.take(9)
+    lanes.clock.pass_s(5)
+    assert worker.take(9) == []
+    worker.answered(probe)
+    assert len(worker.take(9)) == 9
+
+
+def test_resume_of_an_account_sends_one_probe_first_in_each_of_its_lanes(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    two_lanes(lanes)
+    worker.held_up(*worker.take(2)[:1])
+    worker.answered(*worker.held.values())
+    assert lanes.gates.resume([gate for gate in lanes.gates.all() if gate.lane == LANE]) == 1
+    assert len(worker.take(9)) == 1, "the account's first call goes alone"
+    lanes.clock.pass_s(2)
+    assert len(worker.take(9)) == 1, "the other lane's probe, though only one lane was asked for"
+    lanes.clock.pass_s(2)
+    assert worker.take(9) == []
+
+
+def test_resume_counts_every_lane_that_was_on_hold(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    two_lanes(lanes)
+    worker.held_up(*worker.take(2)[:1])
+    assert lanes.gates.resume(lanes.gates.all()) == 2
+    assert lanes.gates.resume(lanes.gates.all()) == 0
+
+
+def test_a_late_refusal_of_credits_after_resume_does_not_hold_again(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(40)
+    first, late = worker.take(2)
+    worker.held_up(first)
+    lanes.gates.resume(lanes.gates.all())
+    worker.held_up(late)
+    assert not lanes.gate().held
+    worker.held_up(*worker.take(1))
+    assert lanes.gate().held, "but the probe's own does"
+
+
+def test_resume_leaves_gates_alone_that_are_only_closed(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(40)
+    worker.refused(*worker.take(1), hint_s=60)
+    assert lanes.gates.resume(lanes.gates.all()) == 0
+    assert closed_for_s(lanes) == 60
+
+
+# A new account ------------------------------------------------------------------------------------------
+
+
+def test_a_new_accounts_first_call_goes_alone_so_that_a_wrong_token_costs_one_call(lanes: Lanes) -> None:
+    one, other = lanes.worker("w1", proven=False), lanes.worker("w2", proven=False)
+    two_lanes(lanes)
+    [first] = one.take(16)
+    assert other.take(16) == []
+    one.held_up(first, reason="token")
+    lanes.clock.pass_s(2)
+    assert one.take(16) + other.take(16) == []
+
+
+@pytest.mark.parametrize("verdict", ["ok", "throttled", "transient"])
+def test_any_answer_that_accepts_the_token_lets_the_others_go(lanes: Lanes, verdict: str) -> None:
+    worker = lanes.worker(proven=False)
+    two_lanes(lanes)
+    claims = worker.take(16)
+    worker.settle(claims, verdict=verdict, to="front", why="throttled")
+    assert len(worker.take(16)) > 1
+
+
+def test_the_first_call_goes_alone_for_a_second_at_most(lanes: Lanes) -> None:
+    worker = lanes.worker(proven=False)
+    lanes.submit(40)
+    worker.take(16)
+    lanes.clock.pass_s(0.999)
+    assert worker.take(16) == []
+    lanes.clock.pass_s(0.001)
+    assert len(worker.take(16)) == 16
+
+
+def test_a_first_permit_that_was_not_used_leaves_the_first_call_to_the_next(lanes: Lanes) -> None:
+    worker = lanes.worker(proven=False)
+    lanes.submit(40)
+    worker.unused(*worker.take(16))
+    assert len(worker.take(16)) == 1

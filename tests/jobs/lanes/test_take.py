@@ -1,0 +1,513 @@
+"""Taking jobs: a permit before a job, fair turns, and one holder at a time."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from redis import Redis
+from support.lanes import LANE, OTHER_LANE, Lanes, Worker, jobs_of, running_redis
+
+from jobs.lanes import TASK, queue_name
+from jobs.lanes.scripts import text
+from worker.engine.lane_client import EXECUTION_TTL_S, LEASE_S, Claim, Settlement
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Redis]:
+    with running_redis() as redis:
+        yield redis
+
+
+@pytest.fixture
+def lanes(redis: Redis) -> Lanes:
+    return Lanes(redis)
+
+
+def one_by_one(worker: Worker, count: int) -> list[str]:
+    """Take and answer `count` jobs, one at a time; their ids."""
+    done = []
+    for _ in range(count):
+        claims = worker.take(1)
+        done += jobs_of(claims)
+        worker.answered(*claims)
+    return done
+
+
+# Permit before job --------------------------------------------------------------------------------------
+
+
+def test_without_a_permit_the_job_stays_where_it_is(lanes: Lanes) -> None:
+    worker = lanes.worker(limits="2/h")
+    lanes.submit(10)
+    worker.take(5)
+    before = lanes.redis.lrange(f"rq:queue:{LANE}@b1", 0, -1)
+    for _ in range(5):
+        lanes.clock.pass_s(1)
+        assert worker.take(5) == []
+    assert lanes.redis.lrange(f"rq:queue:{LANE}@b1", 0, -1) == before
+    assert lanes.queued() == 8
+
+
+def test_without_a_job_no_permit_is_spent(lanes: Lanes) -> None:
+    worker = lanes.worker(limits="2/h")
+    lanes.submit(1)
+    claims = worker.take(5)
+    for _ in range(5):
+        assert worker.take(5) == []
+    worker.answered(*claims)
+    assert lanes.gate().spent == (1,)
+    lanes.submit(5)
+    assert len(worker.take(5)) == 1
+
+
+def test_who_wants_nothing_takes_nothing(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(3)
+    assert worker.take(0) == []
+    assert lanes.queued() == 3
+
+
+def test_a_suspended_rq_takes_nothing_and_says_so(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(3)
+    lanes.redis.set("rq:suspended", 1)
+    assert worker.take(3) == []
+    assert worker.turned.suspended
+    lanes.redis.delete("rq:suspended")
+    assert len(worker.take(3)) == 3
+
+
+def test_the_next_look_is_due_when_the_gate_opens_and_within_a_second_at_most(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(3)
+    worker.refused(*worker.take(1), hint_s=1.4)
+    assert worker.take(1) == []
+    assert worker.turned.wait_s == 1
+    assert worker.turned.waiting == 1
+    lanes.clock.pass_s(1)
+    worker.take(1)
+    assert worker.turned.wait_s == 0.4
+
+
+def test_a_worker_that_fell_silent_is_something_to_wait_for(lanes: Lanes) -> None:
+    """Else `--burst` would leave before its jobs are taken over, and nobody else might come."""
+    lost, worker = lanes.worker(), lanes.worker()
+    lanes.submit(1)
+    lost.take(1)
+    worker.take(1)
+    assert worker.turned.waiting == 0
+    lanes.clock.pass_s(10)
+    worker.take(1)
+    assert worker.turned.waiting == 1
+
+
+def test_a_held_lane_is_nothing_to_wait_for(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(3)
+    worker.held_up(*worker.take(1))
+    worker.take(1)
+    assert worker.turned.waiting == 0
+
+
+# Order --------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_taken_in_the_order_of_submission(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    job_ids = lanes.submit(12)
+    assert jobs_of(worker.take(5)) + one_by_one(worker, 7) == job_ids
+
+
+@pytest.mark.parametrize("verdict", ["throttled", "unreachable", "hold", "unused", "gone"])
+def test_jobs_that_come_back_stand_ahead_of_what_never_started(lanes: Lanes, verdict: str) -> None:
+    worker = lanes.worker()
+    job_ids = lanes.submit(10)
+    claims = worker.take(3)
+    worker.settle(claims[1:2], verdict=verdict, to="front", why="throttled", scope="lane", reason="model", message="")
+    lanes.gates.resume(lanes.gates.all())
+    lanes.clock.pass_s(60)
+    assert jobs_of(worker.take(1)) == [job_ids[1]]
+
+
+def test_delayed_jobs_come_when_they_are_due_and_not_earlier_ahead_of_the_others(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    job_ids = lanes.submit(4)
+    worker.failed(worker.take(1)[0], delay_s=7)
+    lanes.clock.pass_s(6.999)
+    assert jobs_of(worker.take(1)) == [job_ids[1]]
+    lanes.clock.pass_s(0.001)
+    assert jobs_of(worker.take(9)) == [job_ids[0], *job_ids[2:]]
+
+
+def test_the_wait_for_a_delayed_job_is_known(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(1)
+    worker.failed(worker.take(1)[0], delay_s=0.5)
+    assert worker.take(1) == []
+    assert worker.turned.wait_s == pytest.approx(0.5, abs=0.002)
+    assert worker.turned.waiting == 1
+
+
+def test_a_delayed_job_of_a_closed_lane_waits_for_the_gate(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(2)
+    first, second = worker.take(2)
+    worker.failed(first, delay_s=1)
+    worker.refused(second, hint_s=60)
+    lanes.clock.pass_s(30)
+    assert worker.take(2) == []
+    lanes.clock.pass_s(30)
+    assert jobs_of(worker.take(1)) == [first.job]
+
+
+def test_lanes_take_turns(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(100)
+    lanes.submit(10, "b2", lane=OTHER_LANE)
+    assert [claim.lane for claim in worker.take(8)].count(OTHER_LANE) == 4
+    taken = [worker.take(1)[0].lane for _ in range(8)]
+    assert taken.count(OTHER_LANE) == 4
+
+
+@pytest.mark.parametrize("obstacle", ["closed", "held", "spent", "full"])
+def test_a_lane_that_has_to_wait_never_blocks_another(lanes: Lanes, obstacle: str) -> None:
+    worker = lanes.worker(limits="org/model=1/h" if obstacle == "spent" else "")
+    lanes.submit(20)
+    claims = worker.take(1)
+    if obstacle == "closed":
+        worker.refused(*claims, hint_s=60)
+    elif obstacle == "held":
+        worker.held_up(*claims, scope="lane")
+    elif obstacle == "full":
+        lanes.redis.hset(f"chartq:gate:{worker.account}:{LANE}", "limit", 1)
+    lanes.submit(10, "b2", lane=OTHER_LANE)
+    assert {claim.lane for claim in worker.take(10)} == {OTHER_LANE}
+    assert len(worker.held) >= 10
+
+
+def test_a_chart_submitted_after_a_thousand_does_not_wait_for_all_of_them(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(1000, "big")
+    one_by_one(worker, 5)
+    [late] = lanes.submit(1, "small")
+    assert late in one_by_one(worker, 2)
+
+
+def test_batches_of_a_lane_take_turns(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    for batch in ("a", "b", "c"):
+        lanes.submit(30, batch)
+    batches = [job[0] for job in one_by_one(worker, 30)]
+    assert {batch: batches.count(batch) for batch in "abc"} == {"a": 10, "b": 10, "c": 10}
+
+
+def test_high_priority_goes_before_normal_before_low_whenever_it_comes(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(3, "low", priority="low")
+    lanes.submit(3, "normal")
+    assert [job.split("-")[0] for job in one_by_one(worker, 2)] == ["normal"] * 2
+    lanes.submit(3, "high", priority="high")
+    expected = ["high"] * 3 + ["normal"] + ["low"] * 3
+    assert [job.split("-")[0] for job in one_by_one(worker, 7)] == expected
+
+
+def test_an_api_kind_that_this_worker_has_no_account_for_is_left_to_others(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(3, lane="task:org/model")
+    assert worker.take(3) == []
+    assert lanes.queued("task:org/model") == 3
+
+
+# One holder at a time -----------------------------------------------------------------------------------
+
+
+def lost(worker: Worker) -> list[tuple[Claim, str]]:
+    """What has run out, as the janitor sees it."""
+    return worker.desk.expired(100)
+
+
+def status_of(lanes: Lanes, job_id: str) -> str:
+    return text(lanes.redis.hget(f"rq:job:{job_id}", "status"))
+
+
+def test_no_two_workers_ever_hold_the_same_job(lanes: Lanes) -> None:
+    workers = [lanes.worker(f"w{number}") for number in range(4)]
+    lanes.submit(50)
+    taken = [job for _ in range(5) for worker in workers for job in jobs_of(worker.take(3))]
+    assert len(taken) == len(set(taken)) == 50
+
+
+@pytest.mark.parametrize("to", ["finished", "failed", "front", "back", "delay", "alone", "drop", "refuse"])
+def test_a_settlement_of_an_execution_that_lost_its_job_moves_nothing(lanes: Lanes, to: Any) -> None:
+    slow, quick = lanes.worker("w1"), lanes.worker("w2")
+    [job] = lanes.submit(1)
+    [old] = slow.take(1)
+    lanes.clock.pass_s(LEASE_S + 1)
+    [(found, _)] = lost(quick)
+    quick.settle([found], to="front")
+    [new] = quick.take(1)
+    assert new.job == job
+    slow.settle([old], verdict="ok", to=to, delay_s=5)
+    assert status_of(lanes, job) == "started"
+    assert lanes.redis.hget(f"rq:job:{job}", "execution") == new.execution.encode()
+    assert lanes.queued() == 0
+    quick.answered(new)
+    assert status_of(lanes, job) == "finished"
+
+
+def contents(redis: Redis) -> dict[bytes, bytes | None]:
+    """Everything in Redis but the worker's own record and its last turn."""
+    keys = [key for key in redis.scan_iter() if key != b"rq:worker:w1" and not key.startswith(b"chartq:last-turn:")]
+    return {key: redis.dump(key) for key in keys}
+
+
+@pytest.mark.parametrize("to", ["finished", "failed", "front", "back", "delay", "alone", "drop", "refuse"])
+def test_settling_twice_is_as_good_as_once(lanes: Lanes, to: Any) -> None:
+    worker = lanes.worker(limits="5/h")
+    lanes.submit(3)
+    [claim] = worker.take(1)
+    settled = [Settlement(claim=claim, verdict="ok", to=to, delay_s=5)]
+    worker.turn(settled, want=0)
+    before = contents(lanes.redis)
+    worker.turn(settled, want=0)
+    assert contents(lanes.redis) == before
+    assert lanes.redis.hget("rq:worker:w1", "successful_job_count") in (None, b"1")
+
+
+def test_a_lease_that_ran_out_is_found_and_a_live_one_is_not(lanes: Lanes) -> None:
+    dead, live = lanes.worker("dead"), lanes.worker("live")
+    lanes.submit(4)
+    gone, kept = dead.take(2), live.take(2)
+    for _ in range(4):
+        lanes.clock.pass_s(5)
+        live.beat()
+    found = lost(live)
+    assert sorted(claim.execution for claim, _ in found) == sorted(claim.execution for claim in gone)
+    assert {(claim.lane, claim.queue, name) for claim, name in found} == {(LANE, queue_name(LANE, "b1"), "dead")}
+    live.answered(*kept)
+    lanes.clock.pass_s(3600)
+    assert len(lost(live)) == 2
+
+
+def test_before_the_lease_runs_out_nothing_is_lost(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(1)
+    worker.take(1)
+    lanes.clock.pass_s(LEASE_S - 0.001)
+    assert lost(worker) == []
+    lanes.clock.pass_s(0.001)
+    assert len(lost(worker)) == 1
+
+
+def test_rq_sees_an_execution_for_much_longer_than_our_lease_so_that_it_never_fails_a_job_first(lanes: Lanes) -> None:
+    assert EXECUTION_TTL_S > 3 * LEASE_S
+
+
+def test_a_heartbeat_writes_down_anew_what_redis_has_lost(lanes: Lanes) -> None:
+    worker, other = lanes.worker("w1", ceiling=2), lanes.worker("w2", ceiling=2)
+    [job, _] = lanes.submit(2)
+    [claim] = worker.take(1)
+    lanes.redis.flushall()
+    known_since = worker.beat().known_since_ms
+    assert known_since == lanes.clock.now_ms
+    assert lanes.queues.unknown([job]) == [], "resume doesn't put it back while it runs"
+    assert lanes.redis.zcard(f"chartq:permits:{worker.account}:{LANE}") == 1
+    lanes.clock.pass_s(5)
+    assert worker.beat().known_since_ms == known_since
+    worker.answered(claim)
+    assert status_of(lanes, job) == "finished"
+    assert lost(other) == []
+
+
+def test_a_heartbeat_tells_which_executions_are_somebody_elses_by_now(lanes: Lanes) -> None:
+    slow, quick = lanes.worker("w1"), lanes.worker("w2")
+    lanes.submit(2)
+    mine, kept = slow.take(2)
+    lanes.clock.pass_s(LEASE_S + 1)
+    quick.settle([claim for claim, _ in lost(quick) if claim.job == mine.job], to="front")
+    quick.take(1)
+    assert slow.beat().lost == [mine.execution]
+    assert kept.execution in slow.held
+
+
+def test_a_worker_that_left_no_longer_counts(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    assert len(lanes.gates.workers()) == 1
+    worker.desk.leave()
+    assert lanes.gates.workers() == []
+
+
+# Alone --------------------------------------------------------------------------------------------------
+
+
+def send_alone(lanes: Lanes, count: int = 1) -> list[str]:
+    """`count` jobs that were lost with their worker."""
+    victim = lanes.worker("victim")
+    job_ids = lanes.submit(count, "lost", priority="high")
+    claims = victim.take(count)
+    assert sorted(jobs_of(claims)) == sorted(job_ids)
+    victim.settle(claims, to="alone")
+    victim.desk.leave()
+    lanes.redis.delete(f"chartq:permits:{victim.account}:{LANE}")
+    return job_ids
+
+
+def test_a_job_that_was_lost_with_its_worker_runs_alone_in_its_next_one(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    [job] = send_alone(lanes)
+    lanes.submit(10)
+    claims = worker.take(9)
+    assert [(claim.job, claim.alone) for claim in claims] == [(job, 1)]
+    worker.answered(*claims)
+    assert len(worker.take(9)) == 9
+
+
+def test_a_worker_empties_itself_first_and_takes_nothing_meanwhile(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(10)
+    busy = worker.take(3)
+    [job] = send_alone(lanes)
+    assert worker.take(5) == []
+    assert worker.turned.waiting == 1
+    worker.answered(*busy[:2])
+    assert worker.take(5) == []
+    worker.answered(busy[2])
+    assert jobs_of(worker.take(5)) == [job]
+
+
+def test_one_worker_empties_itself_while_the_others_go_on_without_the_lone_jobs(lanes: Lanes) -> None:
+    first, second = lanes.worker("w1"), lanes.worker("w2")
+    lanes.submit(40)
+    busy = first.take(2)
+    alone = send_alone(lanes, 2)
+    assert first.take(5) == []
+    assert len(second.take(16)) == 16
+    assert {claim.alone for claim in second.held.values()} == {0}
+    first.answered(*busy)
+    [claim] = first.take(5)
+    assert claim.job in alone
+    assert {claim.alone for claim in second.take(16)} == {0}
+
+
+def test_a_lone_job_finds_a_place_while_another_worker_fills_the_lane_to_its_ceiling(lanes: Lanes) -> None:
+    first, second = (lanes.worker(name, ceiling=2) for name in ("w1", "w2"))
+    [job] = send_alone(lanes)
+    mine = first.take(1)
+    assert [claim.alone for claim in mine] == [1]
+    lanes.submit(20, "b9")
+    assert len(second.take(2)) == 1, "the ceiling is two"
+    first.settle(mine, verdict="gone", to="front")
+    first.held["busy"] = mine[0]
+    assert first.take(1) == [], "it empties itself for the job"
+    first.held.clear()
+    for _ in range(3):
+        second.answered(*second.held.values())
+        second.take(2)
+        if claims := first.take(2):
+            assert [(claim.job, claim.alone) for claim in claims] == [(job, 1)]
+            return
+    raise AssertionError("the other worker took every place")
+
+
+def test_a_lone_job_that_comes_back_later_is_alone_again(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    [job] = send_alone(lanes)
+    lanes.submit(10)
+    worker.failed(worker.take(1)[0], delay_s=5)
+    busy = worker.take(3)
+    assert {claim.alone for claim in busy} == {0}
+    lanes.clock.pass_s(5)
+    assert worker.take(5) == []
+    worker.answered(*busy)
+    assert jobs_of(worker.take(5)) == [job]
+
+
+def test_lone_jobs_wait_for_their_gate_like_all_others_and_do_not_block_them(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(5)
+    send_alone(lanes)
+    lanes.submit(5, "b2", lane=OTHER_LANE)
+    worker.refused(*worker.take(1), hint_s=60)
+    assert {claim.lane for claim in worker.take(9)} == {OTHER_LANE}
+
+
+def test_when_the_worker_that_empties_itself_leaves_another_takes_the_turn(lanes: Lanes) -> None:
+    first, second = lanes.worker("w1"), lanes.worker("w2")
+    lanes.submit(2)
+    first.take(2)
+    [job] = send_alone(lanes)
+    assert first.take(1) == []
+    assert second.take(1) == []
+    assert second.turned.waiting == 1, "work that will come: nobody has to leave for want of it"
+    first.desk.leave()
+    assert jobs_of(second.take(1)) == [job]
+
+
+# What is not ours ---------------------------------------------------------------------------------------
+
+
+def test_ids_without_a_job_and_jobs_without_data_are_set_aside_and_the_others_go_on(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.redis.rpush(f"rq:queue:{LANE}@b1", "forged")
+    lanes.redis.hset("rq:job:empty", "status", "queued")
+    lanes.redis.rpush(f"rq:queue:{LANE}@b1", "empty")
+    job_ids = lanes.submit(2)
+    assert jobs_of(worker.take(5)) == job_ids
+    assert list(worker.turned.refused) == ["forged", "empty"]
+    assert lanes.redis.lrange("chartq:refused", 0, -1) == [b"empty", b"forged"]
+
+
+def test_forged_ids_among_the_lone_jobs_are_set_aside_too(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    send_alone(lanes)
+    lanes.redis.lpush(f"rq:queue:{LANE}@alone", "forged")
+    assert [claim.alone for claim in worker.take(5)] == [1]
+    assert list(worker.turned.refused) == ["forged"]
+
+
+@pytest.mark.parametrize("forged", [b"\xff\xfe\x00", b"\x80\x04\x95pickled", "Größe — ‘x’".encode(), b'"]}\\'])
+def test_forged_ids_of_any_bytes_are_set_aside(lanes: Lanes, forged: bytes) -> None:
+    worker = lanes.worker()
+    lanes.redis.rpush(f"rq:queue:{LANE}@b1", forged)
+    job_ids = lanes.submit(1)
+    assert jobs_of(worker.take(5)) == job_ids
+    assert [job.encode("utf-8", "surrogateescape") for job in worker.turned.refused] == [forged]
+
+
+def test_a_key_of_another_kind_in_a_jobs_place_is_set_aside(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.redis.set("rq:job:string", "no hash")
+    lanes.redis.rpush(f"rq:queue:{LANE}@b1", "string")
+    job_ids = lanes.submit(1)
+    assert jobs_of(worker.take(5)) == job_ids
+
+
+def test_a_payload_of_any_bytes_reaches_the_worker_and_is_settled_as_it_says(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(1)
+    forged = b"id-\xff"
+    lanes.redis.hset(b"rq:job:" + forged, mapping={"status": "queued", "data": b"\x80\x04\x95\xff pickled"})
+    lanes.redis.lpush(f"rq:queue:{LANE}@b1", forged)
+    claims = worker.take(5)
+    assert claims[0].data.encode("utf-8", "surrogateescape") == b"\x80\x04\x95\xff pickled"
+    worker.settle(claims[:1], verdict="unused", to="refuse")
+    assert not lanes.redis.exists(b"rq:job:" + forged)
+    assert lanes.redis.lrange("chartq:refused", 0, -1) == [forged]
+
+
+def test_the_list_of_what_was_set_aside_is_bounded(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(1)
+    lanes.redis.rpush(f"rq:queue:{LANE}@b1", *(f"forged-{number}" for number in range(1500)))
+    worker.take(5)
+    assert lanes.redis.llen("chartq:refused") == 1000
+
+
+def test_a_claim_says_what_to_run_and_nothing_more(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    [job] = lanes.submit(1)
+    [claim] = worker.take(1)
+    assert json.loads(claim.data) == [TASK, None, [job], {}]
+    assert (claim.lane, claim.queue, claim.account) == (LANE, f"{LANE}@b1", worker.account)
+    assert claim.spent_ms == lanes.clock.now_ms

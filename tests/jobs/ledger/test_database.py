@@ -1,0 +1,281 @@
+"""The ledger's database: many users at once, versions, files, and errors that say what to do."""
+
+import dataclasses
+import sqlite3
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, inspect, text
+from support import ledger_v1
+from support.ledger_users import SHARED, start_user
+from support.stores import STORES, finished, id_of, members_of, new_store, open_batch, start, submit
+
+from jobs.core.errors import SettingsError, StoreError
+from jobs.core.failure_limit import FailureLimit
+from jobs.ledger import Failed, Ledger, SchemaTooNewError, StoreUnavailableError, schema
+from jobs.ledger.database import Store
+
+USERS = 8
+
+
+@pytest.fixture(params=STORES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return new_store(request.param, tmp_path)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return new_store("sqlite", tmp_path)
+
+
+def output(user: "subprocess.Popen[str]") -> str:
+    said, _ = user.communicate(timeout=100)
+    assert user.returncode == 0, said
+    return said
+
+
+# Many at once
+
+
+def test_several_processes_create_the_tables_once(url: str) -> None:
+    users = [start_user(url, "open") for _ in range(USERS)]
+    assert [output(user) for user in users] == ["done\n"] * USERS
+    store = Store(url)
+    rows = store.read(lambda connection: connection.execute(text("SELECT version FROM schema_info")).all())
+    assert [row.version for row in rows] == [schema.VERSION]
+    store.close()
+
+
+def test_several_processes_write_at_once_and_none_finds_it_locked(url: str) -> None:
+    users = [start_user(url, "write", f"user {n}") for n in range(USERS)]
+    assert [output(user) for user in users] == ["done\n"] * USERS
+    with Ledger.open(url) as ledger:
+        for batch in ledger.batches():
+            counts = ledger.counts(batch, recent_since=0)
+            assert (counts.total, counts.finished) == (50, 38)
+        assert len(ledger.open_jobs(0, 1000)) == len(SHARED) + USERS * 2
+
+
+def test_threads_share_a_ledger(url: str) -> None:
+    charts = [str(n) for n in range(64)]
+
+    def work(chart: str) -> set[str]:
+        start(ledger, chart, chart)
+        return ledger.record([finished(chart, chart, chart)], 2)
+
+    with Ledger.open(url) as ledger:
+        batch = submit(ledger, charts, now=1)
+        with ThreadPoolExecutor(16) as pool:
+            assert set().union(*pool.map(work, charts)) == {id_of(chart) for chart in charts}
+        assert [row.text for row in ledger.results(batch)] == charts
+
+
+def test_counts_read_while_another_writes(sqlite_url: str, tmp_path: Path) -> None:
+    with Ledger.open(sqlite_url) as ledger:
+        batch = submit(ledger, "ab", now=1)
+        with closing(sqlite3.connect(tmp_path / "home/ledger.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("UPDATE jobs SET status = 'started'")
+            assert ledger.counts(batch, recent_since=0).queued == 2
+            other.execute("COMMIT")
+        assert ledger.counts(batch, recent_since=0).started == 2
+
+
+# Versions
+
+
+def _add_column(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE batches ADD COLUMN colour TEXT"))
+
+
+def test_an_older_store_is_brought_up_to_date_in_place(url: str) -> None:
+    newer = partial(schema.prepare, version=schema.VERSION + 1, steps=[(schema.VERSION + 1, _add_column)])
+    with Ledger.open(url) as ledger:
+        batch = submit(ledger, "a", now=1)
+    store = Store(url)
+    for _ in range(2):  # the second time there is nothing to do
+        store.write(newer)
+    assert "colour" in store.read(lambda c: [column["name"] for column in inspect(c).get_columns("batches")])
+    assert store.read(schema.current_version) == schema.VERSION + 1
+    store.write(lambda c: c.execute(schema.schema_info.update().values(version=schema.VERSION)))
+    store.close()
+    with Ledger.open(url) as ledger:
+        assert ledger.batch(batch.batch_id) == batch
+
+
+def shape(store: Store) -> object:
+    """Tables, columns and indexes of a store, as the database tells them."""
+
+    def told(connection: Connection) -> object:
+        found = inspect(connection)
+        return {
+            table: (
+                sorted(
+                    (column["name"], str(column["type"]), column["nullable"]) for column in found.get_columns(table)
+                ),
+                sorted(str(index["name"]) for index in found.get_indexes(table)),
+            )
+            for table in found.get_table_names()
+        }
+
+    return store.read(told)
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_a_store_of_the_first_version_becomes_one_of_this_version_with_all_that_it_holds(
+    kind: str, tmp_path: Path
+) -> None:
+    old, new = new_store(kind, tmp_path / "old"), new_store(kind, tmp_path / "new")
+    (tmp_path / "old" / "home").mkdir(parents=True)
+    stores = [Store(old), Store(new)]
+    stores[0].write(ledger_v1.create)
+    with Ledger.open(old) as ledger:
+        Ledger.open(new).close()
+        assert shape(stores[0]) == shape(stores[1])
+        assert stores[0].read(schema.current_version) == schema.VERSION
+        batch = ledger.batch("b-old")
+        assert (batch.total, batch.sampled_of, batch.max_failures, batch.hold) == (2, None, None, None)
+        assert [(row.status, row.text) for row in ledger.results(batch)] == [("finished", "up"), ("queued", None)]
+        assert "j2" in ledger.start([("j2", "e")], 3)
+        ledger.record([Failed(job_id="j2", execution_id="e", error_type="E", message="m")], 4)
+        ledger.limit_failures(batch, FailureLimit(count=2))
+        assert ledger.retry(batch, 5) == ["j2"]
+        row = dataclasses.replace(members_of("c")[0], picture=b"chart c")
+        ledger.add_members(open_batch(ledger, now=6), [row], refresh=False, count_rehearsals=False, now=6)
+        assert ledger.picture(row.image_sha256) == b"chart c"
+    Ledger.open(old).close()  # the second time there is nothing to do
+    for store in stores:
+        store.close()
+
+
+def test_a_step_that_fails_leaves_the_older_version(url: str) -> None:
+    def fails(connection: Connection) -> None:
+        _add_column(connection)
+        connection.execute(text("ALTER TABLE nowhere ADD COLUMN colour TEXT"))
+
+    Ledger.open(url).close()
+    store = Store(url)
+    with pytest.raises(StoreError):
+        store.write(partial(schema.prepare, version=schema.VERSION + 1, steps=[(schema.VERSION + 1, fails)]))
+    assert store.read(schema.current_version) == schema.VERSION
+    assert "colour" not in store.read(lambda c: [column["name"] for column in inspect(c).get_columns("batches")])
+    store.close()
+
+
+def test_a_newer_store_is_refused(url: str) -> None:
+    Ledger.open(url).close()
+    store = Store(url)
+    store.write(lambda c: c.execute(schema.schema_info.update().values(version=schema.VERSION + 1)))
+    store.close()
+    with pytest.raises(SchemaTooNewError, match=rf"version {schema.VERSION + 1}.*install the newer chartq"):
+        Ledger.open(url)
+
+
+def test_somebody_elses_tables_are_left_alone(url: str) -> None:
+    store = Store(url)
+    if "sqlite" in url:
+        store.prepare()
+        store.write(schema.metadata.drop_all)
+    store.write(lambda c: c.execute(text("CREATE TABLE members (name TEXT)")))
+    store.close()
+    with pytest.raises(StoreError, match="members") as caught:
+        Ledger.open(url)
+    assert not isinstance(caught.value, StoreUnavailableError)
+
+
+# Files
+
+
+def test_the_file_is_its_owners_only(sqlite_url: str, tmp_path: Path) -> None:
+    with Ledger.open(sqlite_url) as ledger:
+        submit(ledger, "a", now=1)
+        home = tmp_path / "home"
+        assert home.stat().st_mode & 0o777 == 0o700
+        modes = {path.name: path.stat().st_mode & 0o777 for path in home.iterdir()}
+    assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
+
+
+def test_a_full_disk_is_an_error_that_passes(sqlite_url: str) -> None:
+    said = output(start_user(sqlite_url, "full")).splitlines()
+    assert "ledger.db" in said[0]
+    assert said[1:] == ["2000", "done"]
+
+
+def test_a_lock_held_too_long_is_an_error_that_passes(sqlite_url: str, tmp_path: Path) -> None:
+    with Ledger.open(f"{sqlite_url}?timeout=0.1") as ledger:
+        submit(ledger, "a", now=1)
+        with closing(sqlite3.connect(tmp_path / "home/ledger.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreUnavailableError, match="locked"):
+                start(ledger, "a")
+            other.execute("ROLLBACK")
+        start(ledger, "a")
+
+
+def test_a_file_that_is_no_database_is_an_error_for_good(sqlite_url: str, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/ledger.db").write_text("not a database " * 100)
+    with pytest.raises(StoreError, match="not a database") as caught:
+        Ledger.open(sqlite_url)
+    assert not isinstance(caught.value, StoreUnavailableError)
+
+
+def test_a_place_that_cant_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"file/ledger\.db"):
+        Ledger.open(f"sqlite:///{tmp_path}/file/ledger.db")
+
+
+# PostgreSQL
+
+
+def test_a_connection_that_was_cut_is_replaced(tmp_path: Path) -> None:
+    url = new_store("postgresql", tmp_path)
+    with Ledger.open(url) as ledger:
+        batch = submit(ledger, "a", now=1)
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as other:
+            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'chartq'"
+            assert len(other.execute(others).fetchall()) > 0
+        assert ledger.counts(batch, recent_since=0).total == 1
+
+
+def test_a_server_that_is_away_is_an_error_that_passes_and_keeps_the_password(tmp_path: Path) -> None:
+    urls = [
+        "postgresql://user:s3cret@127.0.0.1:1/db",
+        f"postgres://user:s3cret@/db?host={tmp_path}",
+        "postgresql+psycopg://user@127.0.0.1:1/db?password=s3cret",
+    ]
+    for url in urls:
+        with pytest.raises(StoreUnavailableError, match=r"postgresql at .*/db: ") as caught:
+            Ledger.open(url)
+        assert "s3cret" not in str(caught.value)
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    "url", ["", "s3cret", "mysql://user:s3cret@host/db", "postgresql://user:s3cret@host:port/db", "sqlite://"]
+)
+def test_an_unusable_url_names_the_variable_and_no_password(url: str) -> None:
+    with pytest.raises(SettingsError, match="RESULTS_URL") as caught:
+        Ledger.open(url)
+    assert "s3cret" not in str(caught.value)
+
+
+# Cost
+
+
+def test_the_sweep_reads_open_rows_only(sqlite_url: str) -> None:
+    with Ledger.open(sqlite_url) as ledger:
+        submit(ledger, "a", now=1)
+    store = Store(sqlite_url)
+    query = text(f"EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE id > 5 AND {schema.job_is_open} ORDER BY id")
+    plan = store.read(lambda connection: connection.execute(query).all())
+    assert ["jobs_open" in row.detail for row in plan] == [True]
+    store.close()

@@ -1,0 +1,202 @@
+"""The lanes in a real Redis on a clock that the test turns, and workers that only say what came of their calls."""
+
+import os
+import signal
+import socket as sockets
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from jobs.broker.embedded import embedded_redis
+from jobs.core.rates import RateLimits
+from jobs.lanes import Gate, Gates, LaneQueues, Priority, Scripts, account_of
+from worker.engine.lane_client import Beat, Claim, Desk, Settlement, Turn
+
+LANE, OTHER_LANE = "chat:org/model", "chat:org/other"
+
+HOUR_S = 3600.0
+
+
+@contextmanager
+def running_redis() -> Iterator[Redis]:
+    """An embedded server of one's own, in a folder short enough for a socket."""
+    with (
+        tempfile.TemporaryDirectory(prefix="chartq-") as folder,
+        embedded_redis(Path(folder)) as socket,
+        closing(Redis(unix_socket_path=str(socket))) as redis,
+    ):
+        yield redis
+
+
+def end_redis(redis: Redis, socket: Path, how: signal.Signals) -> None:
+    """End the server, and wait until it is gone.
+
+    What it has promised to write is written by then: behind a slow disk it holds up to two seconds of it back
+    (`appendfsync everysec`), which SIGKILL would take along; on the test's clock that may be hours.
+    """
+    server = int(redis.info("server")["process_id"])
+    soon(lambda: int(redis.info("persistence")["aof_buffer_length"]) == 0)
+    os.kill(server, how)
+    redis.connection_pool.disconnect()
+    soon(lambda: not _listens(socket))
+
+
+def soon(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _listens(socket: Path) -> bool:
+    with closing(sockets.socket(sockets.AF_UNIX)) as knocking:
+        return knocking.connect_ex(str(socket)) == 0
+
+
+@dataclass
+class Clock:
+    """Starts now, so that Redis's own times to live lie ahead of it; goes on only when told."""
+
+    now_ms: int = field(default_factory=lambda: int(time.time() * 1000))
+
+    def pass_s(self, seconds: float) -> None:
+        self.now_ms += round(seconds * 1000)
+
+
+class TimedScripts(Scripts):
+    """Every operation on the test's clock."""
+
+    def __init__(self, redis: Redis, clock: Clock) -> None:
+        super().__init__(redis)
+        self._turned = clock
+
+    def call(self, operation: str, **args: Any) -> Any:
+        return super().call(operation, **{"now_ms": self._turned.now_ms, **args})
+
+
+class TimedDesk(Desk):
+    def __init__(self, redis: Redis, clock: Clock, **about: Any) -> None:
+        super().__init__(redis, **about)
+        self._scripts = TimedScripts(redis, clock)
+
+
+class TimedGates(Gates):
+    def __init__(self, redis: Redis, clock: Clock) -> None:
+        super().__init__(redis)
+        self._scripts = TimedScripts(redis, clock)
+
+
+class Worker:
+    """A worker without calls: takes, and settles as the test says."""
+
+    def __init__(self, desk: Desk, name: str, account: str) -> None:
+        self.desk, self.name, self.account = desk, name, account
+        self.held: dict[str, Claim] = {}
+        self.turned = Turn(claims=(), refused=(), wait_s=0, waiting=0, give_back={}, suspended=False)
+
+    def take(self, want: int = 1) -> list[Claim]:
+        return list(self.turn([], want=want).claims)
+
+    def turn(self, settlements: Sequence[Settlement], *, want: int) -> Turn:
+        for settled in settlements:
+            self.held.pop(settled.claim.execution, None)
+        self.turned = self.desk.turn(settlements, want=want, in_flight=len(self.held))
+        self.held.update((claim.execution, claim) for claim in self.turned.claims)
+        return self.turned
+
+    def settle(self, claims: Sequence[Claim], **spoken: Any) -> Turn:
+        return self.turn([Settlement(claim=claim, **spoken) for claim in claims], want=0)
+
+    def answered(self, *claims: Claim) -> Turn:
+        return self.settle(claims, verdict="ok", to="finished")
+
+    def refused(self, *claims: Claim, hint_s: float | None = None) -> Turn:
+        return self.settle(claims, verdict="throttled", to="front", why="throttled", hint_s=hint_s)
+
+    def unreached(self, *claims: Claim) -> Turn:
+        return self.settle(claims, verdict="unreachable", to="front", why="unreachable")
+
+    def failed(self, claim: Claim, *, delay_s: float = 0.0) -> dict[str, int]:
+        """A transient failure, as the worker settles it: heard first, then moved. What an outage gives back."""
+        give_back = dict(self.settle([claim], verdict="transient").give_back)
+        if claim.job in give_back:
+            self.settle([claim], to="front")
+        else:
+            self.settle([claim], to="delay", delay_s=delay_s)
+        return give_back
+
+    def held_up(self, *claims: Claim, scope: str = "account", reason: str = "credits") -> Turn:
+        return self.settle(claims, verdict="hold", to="front", scope=scope, reason=reason, message="Add credits")
+
+    def unused(self, *claims: Claim) -> Turn:
+        return self.settle(claims, verdict="unused", to="front")
+
+    def beat(self) -> Beat:
+        return self.desk.beat(list(self.held.values()))
+
+
+class Lanes:
+    """An empty Redis and everything that stands around it."""
+
+    def __init__(self, redis: Redis) -> None:
+        redis.flushall()
+        self.redis, self.clock = redis, Clock()
+        self.queues, self.gates = LaneQueues(redis), TimedGates(redis, self.clock)
+
+    def worker(
+        self,
+        name: str = "w1",
+        *,
+        limits: str = "",
+        ceiling: int | None = None,
+        token: str = "good",
+        proven: bool = True,
+    ) -> Worker:
+        """A worker that has beaten once. `proven`: its account has been answered before, so nothing goes alone."""
+        account = account_of(base_url="http://provider", token=token, bill_to=None)
+        if proven:
+            self.redis.hset(f"chartq:account:{account}", "proven", "1")
+        desk = TimedDesk(
+            self.redis,
+            self.clock,
+            worker=name,
+            accounts={"chat": account},
+            limits=RateLimits.parse(limits),
+            ceiling=ceiling,
+        )
+        worker = Worker(desk, name, account)
+        worker.beat()
+        return worker
+
+    def submit(
+        self,
+        count: int,
+        batch_id: str = "b1",
+        *,
+        lane: str = LANE,
+        priority: Priority = "normal",
+        front: bool = False,
+    ) -> list[str]:
+        """Queue `count` new jobs of this batch; their ids are `batch-0`, `batch-1`..."""
+        first = int(self.redis.incrby(f"test:{batch_id}", count)) - count
+        job_ids = [f"{batch_id}-{number}" for number in range(first, first + count)]
+        assert self.queues.enqueue(job_ids, lane=lane, batch_id=batch_id, priority=priority, front=front) == count
+        return job_ids
+
+    def gate(self, lane: str = LANE) -> Gate:
+        [gate] = self.gates.of_lane(lane)
+        return gate
+
+    def queued(self, lane: str = LANE) -> int:
+        [depth] = self.queues.depths([lane])
+        return depth.queued
+
+
+def jobs_of(claims: Sequence[Claim]) -> list[str]:
+    return [claim.job for claim in claims]

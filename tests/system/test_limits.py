@@ -1,0 +1,183 @@
+"""The provider's limits, kept together by real worker processes: budgets, refusals, holds, outages."""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.stack import Program, Stack, draw_charts, eventually, stack
+
+from jobs.ledger import Counts
+from worker.rehearsal import Rehearsal
+
+#: Long enough that the gate has closed and been probed in vain.
+OUTAGE_S = 3.0
+
+
+@pytest.fixture
+def server() -> Iterator[Rehearsal]:
+    with Rehearsal() as running:
+        yield running
+
+
+@pytest.fixture
+def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
+    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret_token", RETRY_DELAY="0.2") as made:
+        yield made
+
+
+def workers(user: Stack, count: int, *args: str, **environment: Any) -> list[Program]:
+    return [user.worker(*args, **environment) for _ in range(count)]
+
+
+def wait(user: Stack, batch_id: str, *, expect: int = 0) -> Counts:
+    """Wait for the batch's end; its counts."""
+    user.run("wait", batch_id, "--timeout", "55", expect=expect)
+    return user.counts(batch_id)
+
+
+def attempts(user: Stack, batch_id: str) -> list[int]:
+    return [row["attempts"] for row in user.results(batch_id)]
+
+
+def test_a_known_budget_is_kept_by_all_workers_together(user: Stack, server: Rehearsal) -> None:
+    # Permits are 5 in any second; on their way to the server two more may catch up with them.
+    server.behave(latency_s=0.3, budget=(7, 1.0), window="sliding")
+    batch_id = user.submit(draw_charts(user.folder / "charts", 40))
+    workers(user, 3, "--concurrency", "8", HF_RATE_LIMIT="5/s")
+    assert wait(user, batch_id).finished == 40
+    assert server.record.with_status(200) == len(server.record) == 40
+    assert server.record.most_within(1.0) <= 7
+    took_s = server.record[-1].at - server.record[0].at
+    assert took_s <= 40 / 5 * 1.5
+
+
+def test_an_unknown_limit_costs_few_refusals_and_no_chart(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=0.3, budget=(30, 5.0), hints="retry-after")
+    batch_id = user.submit(draw_charts(user.folder / "charts", 100))
+    workers(user, 3, "--concurrency", "8", MAX_RETRIES="0")
+    assert wait(user, batch_id).finished == 100
+    assert server.record.with_status(429) <= 30
+    assert set(attempts(user, batch_id)) == {1}
+
+
+def test_a_cold_start_meets_only_what_was_in_flight(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=0.1)
+    workers(user, 2, "--concurrency", "8", MAX_RETRIES="0")
+    batch_id = user.submit(draw_charts(user.folder / "warm", 8))
+    assert wait(user, batch_id).finished == 8  # the account is proven: from now on all go at once
+
+    server.behave(cold_start_s=3.0)
+    batch_id = user.submit(draw_charts(user.folder / "cold", 30, start=8))
+    assert wait(user, batch_id).finished == 30
+    assert server.record.with_status(503) <= 2 * 8 + 2
+    assert set(attempts(user, batch_id)) == {1}
+
+
+def test_credits_that_run_out_hold_the_rest_until_resume(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=0.1, credits=20)
+    charts = draw_charts(user.folder / "charts", 60)
+    arguments = ("run", str(charts), "-p", "Up?", "--json", "--concurrency", "8")
+    held = user.run(*arguments, expect=3).json()
+    counts = held["request_counts"]
+    assert (held["status"], held["hold"]["reason"]) == ("on_hold", "credits")
+    assert (counts["finished"], counts["failed"], counts["queued"]) == (20, 0, 40)
+    wasted = server.record.with_status(402)
+    assert 1 <= wasted <= 8
+
+    assert user.run(*arguments, expect=3).json()["hold"] == held["hold"]
+    assert len(server.record) == 20 + wasted
+
+    user.run("resume")
+    user.run(*arguments, expect=3)
+    assert server.record.with_status(402) == wasted + 1  # the probe found that nothing has changed
+
+    server.behave(credits=None)
+    user.run("resume")
+    assert user.run(*arguments, expect=0).json()["request_counts"]["finished"] == 60
+    assert server.record.with_status(200) == 60
+
+
+def test_a_wrong_token_costs_one_call_and_a_right_one_serves_the_same_queue(user: Stack, server: Rehearsal) -> None:
+    server.behave(token="hf_secret_token")
+    batch_id = user.submit(draw_charts(user.folder / "charts", 20))
+    workers(user, 1, HF_TOKEN="hf_wrong")
+    assert wait(user, batch_id, expect=3).queued == 20
+    assert user.status(batch_id)["hold"]["reason"] == "token"
+    assert server.record.with_status(401) == len(server.record) == 1
+
+    workers(user, 1)
+    assert wait(user, batch_id).finished == 20
+    assert server.record.with_status(401) == 1
+
+
+def test_a_model_that_is_not_served_holds_its_own_lane_only(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=0.1, models=("org/good",))
+    charts = draw_charts(user.folder / "charts", 20)
+    bad = user.submit(charts, VISION_MODEL="org/bad")
+    good = user.submit(charts, VISION_MODEL="org/good")
+    workers(user, 1, "--concurrency", "4")
+    assert wait(user, good).finished == 20
+    assert wait(user, bad, expect=3).queued == 20
+    assert user.status(bad)["hold"]["reason"] == "model"
+    assert len([call for call in server.record if call.model == "org/bad"]) <= 4
+
+
+def test_a_lane_that_waits_holds_up_no_other(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=0.05, hints="retry-after", hint_s=60.0, prompt_faults={"closed": 429})
+    charts = draw_charts(user.folder / "charts", 12)
+    closed = user.submit(charts, prompt="closed", VISION_MODEL="org/closed")
+    workers(user, 1, "--concurrency", "2")
+    eventually(lambda: server.record.with_status(429) >= 1)
+    good = user.submit(charts, VISION_MODEL="org/open")
+    assert wait(user, good).finished == 12
+    document = user.status(closed)
+    assert document["request_counts"]["queued"] == 12
+    assert document["resume_at"]
+    assert server.record.with_status(429) <= 2
+
+
+def test_a_server_that_is_away_for_a_while_costs_no_attempts(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=0.2)
+    batch_id = user.submit(draw_charts(user.folder / "charts", 60))
+    workers(user, 2, "--concurrency", "6")
+    eventually(lambda: len(server.record) >= 18)
+    server.stop()
+    time.sleep(OUTAGE_S)
+    server.start()
+    counts = wait(user, batch_id)
+    assert (counts.finished, counts.failed) == (60, 0)
+    # A few calls may have been cut off before it looked like an outage.
+    assert sum(attempts(user, batch_id)) <= 60 + 4
+
+
+def test_a_stretch_of_502s_costs_no_attempts(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=0.2)
+    batch_id = user.submit(draw_charts(user.folder / "charts", 150))
+    workers(user, 2, "--concurrency", "6")
+    eventually(lambda: len(server.record) >= 18)
+    server.behave(fault=502)
+    time.sleep(OUTAGE_S)
+    server.behave(fault=None)
+    counts = wait(user, batch_id)
+    assert (counts.finished, counts.failed) == (150, 0)
+    assert 5 <= server.record.with_status(502) <= 24
+    # Failures between the last answers before the outage count.
+    assert max(attempts(user, batch_id)) <= 2
+    assert sum(attempts(user, batch_id)) <= 150 + 8
+
+
+def test_one_chart_that_is_always_refused_does_not_hold_up_the_others(user: Stack, server: Rehearsal) -> None:
+    charts = draw_charts(user.folder / "charts", 21)
+    refused = hashlib.sha256((charts / "group-00" / "chart-0004.png").read_bytes()).hexdigest()
+    server.behave(latency_s=0.1, image_faults={refused: 429}, hints="retry-after", hint_s=1.0)
+    batch_id = user.submit(charts)
+    workers(user, 1, "--concurrency", "4", MAX_RETRIES="1")
+    counts = wait(user, batch_id, expect=1)
+    assert (counts.finished, counts.failed) == (20, 1)
+    (failed,) = [row for row in user.results(batch_id) if row["status"] == "failed"]
+    assert failed["error"]["type"] == "HFRateLimitError"
+    assert failed["attempts"] == 2
+    assert failed["throttled"] >= 3

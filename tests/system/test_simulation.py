@@ -1,0 +1,304 @@
+"""Whole folders on a fast clock: the real Lua, desks as workers have them, providers that count for themselves."""
+
+import heapq
+import itertools
+import random
+import signal
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from redis import Redis
+from support.lanes import HOUR_S, Lanes, Worker, end_redis, running_redis
+
+from jobs.broker.embedded import embedded_redis
+from worker.engine.lane_client import LEASE_S, Claim, Settlement
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Redis]:
+    with running_redis() as redis:
+        yield redis
+
+
+#: Of a job (MAX_RETRIES=2).
+MAX_ATTEMPTS = 3
+
+#: A permit counts for so much longer than an hour.
+GUARD_S = 1
+
+# Providers ----------------------------------------------------------------------------------------------
+
+
+class Provider(Protocol):
+    """Answers (None), or refuses and says after how many seconds to come again."""
+
+    def ask(self, now_ms: int) -> float | None: ...
+
+
+@dataclass
+class FixedWindows:
+    """Counts anew whenever a window of its own begins, wherever that lies. Refused calls count."""
+
+    calls: int
+    window_ms: int
+    phase_ms: int = 0
+    counted: dict[int, int] = field(default_factory=dict)
+
+    def ask(self, now_ms: int) -> float | None:
+        window, into_ms = divmod(now_ms - self.phase_ms, self.window_ms)
+        self.counted[window] = self.counted.get(window, 0) + 1
+        return None if self.counted[window] <= self.calls else (self.window_ms - into_ms) / 1000
+
+
+@dataclass
+class SlidingWindow:
+    """Counts the calls of the last `window_ms`, refused ones too."""
+
+    calls: int
+    window_ms: int
+    asked: deque[int] = field(default_factory=deque)
+
+    def ask(self, now_ms: int) -> float | None:
+        while self.asked and self.asked[0] <= now_ms - self.window_ms:
+            self.asked.popleft()
+        self.asked.append(now_ms)
+        return None if len(self.asked) <= self.calls else (self.asked[0] + self.window_ms - now_ms) / 1000
+
+
+# Workers ------------------------------------------------------------------------------------------------
+
+
+class Simulation:
+    """Events in the order of their time; each is a call that arrives, a call that ends, or a worker that looks."""
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        provider: Provider,
+        *,
+        workers: int,
+        threads: int,
+        limits: str = "",
+        latency_s: tuple[float, float],
+        hints: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self.lanes, self.provider, self.threads, self.limits = lanes, provider, threads, limits
+        self.latency_s, self.hints = latency_s, hints
+        self.random = random.Random(seed)
+        self.started_ms = lanes.clock.now_ms
+        self.answered: list[str] = []
+        self.failed: list[str] = []
+        #: Refusals that counted, by job.
+        self.attempts: Counter[str] = Counter()
+        self.calls = self.refusals = 0
+        self._events: list[tuple[int, int, Callable[[], None]]] = []
+        self._order, self._names = itertools.count(), itertools.count()
+        self.workers: list[Worker] = []
+        for _ in range(workers):
+            self.hire()
+
+    @property
+    def took_s(self) -> float:
+        return (self.lanes.clock.now_ms - self.started_ms) / 1000
+
+    def run(self, jobs: int) -> None:
+        """Until so many jobs have been answered, or failed."""
+        while len({*self.answered, *self.failed}) < jobs:
+            at_ms, _, event = heapq.heappop(self._events)
+            self.lanes.clock.now_ms = max(at_ms, self.lanes.clock.now_ms)
+            event()
+
+    def after(self, seconds: float, event: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (self.lanes.clock.now_ms + round(seconds * 1000), next(self._order), event))
+
+    def at_hour(self, hours: float, event: Callable[[], None]) -> None:
+        self.after(hours * HOUR_S - self.took_s, event)
+
+    def hire(self) -> None:
+        worker = self.lanes.worker(f"w{next(self._names)}", limits=self.limits, proven=False)
+        self.workers.append(worker)
+        self.after(0, lambda: self._look(worker))
+
+    def kill(self) -> None:
+        """SIGKILL to the busiest worker: its calls are lost, and its jobs are taken over when its lease is over."""
+        victim = max(self.workers, key=lambda worker: len(worker.held))
+        self.workers.remove(victim)
+        self.hire()
+        self.after(LEASE_S + 2, self._take_over)
+
+    def restart(self) -> None:
+        """SIGTERM to a worker: it gives back what it holds, whose calls may have been made."""
+        leaver = self.workers.pop(0)
+        leaver.settle(list(leaver.held.values()), verdict="gone", to="front")
+        leaver.desk.leave()
+        self.hire()
+
+    def _take_over(self) -> None:
+        worker = self.workers[0]
+        lost = worker.desk.expired(100)
+        worker.turn([Settlement(claim=claim, to="alone", worker=name) for claim, name in lost], want=0)
+
+    def _look(self, worker: Worker) -> None:
+        if worker in self.workers:
+            self._turn(worker, [])
+            self.after(self._next_look_s(worker), lambda: self._look(worker))
+
+    def _next_look_s(self, worker: Worker) -> float:
+        """As the worker does, but a wait of an hour isn't spent in looks of a second each."""
+        if worker.held or worker.turned.claims or worker.turned.wait_s < 1:
+            return max(worker.turned.wait_s, 0.001)
+        gate = self.lanes.gate()
+        wait_s = max(gate.budget_wait_s, (gate.until_s or 0.0) - self.lanes.clock.now_ms / 1000)
+        return max(1.0, wait_s * self.random.uniform(0.5, 1.0) if wait_s > 60 else wait_s - 1)
+
+    def _turn(self, worker: Worker, settlements: list[Settlement]) -> None:
+        ending = {settled.claim.execution for settled in settlements}
+        alone = any(claim.alone and claim.execution not in ending for claim in worker.held.values())
+        want = 0 if alone else self.threads - len(worker.held.keys() - ending)
+        for claim in worker.turn(settlements, want=want).claims:
+            self.after(self.random.uniform(0.01, 0.1), lambda claim=claim: self._arrive(worker, claim))  # type: ignore[misc]
+
+    def _arrive(self, worker: Worker, claim: Claim) -> None:
+        if claim.execution in worker.held:
+            self.calls += 1
+            hint_s = self.provider.ask(self.lanes.clock.now_ms)
+            latency_s = 0.01 if hint_s is not None else self.random.uniform(*self.latency_s)
+            self.after(latency_s, lambda: self._end(worker, claim, hint_s))
+
+    def _end(self, worker: Worker, claim: Claim, hint_s: float | None) -> None:
+        if worker not in self.workers:
+            return
+        if hint_s is None:
+            self.answered.append(claim.job)
+            self._turn(worker, [Settlement(claim=claim, verdict="ok", to="finished")])
+            return
+        self.refusals += 1
+        if claim.suspect:
+            self._count_refusal(worker, claim)
+            return
+        throttled = Settlement(
+            claim=claim,
+            verdict="throttled",
+            to="front",
+            why="throttled",
+            hint_s=hint_s if self.hints else None,
+            jitter=self.random.random(),
+        )
+        self._turn(worker, [throttled])
+
+    def _count_refusal(self, worker: Worker, claim: Claim) -> None:
+        self.attempts[claim.job] += 1
+        if self.attempts[claim.job] == MAX_ATTEMPTS:
+            self.failed.append(claim.job)
+            self._turn(worker, [Settlement(claim=claim, verdict="suspect", to="failed", why="throttled")])
+        else:
+            delay_s = 2.0 * 2 ** (self.attempts[claim.job] - 1)
+            spoken = Settlement(claim=claim, verdict="suspect", to="delay", delay_s=delay_s, why="throttled")
+            self._turn(worker, [spoken])
+
+
+# A known budget -----------------------------------------------------------------------------------------
+
+
+PROVIDERS: dict[str, Callable[[int], Provider]] = {
+    "fixed": lambda now_ms: FixedWindows(30, 3_600_000, phase_ms=now_ms - 1_234_567),
+    "sliding": lambda _now_ms: SlidingWindow(30, 3_600_000),
+}
+
+
+def thousand_charts(lanes: Lanes, kind: str) -> Simulation:
+    lanes.submit(1000)
+    return Simulation(
+        lanes, PROVIDERS[kind](lanes.clock.now_ms), workers=4, threads=8, limits="30/h", latency_s=(2.0, 5.0)
+    )
+
+
+@pytest.mark.parametrize("kind", PROVIDERS)
+def test_a_thousand_charts_at_thirty_an_hour_take_34_hours_and_not_one_call_is_refused(redis: Redis, kind: str) -> None:
+    simulation = thousand_charts(Lanes(redis), kind)
+    simulation.run(1000)
+    assert simulation.refusals == 0
+    assert simulation.calls == len(simulation.answered) == 1000
+    assert simulation.took_s <= 34 * HOUR_S
+
+
+@pytest.mark.parametrize("kind", PROVIDERS)
+def test_restarts_of_workers_and_of_redis_in_between_change_nothing(tmp_path: Path, kind: str) -> None:
+    with ExitStack() as stack:
+        socket = stack.enter_context(embedded_redis(tmp_path))
+        redis = stack.enter_context(closing(Redis(unix_socket_path=str(socket))))
+
+        def restart_redis() -> None:
+            end_redis(redis, socket, signal.SIGKILL)
+            assert stack.enter_context(embedded_redis(tmp_path)) == socket
+
+        simulation = thousand_charts(Lanes(redis), kind)
+        simulation.at_hour(3.5, simulation.restart)
+        simulation.at_hour(9.5, restart_redis)
+        simulation.at_hour(while_calls_run(12), simulation.kill)
+        simulation.at_hour(while_calls_run(15), restart_redis)
+        simulation.at_hour(while_calls_run(17), simulation.restart)
+        simulation.run(1000)
+    assert simulation.refusals == 0
+    assert 1000 <= simulation.calls <= 1000 + 2 * 8, "only calls that were lost with their worker are repeated"
+    assert simulation.took_s <= 34 * HOUR_S
+
+
+def while_calls_run(window: int) -> float:
+    """The hour at which this window has been open for two seconds."""
+    return window + (window * GUARD_S + 2) / HOUR_S
+
+
+# An unknown limit ---------------------------------------------------------------------------------------
+
+
+def hundred_charts(redis: Redis, *, hints: bool, phase_ms: int) -> Simulation:
+    lanes = Lanes(redis)
+    lanes.submit(100)
+    provider = FixedWindows(30, 5000, phase_ms=lanes.clock.now_ms - phase_ms)
+    simulation = Simulation(lanes, provider, workers=3, threads=8, latency_s=(0.25, 0.35), hints=hints, seed=phase_ms)
+    simulation.run(100)
+    assert len(simulation.answered) == len(set(simulation.answered)) == 100
+    return simulation
+
+
+PHASES_MS = range(0, 5000, 500)
+
+#: With less than this left, what is the rest of the provider's window good for? The first call goes alone, 24 follow.
+SHORT_MS = 1000
+
+
+@pytest.mark.parametrize("phase_ms", PHASES_MS)
+def test_an_unknown_limit_costs_thirty_refused_calls_where_the_provider_gives_hints(
+    redis: Redis, phase_ms: int
+) -> None:
+    simulation = hundred_charts(redis, hints=True, phase_ms=phase_ms)
+    assert simulation.refusals <= 30
+    windows = 3 if 5000 - phase_ms > SHORT_MS else 4
+    assert simulation.took_s <= 1.25 * (windows * 5 - phase_ms / 1000 + 0.3)
+
+
+@pytest.mark.parametrize("phase_ms", PHASES_MS)
+def test_an_unknown_limit_costs_forty_five_refused_calls_where_it_gives_none(redis: Redis, phase_ms: int) -> None:
+    simulation = hundred_charts(redis, hints=False, phase_ms=phase_ms)
+    assert simulation.refusals <= 45
+    assert simulation.took_s <= 60
+
+
+@pytest.mark.parametrize(("charts", "seed"), [(100, 1), (122, 0), (122, 1)])
+def test_an_unknown_hourly_limit_without_hints_fails_no_chart(redis: Redis, charts: int, seed: int) -> None:
+    """Whoever probes a window that is used up is refused for an hour: that is no fault of its own."""
+    lanes = Lanes(redis)
+    lanes.submit(charts)
+    phase_ms = lanes.clock.now_ms - random.Random(seed).randrange(3_600_000)
+    provider = FixedWindows(30, 3_600_000, phase_ms=phase_ms)
+    simulation = Simulation(lanes, provider, workers=1, threads=16, latency_s=(3.0, 7.0), hints=False, seed=seed)
+    simulation.run(charts)
+    assert simulation.failed == []
+    assert simulation.took_s < 6 * HOUR_S

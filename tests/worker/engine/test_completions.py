@@ -1,0 +1,60 @@
+"""Answers are settled in company where that costs next to nothing, and refusals are heard at once."""
+
+import threading
+import time
+
+import pytest
+
+from worker.engine.completions import Inbox, company_s
+from worker.engine.execute import Ended
+from worker.engine.lane_client import Claim
+from worker.engine.policy import Done, Outcome, Throttled
+from worker.engine.settlement import Ending
+
+CLAIM = Claim(job="j", execution="e", queue="chat:org/model@b", lane="chat:org/model")
+
+
+def ending(latency_s: float, outcome: Outcome | None = None) -> Ending:
+    return Ending(claim=CLAIM, ended=Ended(outcome=outcome or Done(), called=True, latency_s=latency_s))
+
+
+@pytest.mark.parametrize(
+    ("endings", "in_flight", "pause_s"),
+    [
+        ([], 100, 0.0),
+        ([ending(1.0)], 100, 0.01),
+        ([ending(1.0), ending(0.3)], 100, 0.003),  # a hundredth of the quickest
+        ([ending(60.0)], 100, 0.05),  # never more
+        ([ending(0.0)], 100, 0.0),
+        ([ending(1.0)], 1, 0.0),  # nobody else can come
+        ([ending(1.0), ending(1.0)], 2, 0.0),
+        ([ending(1.0), ending(1.0, Throttled())], 100, 0.0),  # the gate has to know
+    ],
+)
+def test_an_answer_waits_a_hundredth_of_its_call_for_others(
+    endings: list[Ending], in_flight: int, pause_s: float
+) -> None:
+    assert company_s(endings, in_flight=in_flight) == pytest.approx(pause_s)
+
+
+def test_what_ends_meanwhile_is_settled_in_the_same_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Inbox()
+    paused_s: list[float] = []
+
+    def another_ends(seconds: float) -> None:
+        paused_s.append(seconds)
+        told.put(ending(2.0))
+
+    monkeypatch.setattr("worker.engine.completions.time.sleep", another_ends)
+    told.put(ending(1.0))
+    assert [one.ended.latency_s for one in told.wait(10.0, in_flight=5)] == [1.0, 2.0]
+    assert paused_s == [pytest.approx(0.01)]
+
+
+def test_a_wait_ends_when_it_is_woken_or_its_time_is_up() -> None:
+    told = Inbox()
+    threading.Timer(0.05, told.wake).start()
+    began = time.monotonic()
+    assert told.wait(60.0, in_flight=5) == []
+    assert told.wait(0.01, in_flight=5) == told.wait(0.0, in_flight=5) == []
+    assert time.monotonic() - began < 30

@@ -1,0 +1,263 @@
+"""What the ledger writes and what Redis hears, for every way that an execution can end."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import pytest
+
+from jobs.core.errors import ImageError
+from jobs.ledger import Change, Failed, Finished, JobError, Returned
+from worker.engine.execute import Ended
+from worker.engine.lane_client import Claim, Move, Verdict
+from worker.engine.policy import Done, Hold, Outcome, Refused, Throttled, Transient, Unreachable
+from worker.engine.settlement import (
+    Ending,
+    change,
+    described,
+    dropped,
+    given_back,
+    set_aside,
+    settlement,
+    verdict_first,
+)
+from worker.hf import errors
+from worker.hf.replies import Answer
+
+CLAIM = Claim(job="j", execution="e", queue="chat:org/model@b", lane="chat:org/model", account="a", generation="0.0")
+
+TROUBLE = errors.HFServerError("HTTP 502", status_code=502, hint_s=4.0)
+NO_ANSWER = errors.HFBadAnswerError("null content", status_code=200)
+THROTTLE = errors.HFRateLimitError("slow down", status_code=429, hint_s=52.0)
+LOADING = errors.HFModelLoadingError("loading", status_code=503, hint_s=20.0)
+BROKE = errors.HFCreditsError("no credits", status_code=402)
+BAD_REQUEST = errors.HFRequestError("too big", status_code=413)
+ANSWER = Answer(text="up", raw={"a": 1}, prompt_tokens=7, completion_tokens=2, request_id="r", provider="p")
+
+FAILED = JobError(type="HFServerError", message="HTTP 502", status_code=502)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One row of the table in worker/engine/settlement.py."""
+
+    outcome: Outcome
+    error: Exception | None
+    called: bool = True
+    suspect: int = 0
+    outage: bool = False
+    heard: bool = False
+    writes: Change
+    verdict: Verdict | None
+    to: Move
+
+    @property
+    def ending(self) -> Ending:
+        ended = Ended(
+            outcome=self.outcome,
+            answer=None if self.error else ANSWER,
+            error=self.error,
+            called=self.called,
+            latency_s=1.5,
+        )
+        claim = dataclasses.replace(CLAIM, suspect=self.suspect)
+        return Ending(claim=claim, ended=ended, outage=self.outage, heard=self.heard)
+
+
+def returned(**about: object) -> Returned:
+    return Returned(job_id="j", execution_id="e", **about)  # type: ignore[arg-type]
+
+
+def failed(error: JobError, attempts: int) -> Failed:
+    return Failed(
+        job_id="j",
+        execution_id="e",
+        error_type=error.type,
+        message=error.message,
+        status_code=error.status_code,
+        attempts_spent=attempts,
+    )
+
+
+AGAIN = returned(status="scheduled", attempts_spent=1, error=FAILED)
+
+CASES = {
+    "refused after a call": Case(
+        outcome=Refused(),
+        error=BAD_REQUEST,
+        writes=failed(JobError(type="HFRequestError", message="too big", status_code=413), attempts=1),
+        verdict="ok",
+        to="failed",
+    ),
+    "refused without a call": Case(
+        outcome=Refused(),
+        error=ImageError("torn"),
+        called=False,
+        writes=failed(JobError(type="ImageError", message="torn", status_code=None), attempts=0),
+        verdict="unused",
+        to="failed",
+    ),
+    "transient": Case(
+        outcome=Transient(3.0, last=False), error=TROUBLE, heard=True, writes=AGAIN, verdict=None, to="delay"
+    ),
+    "transient, the last attempt": Case(
+        outcome=Transient(3.0, last=True),
+        error=TROUBLE,
+        heard=True,
+        writes=failed(FAILED, attempts=1),
+        verdict=None,
+        to="failed",
+    ),
+    "transient, not heard": Case(
+        outcome=Transient(3.0, last=False), error=TROUBLE, writes=AGAIN, verdict="transient", to="delay"
+    ),
+    "transient, a bad answer": Case(
+        outcome=Transient(3.0, last=False),
+        error=NO_ANSWER,
+        writes=returned(
+            status="scheduled",
+            attempts_spent=1,
+            error=JobError(type="HFBadAnswerError", message="null content", status_code=200),
+        ),
+        verdict="ok",
+        to="delay",
+    ),
+    "transient, suspect": Case(
+        outcome=Transient(3.0, last=False), error=TROUBLE, suspect=1, writes=AGAIN, verdict="suspect", to="delay"
+    ),
+    "transient, suspect, the last attempt": Case(
+        outcome=Transient(3.0, last=True),
+        error=TROUBLE,
+        suspect=1,
+        writes=failed(FAILED, attempts=1),
+        verdict="suspect",
+        to="failed",
+    ),
+    "in an outage": Case(
+        outcome=Transient(3.0, last=False),
+        error=TROUBLE,
+        outage=True,
+        heard=True,
+        writes=returned(),
+        verdict=None,
+        to="front",
+    ),
+    "in an outage, the last attempt": Case(
+        outcome=Transient(3.0, last=True),
+        error=TROUBLE,
+        outage=True,
+        heard=True,
+        writes=returned(),
+        verdict=None,
+        to="front",
+    ),
+    "throttled": Case(
+        outcome=Throttled(52.0), error=THROTTLE, writes=returned(throttled=1), verdict="throttled", to="front"
+    ),
+    "loading": Case(
+        outcome=Throttled(20.0), error=LOADING, writes=returned(throttled=1), verdict="throttled", to="front"
+    ),
+    "unreachable": Case(
+        outcome=Unreachable(),
+        error=errors.HFUnreachableError("refused"),
+        writes=returned(),
+        verdict="unreachable",
+        to="front",
+    ),
+    "never called, through no fault of its own": Case(
+        outcome=Unreachable(), error=OSError("no ledger"), called=False, writes=returned(), verdict="unused", to="front"
+    ),
+    "hold": Case(
+        outcome=Hold("account", "credits", "Add credits"), error=BROKE, writes=returned(), verdict="hold", to="front"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_every_ending_is_written_heard_and_moved_as_the_table_says(case: Case) -> None:
+    settled = settlement(case.ending)
+    assert change(case.ending) == case.writes
+    assert (settled.verdict, settled.to) == (case.verdict, case.to)
+    assert settled.claim.execution == "e"
+
+
+def test_an_answer_is_written_whole_and_passes_the_gate() -> None:
+    ending = Ending(claim=CLAIM, ended=Ended(outcome=Done(), answer=ANSWER, called=True, latency_s=1.5))
+    written, settled = change(ending), settlement(ending)
+    assert isinstance(written, Finished)
+    assert (written.job_id, written.execution_id, written.attempts_spent) == ("j", "e", 1)
+    answer = written.answer
+    assert (answer.text, answer.raw, answer.prompt_tokens, answer.completion_tokens) == ("up", {"a": 1}, 7, 2)
+    assert (answer.request_id, answer.provider, answer.latency_s, answer.rehearsal) == ("r", "p", 1.5, False)
+    assert (settled.verdict, settled.to, settled.took_s, settled.error) == ("ok", "finished", 1.5, None)
+
+
+def test_an_answer_counts_even_in_an_outage() -> None:
+    ended = Ended(outcome=Done(), answer=ANSWER, called=True)
+    ending = Ending(claim=CLAIM, ended=ended, outage=True)
+    assert isinstance(change(ending), Finished)
+    assert settlement(ending).to == "finished"
+
+
+def test_a_rehearsals_answer_is_marked() -> None:
+    ended = Ended(outcome=Done(), answer=dataclasses.replace(ANSWER, rehearsal=True), called=True)
+    written = change(Ending(claim=CLAIM, ended=ended))
+    assert isinstance(written, Finished)
+    assert written.answer.rehearsal
+
+
+def test_a_done_without_an_answer_is_a_fault_of_ours() -> None:
+    with pytest.raises(AssertionError):
+        change(Ending(claim=CLAIM, ended=Ended(outcome=Done(), called=True)))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_only_a_transient_failure_is_heard_before_it_is_written(name: str) -> None:
+    case = CASES[name]
+    first = verdict_first(case.ending)
+    if isinstance(case.outcome, Transient) and not case.suspect and case.error is not NO_ANSWER:
+        assert first is not None
+        assert (first.verdict, first.to, first.hint_s) == ("transient", None, 4.0)
+        assert 0 <= first.jitter <= 1
+    else:
+        assert first is None
+
+
+@pytest.mark.parametrize(
+    ("name", "hint_s", "why"),
+    [("throttled", 52.0, "throttled"), ("loading", 20.0, "loading"), ("unreachable", None, "unreachable")],
+)
+def test_the_gate_hears_for_how_long_and_why(name: str, hint_s: float | None, why: str) -> None:
+    settled = settlement(CASES[name].ending)
+    assert (settled.hint_s, settled.why) == (hint_s, why)
+    assert 0 <= settled.jitter <= 1
+
+
+def test_a_hold_says_who_is_held_why_and_what_to_do() -> None:
+    settled = settlement(CASES["hold"].ending)
+    assert (settled.scope, settled.reason, settled.message) == ("account", "credits", "Add credits")
+
+
+def test_the_back_off_goes_with_the_job() -> None:
+    assert settlement(CASES["transient"].ending).delay_s == 3.0
+    assert settlement(CASES["throttled"].ending).delay_s is None
+
+
+def test_rq_is_told_why_a_job_failed() -> None:
+    assert settlement(CASES["refused after a call"].ending).error == "too big"
+    assert settlement(CASES["transient, the last attempt"].ending).error == "HTTP 502"
+
+
+@pytest.mark.parametrize(("used", "verdict"), [(True, "gone"), (False, "unused")])
+def test_a_job_given_back_goes_to_its_place_and_its_permit_too_if_no_call_was_made(used: bool, verdict: str) -> None:
+    settled = given_back(CLAIM, used=used)
+    assert (settled.verdict, settled.to) == (verdict, "front")
+
+
+def test_a_job_that_nobody_wants_and_one_that_is_not_ours_cost_no_permit() -> None:
+    assert (dropped(CLAIM).verdict, dropped(CLAIM).to) == ("unused", "drop")
+    assert (set_aside(CLAIM).verdict, set_aside(CLAIM).to) == ("unused", "refuse")
+
+
+def test_an_error_is_described_by_kind_words_and_status() -> None:
+    assert described(TROUBLE) == FAILED
+    assert described(ImageError("torn")) == JobError(type="ImageError", message="torn", status_code=None)

@@ -1,0 +1,148 @@
+"""Signals at bad moments: at any point of the start, while the store is away, while Redis hangs."""
+
+import logging
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from support.redis_servers import own_redis
+from support.stack import Stack, draw_charts, eventually, finish, stack
+
+from jobs.core.rates import RateLimits
+from worker.engine.heartbeat import Heart
+from worker.engine.lane_client import Desk, Pulse
+from worker.rehearsal import Behaviour, Rehearsal
+
+#: Moments of the start at which a signal comes, as shares of the time that the start takes.
+MOMENTS = (0.15, 0.4, 0.6, 0.75, 0.85, 0.95, 1.05)
+
+
+@pytest.fixture
+def server() -> Iterator[Rehearsal]:
+    with Rehearsal(Behaviour(latency_s=0.3)) as running:
+        yield running
+
+
+@pytest.fixture
+def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
+    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret_token", MAX_RETRIES="0") as made:
+        yield made
+
+
+def test_sigterm_at_any_moment_of_the_start_loses_nothing(user: Stack, server: Rehearsal) -> None:
+    batch_id = user.submit(draw_charts(user.folder / "charts", 30))
+    began = time.monotonic()
+    user.worker("--max-jobs", "1")
+    start_s = time.monotonic() - began
+    for share in MOMENTS:
+        worker = user.start("worker", "--concurrency", "2")
+        time.sleep(share * start_s)
+        worker.send_signal(signal.SIGTERM)
+        ended = finish(worker)
+        # Before Python runs our code the signal ends it as it ends every program: 143 in a shell.
+        assert ended.code in (0, 143, -signal.SIGTERM), ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert "Exception ignored" not in ended.stderr
+    user.run("worker", "--burst")
+    rows = user.results(batch_id)
+    assert [(row["status"], row["attempts"]) for row in rows] == [("finished", 1)] * 30
+    assert len(server.record) == 30
+
+
+def test_while_the_store_is_away_it_stays_within_its_grace_and_saves_what_was_paid_for(
+    user: Stack, server: Rehearsal
+) -> None:
+    batch_id = user.submit(draw_charts(user.folder / "charts", 12))
+    store = user.home / "results.sqlite"
+    worker = user.worker("--concurrency", "4", RESULTS_URL=f"sqlite:///{store}?timeout=0.5")
+    eventually(lambda: len(server.record) >= 4)
+    with closing(sqlite3.connect(store, isolation_level=None, timeout=20)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        eventually(lambda: "waiting for the results store" in worker.said)
+        worker.send_signal(signal.SIGTERM)
+        time.sleep(2)
+        assert worker.poll() is None
+        other.execute("ROLLBACK")
+    ended = finish(worker)
+    assert ended.code == 0
+    assert "Traceback" not in ended.stderr
+    assert user.counts(batch_id).finished == len(server.record) < 12
+
+
+def test_a_second_sigint_while_the_store_is_away_leaves_at_once_and_others_do_the_rest(
+    user: Stack, server: Rehearsal
+) -> None:
+    batch_id = user.submit(draw_charts(user.folder / "charts", 12))
+    store = user.home / "results.sqlite"
+    worker = user.worker("--concurrency", "4", RESULTS_URL=f"sqlite:///{store}?timeout=0.5")
+    eventually(lambda: len(server.record) >= 4)
+    with closing(sqlite3.connect(store, isolation_level=None, timeout=20)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        eventually(lambda: "waiting for the results store" in worker.said)
+        worker.send_signal(signal.SIGINT)
+        time.sleep(0.5)  # sooner, and it would count as the same signal
+        assert worker.poll() is None
+        worker.send_signal(signal.SIGINT)
+        ended = finish(worker)
+        assert ended.code == 0
+        assert "left without goodbye" in ended.stderr
+        assert "Traceback" not in ended.stderr
+        asked = len(server.record)
+        other.execute("ROLLBACK")
+    user.worker("--concurrency", "8")
+    user.run("wait", batch_id, "--timeout", "50")
+    assert len(server.record) <= asked + 12
+    assert [row["attempts"] for row in user.results(batch_id)] == [1] * 12
+
+
+class Nobody:
+    def show_alive(self, queue_keys: object) -> None:
+        pass
+
+
+def test_after_a_jump_of_the_walls_clock_nobody_counts_as_dead_for_two_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine slept: by Redis's clock every lease has run out, by the steady clock nothing has happened."""
+    with own_redis() as running, closing(Redis(port=running.port)) as client:
+        desk = Desk(client, worker="w", accounts={}, limits=RateLimits(), ceiling=None)
+        heart = Heart(Nobody(), desk, list)
+        now = {"steady": time.monotonic(), "wall": time.time()}
+        monkeypatch.setattr("worker.engine.heartbeat.time.monotonic", lambda: now["steady"])
+        monkeypatch.setattr("worker.engine.heartbeat.time.time", lambda: now["wall"])
+
+        def beats(count: int) -> bool:
+            for _ in range(count):
+                now.update(steady=now["steady"] + 5, wall=now["wall"] + 5)
+                heart.first_beat()
+            return heart.is_steady
+
+        assert [beats(1), beats(2)] == [False, True]
+        now["wall"] += 3600
+        assert not heart.is_steady
+        assert [beats(1), beats(1)] == [False, True]
+
+
+def test_a_connection_that_is_closed_under_a_slow_heartbeat_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    with own_redis() as running:
+        client = Redis(port=running.port, retry=Retry(NoBackoff(), 0))
+        desk = Desk(
+            client, worker="w", accounts={}, limits=RateLimits(), ceiling=None, pulse=Pulse(beat_s=0.05, lease_s=15)
+        )
+        heart = Heart(Nobody(), desk, list)
+        heart.first_beat()
+        running.process.send_signal(signal.SIGSTOP)
+        heart.start()
+        time.sleep(0.5)  # a beat is under way
+        heart.stop()
+        for connection in list(client.connection_pool._in_use_connections):
+            connection.disconnect()
+        running.process.send_signal(signal.SIGCONT)
+        eventually(lambda: not heart._thread.is_alive())
+        client.close()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -1,0 +1,201 @@
+"""`chartq health`: who is called alive, and who isn't. Real processes, which are stopped, killed and hung."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.stack import Finished, Stack, draw_charts, eventually, finish, stack
+
+from worker.monitoring.health import look_at_workers
+from worker.monitoring.liveness import beating, pulse, pulse_folder
+from worker.rehearsal import Behaviour, Rehearsal
+
+#: A process that stamps until it is told to hang.
+LOOP = """
+import sys, time
+from pathlib import Path
+from worker.monitoring.liveness import pulse
+with pulse(Path(sys.argv[1])) as beat:
+    print("ready", flush=True)
+    while not Path(sys.argv[1] + ".hang").exists():
+        beat.stamp()
+        time.sleep(0.02)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def loop(home: Path) -> "Iterator[subprocess.Popen[str]]":
+    command = [sys.executable, "-c", LOOP, str(home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        try:
+            yield running
+        finally:
+            running.kill()
+    for left in pulse_folder(home).glob("*"):
+        left.unlink()
+    if pulse_folder(home).exists():
+        pulse_folder(home).rmdir()
+
+
+def lives(home: Path) -> bool:
+    return look_at_workers(home, max_age_s=0.5).ok
+
+
+# The stamp ----------------------------------------------------------------------------------------------
+
+
+def test_a_loop_that_turns_is_alive_and_one_that_hangs_is_not(home: Path, loop: "subprocess.Popen[str]") -> None:
+    time.sleep(0.6)
+    assert lives(home)
+    assert [worker.pid for worker in beating(home)] == [loop.pid]
+    Path(f"{home}.hang").touch()
+    eventually(lambda: not lives(home), timeout_s=10)
+    assert f"process {loop.pid} turned" in look_at_workers(home, max_age_s=0.5).message
+
+
+def test_a_stopped_process_is_not_alive_until_it_goes_on(home: Path, loop: "subprocess.Popen[str]") -> None:
+    loop.send_signal(signal.SIGSTOP)
+    eventually(lambda: not lives(home), timeout_s=10)
+    loop.send_signal(signal.SIGCONT)
+    eventually(lambda: lives(home), timeout_s=10)
+
+
+def test_what_a_killed_process_leaves_behind_says_nothing(home: Path, loop: "subprocess.Popen[str]") -> None:
+    loop.kill()
+    loop.wait()
+    (left,) = pulse_folder(home).glob("*")
+    assert look_at_workers(home, max_age_s=60).message == "none runs here"
+    with pulse(home):
+        assert [worker.pid for worker in beating(home)] == [os.getpid()]
+        assert left.exists()  # a worker that is just beginning looks the same
+    os.utime(left, (0, 0))
+    with pulse(home):
+        assert not left.exists()
+
+
+def test_of_several_workers_one_that_hangs_is_told(home: Path, loop: "subprocess.Popen[str]") -> None:
+    loop.send_signal(signal.SIGSTOP)
+    with pulse(home) as beat:
+        time.sleep(0.6)
+        beat.stamp()
+        assert len(beating(home)) == 2
+        assert not lives(home)
+
+
+def test_homes_do_not_see_each_other_and_leave_nothing(home: Path, tmp_path: Path) -> None:
+    with pulse(home):
+        assert lives(home)
+        assert not lives(tmp_path / "other")
+        assert pulse_folder(home).stat().st_mode & 0o777 == 0o700
+    assert not pulse_folder(home).exists()
+
+
+def test_a_worker_that_can_stamp_nowhere_works_all_the_same(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pulse_folder(home).touch()  # somebody else's file in the way
+    try:
+        with pulse(home) as beat:
+            beat.stamp()
+            assert not lives(home)
+    finally:
+        pulse_folder(home).unlink()
+    assert "won't see this worker" in caplog.text
+
+
+# The command --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server() -> Iterator[Rehearsal]:
+    with Rehearsal(Behaviour(latency_s=0.05)) as running:
+        yield running
+
+
+@pytest.fixture
+def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
+    with (
+        tempfile.TemporaryDirectory(prefix="chartq-") as temporary,
+        stack(tmp_path, HF_BASE_URL=server.base_url, TMPDIR=temporary) as made,
+    ):
+        yield made
+
+
+def health(user: Stack, *args: str, **environment: Any) -> Finished:
+    return user.run("--json", *args, module="worker.monitoring.health", expect=None, **environment)
+
+
+def verdicts(ended: Finished) -> dict[str, bool]:
+    return {check["name"]: check["ok"] for check in ended.json()["checks"]}
+
+
+def test_without_a_worker_it_says_so_and_starts_nothing(user: Stack) -> None:
+    ended = health(user)
+    assert ended.code == 1
+    assert verdicts(ended) == {"worker": False, "redis": False, "store": False}
+    assert not user.home.exists()
+    by_name = user.run("health", "--local", expect=1)
+    assert by_name.stdout == "FAIL worker: none runs here\n"
+
+
+def test_a_running_worker_is_healthy_and_a_frozen_one_is_not(user: Stack) -> None:
+    worker = user.worker()
+    ended = health(user)
+    assert (ended.code, verdicts(ended)) == (0, {"worker": True, "redis": True, "store": True})
+
+    worker.send_signal(signal.SIGSTOP)
+    time.sleep(2)
+    ended = health(user, "--max-age", "1.5")
+    assert (ended.code, verdicts(ended)) == (1, {"worker": False, "redis": True, "store": True})
+    worker.send_signal(signal.SIGCONT)
+    eventually(lambda: health(user, "--local", "--max-age", "1.5").code == 0)
+
+    worker.send_signal(signal.SIGTERM)
+    finish(worker)
+    assert health(user, "--local").code == 1
+
+
+def test_a_loop_that_waits_for_a_locked_store_grows_unhealthy(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=0.5)
+    user.submit(draw_charts(user.folder / "charts", 12))
+    user.worker("--concurrency", "2")
+    eventually(lambda: len(server.record) >= 2)
+    with closing(sqlite3.connect(user.home / "results.sqlite", isolation_level=None, timeout=20)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        eventually(lambda: health(user, "--local", "--max-age", "2").code == 1)
+        other.execute("ROLLBACK")
+    eventually(lambda: health(user, "--local", "--max-age", "2").code == 0)
+
+
+def test_redis_and_store_that_do_not_answer_are_told_within_seconds(user: Stack) -> None:
+    nobody = {
+        "REDIS_URL": "redis://:secret-word@127.0.0.1:9/0",
+        "RESULTS_URL": "postgresql+psycopg://chartq:secret-word@127.0.0.1:9/chartq",
+    }
+    began = time.monotonic()
+    ended = health(user, **nobody)
+    assert ended.code == 1
+    assert time.monotonic() - began < 20
+    assert verdicts(ended) == {"worker": False, "redis": False, "store": False}
+    assert "secret-word" not in ended.stdout + ended.stderr
+
+
+def test_wrong_settings_are_wrong_usage(user: Stack) -> None:
+    ended = health(user, REDIS_URL="nonsense")
+    assert ended.code == 2
+    assert ended.stderr.startswith("chartq: REDIS_URL")

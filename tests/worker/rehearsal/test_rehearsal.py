@@ -1,0 +1,718 @@
+"""The rehearsal server keeps its promises: behaviour, budgets, record, and clients that we didn't write."""
+
+import base64
+import hashlib
+import io
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from typing import Any, get_args
+
+import httpx
+import huggingface_hub
+import openai
+import pytest
+import requests
+from huggingface_hub.errors import HfHubHTTPError
+from PIL import Image, ImageDraw
+from support.repository import ROOT
+
+from jobs.schemas import CHART as CHART_SCHEMA
+from jobs.schemas.validator import Checker
+from worker.rehearsal import Asked, Behaviour, Fault, Rehearsal
+from worker.rehearsal.__main__ import parse_budget
+from worker.rehearsal.behaviour import MisfitKind
+from worker.rehearsal.budget import Budget
+from worker.rehearsal.look import look_at
+from worker.rehearsal.refusals import hint_headers
+from worker.rehearsal.script import Script
+from worker.rehearsal.shape import fit
+
+MODEL = "Qwen/Qwen3-VL-30B-A3B-Instruct"
+#: Generous: for machines that do other things as well.
+SOON_S = 2.0
+
+
+def chart(rise: int = 200, *, size: tuple[int, int] = (320, 240), form: str = "PNG") -> bytes:
+    """A line that rises by so many of 240 pixels, with a title, a grid and an axis."""
+    image = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(image)
+    for y in range(40, 220, 30):
+        pen.line([(10, y), (290, y)], fill=(225, 225, 225))
+    pen.text((10, 5), "Rehearsal Inc. 1D", fill="black")
+    pen.line([(10, 215), (290, 215)], fill="black")
+    pen.line([(10, 125 + rise // 2.5), (290, 125 - rise // 2.5)], fill=(20, 90, 200), width=3)
+    data = io.BytesIO()
+    image.save(data, form)
+    return data.getvalue()
+
+
+CHART = chart()
+CHART_SHA256 = hashlib.sha256(CHART).hexdigest()
+DATA_URI = "data:image/png;base64," + base64.b64encode(CHART).decode()
+
+
+def messages(prompt: str = "Which trend?", uri: str = DATA_URI) -> list[dict[str, Any]]:
+    image = {"type": "image_url", "image_url": {"url": uri}}
+    return [{"role": "user", "content": [{"type": "text", "text": prompt}, image]}]
+
+
+def ask(server: Rehearsal, prompt: str = "Which trend?", *, token: str = "hf_a", **more: Any) -> requests.Response:
+    body = {"model": MODEL, "messages": messages(prompt), **more}
+    headers = {"Authorization": f"Bearer {token}"}
+    return requests.post(f"{server.base_url}/chat/completions", json=body, headers=headers, timeout=10)
+
+
+def content_of(response: requests.Response) -> str:
+    return str(response.json()["choices"][0]["message"]["content"])
+
+
+@pytest.fixture
+def server() -> Iterator[Rehearsal]:
+    with Rehearsal() as running:
+        yield running
+
+
+@pytest.fixture
+def hub(server: Rehearsal) -> Iterator[huggingface_hub.InferenceClient]:
+    with huggingface_hub.InferenceClient(base_url=server.base_url, api_key="hf_a", timeout=10) as client:
+        yield client
+    huggingface_hub.close_session()
+
+
+@pytest.fixture
+def oai(server: Rehearsal) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=server.base_url, api_key="hf_a", max_retries=0, timeout=10) as client:
+        yield client
+
+
+# --- Answers ---------------------------------------------------------------------------------------------
+
+
+def test_every_answer_says_that_it_is_a_rehearsal(server: Rehearsal) -> None:
+    server.behave(first_faults=[None, 429, 502, "html"])
+    replies = [ask(server) for _ in range(4)] + [requests.get(server.root_url, timeout=10)]
+    assert [reply.headers["x-chartq-rehearsal"] for reply in replies] == ["1"] * 5
+    assert all(reply.headers["x-inference-provider"] == "rehearsal" for reply in replies)
+    assert all(reply.headers["x-request-id"] for reply in replies)
+    assert content_of(replies[0]).startswith("[rehearsal]")
+
+
+@pytest.mark.parametrize(("rise", "trend"), [(200, "up"), (-200, "down"), (0, "sideways")])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP"])
+def test_the_answer_comes_from_the_pixels(rise: int, trend: str, form: str) -> None:
+    glance = look_at(chart(rise, form=form))
+    assert (glance.trend, glance.width, glance.height, glance.format) == (trend, 320, 240, form)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 400), (400, 1)])
+def test_the_smallest_images_are_looked_at_without_complaint(size: tuple[int, int]) -> None:
+    data = io.BytesIO()
+    Image.new("RGB", size).save(data, "PNG")
+    assert look_at(data.getvalue()).trend == "sideways"
+
+
+def test_the_answer_is_the_same_each_time_and_repeats_the_question(server: Rehearsal) -> None:
+    first, second = content_of(ask(server)), content_of(ask(server))
+    assert first == second
+    assert "trend up" in first
+    assert "320x240 PNG" in first
+    assert '"Which trend?"' in first
+
+
+def test_what_is_no_image_is_refused_as_the_job_s_own_fault(server: Rehearsal) -> None:
+    uri = "data:image/png;base64," + base64.b64encode(b"not an image").decode()
+    reply = ask(server, messages=messages(uri=uri))
+    assert reply.status_code == 400
+    server.behave(look=False)
+    assert ask(server, messages=messages(uri=uri)).status_code == 200
+
+
+def test_a_json_schema_gets_an_answer_that_fits_it(server: Rehearsal) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"trend": {"enum": ["bearish", "bullish"]}, "why": {"type": "string"}},
+    }
+    wanted = {"type": "json_schema", "json_schema": {"name": "t", "schema": schema, "strict": True}}
+    answer = json.loads(content_of(ask(server, response_format=wanted)))
+    assert answer["trend"] == "bullish"
+    assert answer["why"].startswith("[rehearsal]")
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "integer", "minimum": 3}, 3),
+        ({"type": "number", "minimum": 0, "maximum": 1}, 0.5),
+        ({"type": "array", "items": {"type": "string"}, "minItems": 2}, ["x", "x"]),
+        ({"type": ["string", "null"]}, "x"),
+        ({"anyOf": [{"type": "boolean"}, {"type": "null"}]}, True),
+        ({"const": 7}, 7),
+        ({"type": "number", "maximum": -2}, -2.0),
+        ({"type": "integer", "exclusiveMinimum": 3}, 4),
+        ({"type": ["null", "string"], "minLength": 3}, "x.."),
+        ({"type": "array", "items": {"type": "string"}, "maxItems": 0}, []),
+        ({"type": "object", "properties": {"a": True}, "additionalProperties": False}, {"a": "x"}),
+        ({"type": "object", "additionalProperties": False}, {}),
+        ({"type": "object"}, {"answer": "x"}),
+        (
+            {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"enum": ["one", "two"]}}},
+            {"a": "one"},
+        ),
+    ],
+)
+def test_simple_schemas_are_filled(schema: dict[str, Any], value: Any) -> None:
+    assert fit(schema, "x") == value
+
+
+def test_a_schema_that_refers_to_itself_is_filled_to_an_end() -> None:
+    tree = {"type": "object", "properties": {"name": {"type": "string"}, "child": {"$ref": "#"}}, "required": ["name"]}
+    value = fit(tree, "long", short="short")
+    assert (value["name"], value["child"]["name"]) == ("long", "short")
+    assert Checker(tree).mismatch(value) is None
+    assert fit({"$ref": "#"}, "x") is not None
+
+
+def test_the_chart_schema_is_answered_from_the_pixels(server: Rehearsal) -> None:
+    wanted = {"type": "json_schema", "json_schema": {"name": "chart", "schema": CHART_SCHEMA, "strict": True}}
+    said = json.loads(content_of(ask(server, response_format=wanted)))
+    assert Checker(CHART_SCHEMA).mismatch(said) is None
+    assert (said["trend"], said["support"]) == ("up", [])
+    assert said["summary"].startswith("[rehearsal]")
+    server.behave(look=False)
+    unseen = json.loads(content_of(ask(server, response_format=wanted)))
+    assert (unseen["trend"], Checker(CHART_SCHEMA).mismatch(unseen)) == ("unclear", None)
+
+
+@pytest.mark.parametrize(
+    "schema", [CHART_SCHEMA, {"type": "object"}, {"type": "object", "properties": {"a": {"const": 1}}}]
+)
+@pytest.mark.parametrize("fault", get_args(MisfitKind))
+def test_misfits_fit_no_schema_and_are_ordinary_answers_otherwise(
+    server: Rehearsal, fault: Fault, schema: dict[str, Any]
+) -> None:
+    server.behave(fault=fault)
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
+    said = content_of(ask(server, response_format=wanted))
+    with suppress(ValueError):
+        assert Checker(schema).mismatch(json.loads(said)) or schema == {"type": "object"}
+    assert server.record[0].status == 200
+    assert "[rehearsal]" in said or fault == "cut-short"
+    assert content_of(ask(server)).startswith("[rehearsal] Not a model's answer.")
+
+
+def test_thinking_stands_before_the_answer(server: Rehearsal) -> None:
+    server.behave(think=True)
+    assert content_of(ask(server)).startswith("<think>\n[rehearsal]")
+
+
+def test_the_reply_names_the_model_without_its_provider(server: Rehearsal) -> None:
+    assert ask(server, model=f"{MODEL}:together").json()["model"] == MODEL
+    assert server.record[0].model == f"{MODEL}:together"
+
+
+# --- Budgets, on a clock of our own ---------------------------------------------------------------------
+
+
+def test_a_fixed_window_is_full_until_it_ends() -> None:
+    budget = Budget(2, 5.0, "fixed", refusals_count=True)
+    spent = [budget.take(now) for now in (100.0, 101.0, 102.0, 104.9, 105.0)]
+    assert [one.allowed for one in spent] == [True, True, False, False, True]
+    assert spent[2].wait_s == pytest.approx(3.0)
+    assert [one.left for one in spent] == [1, 0, 0, 0, 1]
+
+
+def test_fixed_windows_lie_in_a_row_from_the_first_call_on() -> None:
+    budget = Budget(1, 5.0, "fixed", refusals_count=True)
+    assert [budget.take(now).allowed for now in (0.0, 9.0, 10.0)] == [True, True, True]
+
+
+@pytest.mark.parametrize(("refusals_count", "third_at_5"), [(False, True), (True, False)])
+def test_a_sliding_window_moves_with_the_calls(refusals_count: bool, third_at_5: bool) -> None:
+    budget = Budget(2, 5.0, "sliding", refusals_count=refusals_count)
+    assert [budget.take(now).allowed for now in (0.0, 3.0, 4.0, 5.0)] == [True, True, False, third_at_5]
+
+
+def test_a_sliding_window_says_when_there_is_room() -> None:
+    budget = Budget(2, 5.0, "sliding", refusals_count=False)
+    assert [budget.take(now).wait_s for now in (0.0, 3.0, 4.0)] == pytest.approx([5.0, 2.0, 1.0])
+    assert budget.take(5.0).allowed
+
+
+def asked(token: str = "a", model: str = MODEL, prompt: str = "") -> Asked:
+    return Asked(kind="chat", model=model, token=token, prompt=prompt)
+
+
+def test_each_token_and_each_model_has_its_own_budget() -> None:
+    script = Script(Behaviour(budget=(1, 60.0)))
+    calls = [asked(), asked("b"), asked(model="x/y"), asked(model=f"{MODEL}:together"), asked()]
+    assert [script.decide(call, 0.0).fault for call in calls] == [None, None, None, "throttled", "throttled"]
+
+
+def test_a_cold_model_loads_from_its_first_call_on() -> None:
+    script = Script(Behaviour(cold_start_s=6.0))
+    assert script.is_cold(MODEL, 10.0)
+    decisions = [script.decide(asked(), now) for now in (10.0, 12.0, 15.9, 16.0)]
+    assert [one.fault for one in decisions] == ["loading", "loading", "loading", None]
+    assert decisions[1].wait_s == pytest.approx(4.0)
+    assert not script.is_cold(MODEL, 16.0)
+
+
+def test_credits_are_each_token_s_own_and_come_back_when_they_are_changed() -> None:
+    script = Script(Behaviour(credits=1))
+    assert [script.decide(asked(token), 0.0).fault for token in "aab"] == [None, 402, None]
+    script.behave(Behaviour(credits=2))
+    assert script.decide(asked(), 0.0).fault is None
+
+
+def test_a_refused_call_costs_no_credit() -> None:
+    script = Script(Behaviour(credits=1, prompt_faults={"bad": 500}))
+    assert [script.decide(asked(prompt=prompt), 0.0).fault for prompt in ("bad", "good")] == [500, None]
+
+
+def test_the_same_budget_goes_on_when_something_else_changes() -> None:
+    script = Script(Behaviour(budget=(1, 60.0)))
+    script.decide(asked(), 0.0)
+    script.behave(replace(script.behaviour, latency_s=1.0))
+    assert script.decide(asked(), 1.0).fault == "throttled"
+
+
+def test_every_nth_call_fails() -> None:
+    script = Script(Behaviour(fail_every=(3, 502)))
+    assert [script.decide(asked(), 0.0).fault for _ in range(6)] == [None, None, 502, None, None, 502]
+
+
+@pytest.mark.parametrize(
+    ("hints", "headers"),
+    [
+        ("none", {}),
+        ("message", {}),
+        ("retry-after", {"Retry-After": "3"}),
+        ("retry-after-float", {"Retry-After": "2.346"}),
+        ("retry-after-ms", {"retry-after-ms": "2346"}),
+        ("retry-after-date", {"Retry-After": "Thu, 01 Jan 1970 00:16:43 GMT"}),
+        ("ratelimit", {"RateLimit": '"api";r=0;t=3'}),
+    ],
+)
+def test_hints_come_in_every_form_and_never_too_short(hints: Any, headers: dict[str, str]) -> None:
+    assert hint_headers(hints, 2.3456, now_unix=1000.0) == headers
+
+
+@pytest.mark.parametrize("text", ["30/5s", "5/s", "30/h", "2/1.5m"])
+def test_budgets_are_read_as_people_write_them(text: str) -> None:
+    known = {"30/5s": (30, 5.0), "5/s": (5, 1.0), "30/h": (30, 3600.0), "2/1.5m": (2, 90.0)}
+    assert parse_budget(text) == known[text]
+
+
+@pytest.mark.parametrize("wrong", [{"hints": "maybe"}, {"fault": 200}, {"fault": "tired"}, {"budget": (0, 1.0)}])
+def test_a_behaviour_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=str(next(iter(wrong.values())))[1:4]):
+        Behaviour(**wrong)
+
+
+# --- Refusals and faults over the wire -------------------------------------------------------------------
+
+
+def test_refusals_come_at_once_while_answers_take_their_time(server: Rehearsal) -> None:
+    server.behave(latency_s=0.4, budget=(1, 60.0), hints="retry-after")
+    answered, refused = ask(server), ask(server)
+    assert answered.elapsed.total_seconds() >= 0.4
+    assert refused.status_code == 429
+    assert refused.elapsed.total_seconds() < 0.4
+    assert 58 <= int(refused.headers["Retry-After"]) <= 60
+
+
+def test_with_ratelimit_headers_every_answer_tells_how_the_budget_stands(server: Rehearsal) -> None:
+    server.behave(budget=(2, 300.0), hints="ratelimit")
+    stands = [ask(server).headers for _ in range(3)]
+    assert [stand["RateLimit"].split(";")[1] for stand in stands] == ["r=1", "r=0", "r=0"]
+    assert stands[0]["RateLimit-Policy"] == '"fixed window";"api";q=2;w=300'
+
+
+def test_the_hint_may_stand_in_the_message_alone(server: Rehearsal) -> None:
+    server.behave(fault=429, hints="message", hint_s=65.0)
+    reply = ask(server)
+    assert "try again in 1m5s" in reply.json()["error"]
+    assert "Retry-After" not in reply.headers
+
+
+def test_the_hint_may_be_a_date(server: Rehearsal) -> None:
+    server.behave(fault=503, hints="retry-after-date", hint_s=30.0)
+    wait_s = parsedate_to_datetime(ask(server).headers["Retry-After"]).timestamp() - time.time()
+    assert 29 <= wait_s <= 31
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "words"),
+    [
+        ({"token": "hf_other"}, 401, "Invalid credentials"),
+        ({"permission": False}, 403, "does not have sufficient permissions"),
+        ({"gated": [MODEL]}, 403, "accepting the terms"),
+        ({"models": ["a/b"]}, 400, "model_not_supported"),
+        ({"credits": 0}, 402, "depleted your monthly included credits"),
+        ({"cold_start_s": 20.0}, 503, f"Model {MODEL} is currently loading"),
+        ({"max_concurrency": 0}, 429, "Model is overloaded"),
+        ({"image_faults": {CHART_SHA256: 422}}, 422, "Failed to deserialize"),
+        ({"prompt_faults": {"trend": "gated"}}, 403, "accepting the terms"),
+        ({"fault_for": lambda asked: 500 if asked.image else None}, 500, "Internal server error"),
+        ({"fault": 504}, 504, "<h1>504</h1>"),
+        ({"max_body_bytes": 100}, 413, "length limit exceeded"),
+    ],
+)
+def test_each_refusal_has_its_status_and_words(
+    server: Rehearsal, settings: dict[str, Any], status: int, words: str
+) -> None:
+    server.behave(**settings)
+    reply = ask(server)
+    assert (reply.status_code, words in reply.text) == (status, True), reply.text
+    assert [call.status for call in server.record] == [status]
+
+
+def test_a_loading_model_estimates_how_long(server: Rehearsal) -> None:
+    server.behave(cold_start_s=20.0)
+    assert ask(server).json()["estimated_time"] == pytest.approx(20.0, abs=1.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("null-content", '"content": null'),
+        ("empty-content", '"content": ""'),
+        ("no-choices", '"choices": []'),
+        ("error-in-200", '{"error"'),
+        ("html", "<html>"),
+        ("broken-json", '"mess'),
+    ],
+)
+def test_a_200_may_be_no_answer(server: Rehearsal, kind: Fault, body: str) -> None:
+    server.behave(fault=kind)
+    reply = ask(server)
+    assert reply.status_code == 200
+    assert body in reply.text
+
+
+@pytest.mark.parametrize("kind", ["drop", "drop-midway"])
+def test_a_connection_may_be_dropped(server: Rehearsal, kind: Fault) -> None:
+    server.behave(fault=kind)
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        ask(server)
+    assert [(call.outcome, call.status) for call in server.record] == [(kind, None)]
+
+
+def test_a_drip_keeps_the_connection_alive_and_the_caller_waiting(server: Rehearsal) -> None:
+    server.behave(fault="drip", drip_s=0.05)
+    started = time.monotonic()
+    with requests.post(
+        f"{server.base_url}/chat/completions",
+        json={"model": MODEL, "messages": messages()},
+        stream=True,
+        timeout=1,
+    ) as reply:
+        assert next(reply.iter_content(8))
+    assert time.monotonic() - started < SOON_S
+
+
+def test_after_an_error_the_connection_may_end_without_a_word(server: Rehearsal) -> None:
+    server.behave(fault=500, hang_up_after_errors=True)
+    with httpx.Client(base_url=server.base_url) as client:
+        reply = client.post("/chat/completions", json={"model": MODEL, "messages": messages()})
+        assert reply.status_code == 500
+        assert "connection" not in reply.headers
+
+
+def test_behaviour_changes_while_it_runs(server: Rehearsal) -> None:
+    statuses = [ask(server).status_code]
+    server.behave(fault=502)
+    statuses.append(ask(server).status_code)
+    server.behave(fault=None)
+    statuses.append(ask(server).status_code)
+    assert statuses == [200, 502, 200]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "words"),
+    [
+        ("/v1/chat/completions", b"{nonsense", 400, "Failed to parse"),
+        ("/v1/chat/completions", b"[]", 422, "expected a map"),
+        ("/v1/chat/completions", b'{"model": "m"}', 422, "missing field `messages`"),
+        ("/v1/chat/completions", b'{"model": "m", "messages": "hello"}', 422, "invalid type"),
+        ("/models/a/b", b'{"parameters": {}}', 400, "field required"),
+        ("/models/a/b", b'{"inputs": {}}', 400, "Invalid image"),
+        ("/models/a/b", b'{"inputs": {"question": "?"}}', 400, "inputs.image"),
+        ("/elsewhere", b"{}", 404, "Not Found"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_turned_away(
+    server: Rehearsal, path: str, body: bytes, status: int, words: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    reply = requests.post(server.root_url + path, data=body, headers=headers, timeout=10)
+    assert (reply.status_code, words in reply.text) == (status, True), reply.text
+    assert server.record[0].status == status
+
+
+# --- Record, capacity, beginning and end -----------------------------------------------------------------
+
+
+def test_the_record_tells_what_was_asked_and_never_the_token_or_the_pixels(server: Rehearsal) -> None:
+    ask(server, token="hf_secret", max_tokens=50)
+    [call] = server.record
+    assert (call.path, call.model, call.prompt) == ("/v1/chat/completions", MODEL, "Which trend?")
+    assert (call.image_sha256, call.image_size, call.image_format) == (CHART_SHA256, (320, 240), "PNG")
+    assert (call.status, call.outcome, call.concurrent) == (200, "answer", 1)
+    assert next(iter(call.body)) == "model"
+    assert call.body["max_tokens"] == 50
+    published = requests.get(f"{server.root_url}/rehearsal/record", timeout=10).text
+    assert json.loads(published)["calls"][0]["prompt"] == "Which trend?"
+    assert "hf_secret" not in published + repr(server.record)
+    assert DATA_URI[30:60] not in published
+
+
+def test_a_call_that_has_ended_makes_room_for_the_next(server: Rehearsal) -> None:
+    server.behave(max_concurrency=1, first_faults=[None, 500, "drop-midway"])
+    for _ in range(2):
+        ask(server)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        ask(server)
+    _until(lambda: ask(server).status_code == 200)
+    assert server.record[0].concurrent == server.record[1].concurrent == 1
+
+
+def test_the_clients_own_id_comes_back_inside_the_request_id(server: Rehearsal) -> None:
+    body = {"model": MODEL, "messages": messages()}
+    headers = {"X-Amzn-Trace-Id": "job-7"}
+    reply = requests.post(f"{server.base_url}/chat/completions", json=body, headers=headers, timeout=10)
+    assert reply.headers["x-request-id"].endswith(";job-7")
+    assert server.record[0].headers["x-amzn-trace-id"] == "job-7"
+
+
+def test_a_body_of_unknown_length_is_refused_and_the_connection_ends(server: Rehearsal) -> None:
+    url = f"{server.base_url}/chat/completions"
+    reply = requests.post(url, data=iter([b"{", b"}"]), timeout=10)
+    assert (reply.status_code, reply.headers["Connection"]) == (411, "close")
+
+
+def test_the_record_knows_the_busiest_interval(server: Rehearsal) -> None:
+    for _ in range(3):
+        ask(server)
+    assert server.record.most_within(60.0) == 3
+    assert server.record.with_status(200) == 3
+    server.record.clear()
+    assert len(server.record) == 0
+
+
+def test_two_hundred_calls_are_held_at_once() -> None:
+    server = Rehearsal(Behaviour(fault="hang", look=False)).start()
+    with ThreadPoolExecutor(200) as pool:
+        held = [pool.submit(ask, server) for _ in range(200)]
+        _until(lambda: server.record.most_concurrent == 200)
+        server.stop()
+        assert all(isinstance(one.exception(), requests.ConnectionError) for one in held)
+
+
+def test_stopping_is_quick_even_with_calls_that_hang_and_the_port_stays() -> None:
+    server = Rehearsal(Behaviour(fault="hang")).start()
+    url = server.base_url
+    with ThreadPoolExecutor(5) as pool:
+        hanging = [pool.submit(ask, server) for _ in range(5)]
+        _until(lambda: len(server.record) == 5)
+        started = time.monotonic()
+        server.stop()
+        assert time.monotonic() - started < SOON_S
+        assert all(isinstance(one.exception(timeout=SOON_S), requests.ConnectionError) for one in hanging)
+    with pytest.raises(requests.ConnectionError):
+        ask(server)
+    server.behave(fault=None)
+    with server:
+        assert server.base_url == url
+        assert ask(server).status_code == 200
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("rehearsal-")]
+
+
+def _until(happened: Any) -> None:
+    deadline = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < deadline, "it didn't happen within 20 s"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_on_a_command_line_it_prints_its_address_and_ends_cleanly(ending: signal.Signals) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "worker.rehearsal",
+        "--latency",
+        "0",
+        "--budget",
+        "1/h",
+        "--hints",
+        "message",
+    ]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip() + "/chat/completions"
+        body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
+        statuses = [requests.post(url, json=body, timeout=10).status_code for _ in range(2)]
+        process.send_signal(ending)
+        _, errors = process.communicate(timeout=10)
+    assert (statuses, process.returncode, errors) == ([200, 429], 0, "")
+
+
+# --- GETs ------------------------------------------------------------------------------------------------
+
+
+def test_the_model_list_has_the_router_s_shape(server: Rehearsal) -> None:
+    server.behave(models=[MODEL, "meta-llama/Llama-3.1-8B-Instruct"], text_models=["a/text"])
+    listed = requests.get(f"{server.base_url}/models", timeout=10).json()
+    assert [entry["architecture"]["input_modalities"] for entry in listed["data"]] == [
+        ["text", "image"],
+        ["text"],
+    ]
+    one = requests.get(f"{server.base_url}/models/{MODEL}:fastest", timeout=10).json()
+    assert one == listed["data"][0]
+    assert one["providers"][0].keys() >= {"provider", "status", "pricing", "supports_structured_output"}
+    assert requests.get(f"{server.base_url}/models/no/such", timeout=10).status_code == 404
+    assert len(server.record) == 0
+    assert len(server.record.lookups) == 3
+
+
+def test_the_classic_status_tells_whether_the_model_is_loaded(server: Rehearsal) -> None:
+    server.behave(models=[MODEL], cold_start_s=60.0, token="hf_a")
+    url, headers = f"{server.root_url}/models/{MODEL}", {"Authorization": "Bearer hf_a"}
+    assert requests.get(url, headers=headers, timeout=10).json()["loaded"] is False
+    assert requests.get(url, timeout=10).status_code == 401
+    server.behave(cold_start_s=0.0)
+    assert requests.get(url, headers=headers, timeout=10).json()["loaded"] is True
+
+
+# --- Clients that we didn't write ------------------------------------------------------------------------
+
+
+def test_huggingface_hub_asks_about_an_image(server: Rehearsal, hub: huggingface_hub.InferenceClient) -> None:
+    output = hub.chat_completion(messages(), model=MODEL, max_tokens=100)
+    assert "trend up" in str(output.choices[0].message.content)
+    assert output.usage.prompt_tokens > 100
+    assert (server.record[0].model, server.record[0].image_sha256) == (MODEL, CHART_SHA256)
+
+
+def test_huggingface_hub_reads_the_stream(hub: huggingface_hub.InferenceClient) -> None:
+    chunks = list(hub.chat_completion(messages(), model=MODEL, stream=True))
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert text.startswith("[rehearsal]")
+    assert text.endswith('"Which trend?".')
+    assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize("fault", [429, "loading", 402, "permission", 502])
+def test_huggingface_hub_raises_its_error_for_each_refusal(
+    server: Rehearsal, hub: huggingface_hub.InferenceClient, fault: Fault
+) -> None:
+    server.behave(fault=fault)
+    with pytest.raises(HfHubHTTPError) as raised:
+        hub.chat_completion(messages(), model=MODEL)
+    expected = {"loading": 503, "permission": 403}.get(str(fault), fault)
+    assert raised.value.response.status_code == expected
+    assert raised.value.response.headers["x-chartq-rehearsal"] == "1"
+
+
+@pytest.mark.parametrize("route", ["/models/", "/hf-inference/models/", "/v1/models/"])
+def test_huggingface_hub_s_tasks_work_on_the_task_routes(
+    server: Rehearsal, hub: huggingface_hub.InferenceClient, route: str
+) -> None:
+    url = server.root_url + route + "Salesforce/blip"
+    caption = hub.image_to_text(CHART, model=url)
+    assert "trend up" in str(caption.generated_text)
+    answers = hub.visual_question_answering(CHART, "Which trend?", model=url)
+    assert answers[0].answer == "[rehearsal] up"
+    text = hub.text_generation("Hello", model=url)
+    assert text.startswith("[rehearsal]")
+    calls = [(call.model, call.prompt, call.image_sha256) for call in server.record]
+    assert calls == [
+        ("Salesforce/blip", "", CHART_SHA256),
+        ("Salesforce/blip", "Which trend?", CHART_SHA256),
+        ("Salesforce/blip", "Hello", None),
+    ]
+
+
+def test_the_documented_task_bodies_work_too(server: Rehearsal) -> None:
+    url, image = f"{server.root_url}/models/a/b", base64.b64encode(CHART).decode()
+    question = {"inputs": {"question": "Which trend?", "image": image}, "parameters": {}}
+    assert requests.post(url, json=question, timeout=10).json()[0]["answer"] == "[rehearsal] up"
+    caption = {"inputs": image, "parameters": {"max_new_tokens": 20}}
+    assert "trend up" in requests.post(url, json=caption, timeout=10).json()[0]["generated_text"]
+    prompted = {"inputs": image, "parameters": {"prompt": "Which trend?"}}
+    assert requests.post(url, json=prompted, timeout=10).status_code == 400
+    assert image[:40] not in repr(server.record)
+
+
+def test_huggingface_hub_gets_404_for_a_task_model_that_is_not_served(
+    server: Rehearsal, hub: huggingface_hub.InferenceClient
+) -> None:
+    server.behave(models=[])
+    with pytest.raises(HfHubHTTPError) as raised:
+        hub.image_to_text(CHART, model=f"{server.root_url}/models/Salesforce/blip")
+    assert raised.value.response.status_code == 404
+
+
+def test_openai_asks_about_an_image(oai: openai.OpenAI) -> None:
+    completion = oai.chat.completions.create(model=MODEL, messages=messages())  # type: ignore[arg-type]
+    assert "trend up" in str(completion.choices[0].message.content)
+    assert completion.usage is not None
+    assert completion.usage.total_tokens == completion.usage.prompt_tokens + completion.usage.completion_tokens
+
+
+def test_openai_lists_and_finds_models(oai: openai.OpenAI) -> None:
+    assert MODEL in [model.id for model in oai.models.list()]
+    assert oai.models.retrieve(MODEL).id == MODEL
+
+
+def test_openai_raises_rate_limit_error_with_the_hint(server: Rehearsal, oai: openai.OpenAI) -> None:
+    server.behave(budget=(1, 120.0), hints="retry-after")
+    oai.chat.completions.create(model=MODEL, messages=messages())  # type: ignore[arg-type]
+    with pytest.raises(openai.RateLimitError) as raised:
+        oai.chat.completions.create(model=MODEL, messages=messages())  # type: ignore[arg-type]
+    assert 118 <= float(raised.value.response.headers["retry-after"]) <= 120
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (401, openai.AuthenticationError),
+        ("unsupported", openai.BadRequestError),
+        ("gated", openai.PermissionDeniedError),
+        ("loading", openai.InternalServerError),
+        ("drop", openai.APIConnectionError),
+    ],
+)
+def test_openai_raises_its_error_for_each_refusal(
+    server: Rehearsal, oai: openai.OpenAI, fault: Fault, kind: type[openai.OpenAIError]
+) -> None:
+    server.behave(fault=fault)
+    with pytest.raises(kind):
+        oai.chat.completions.create(model=MODEL, messages=messages())  # type: ignore[arg-type]
+
+
+def test_openai_s_own_retries_get_through_a_scripted_beginning(server: Rehearsal, oai: openai.OpenAI) -> None:
+    server.behave(first_faults=[429, 503], hints="retry-after-float", hint_s=0.05)
+    patient = oai.with_options(max_retries=2)
+    patient.chat.completions.create(model=MODEL, messages=messages())  # type: ignore[arg-type]
+    assert [call.status for call in server.record] == [429, 503, 200]
+
+
+def test_openai_reads_the_stream_and_its_usage(oai: openai.OpenAI) -> None:
+    with oai.chat.completions.create(  # type: ignore[call-overload]
+        model=MODEL, messages=messages(), stream=True, stream_options={"include_usage": True}
+    ) as stream:
+        chunks = list(stream)
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text.startswith("[rehearsal]")
+    assert chunks[-1].usage.total_tokens > 0

@@ -1,0 +1,102 @@
+"""`chartq demo`: the main job on the sample charts, in a home of its own, and its results as a table."""
+
+from contextlib import ExitStack
+from typing import Any
+
+import attrs
+from rich.table import Table
+
+from jobs.batches.follow import summary
+from jobs.batches.session import Session
+from jobs.cli.console import print_table
+from jobs.cli.main import FAILED, SIGNAL_CODES
+from jobs.cli.output import say, visible
+from jobs.config.settings import Settings, load_settings
+from jobs.core.rates import RateLimits
+from jobs.core.secret import Secret
+from jobs.submit.question import make_question
+from jobs.submit.submit import Order
+from worker.cli.run import Run, run_order
+from worker.cli.sample_charts import CHARTS
+from worker.monitoring.logging_setup import configure_logging
+from worker.rehearsal import Behaviour, Rehearsal
+
+_PROMPT = "Is the trend of this trading chart up, down or sideways? Answer in one sentence."
+
+#: Where the table goes into a pipe or a file.
+_PIPE_COLUMNS = 120
+
+#: A provider that throttles a little, so that the demo shows what chartq is for.
+_REHEARSED = Behaviour(latency_s=0.4, budget=(8, 2.0), hints="retry-after")
+
+
+def show_demo() -> int:
+    """Run it; returns the exit code of `run`."""
+    settings = load_settings()
+    configure_logging("WARNING", settings.log_format)
+    with ExitStack() as stack:
+        rehearsal = settings.hf_token is None
+        if rehearsal:
+            server = stack.enter_context(Rehearsal(_REHEARSED))
+            settings = _rehearsed(settings, server.base_url)
+        settings = _at_home(settings)
+        say(_who_answers(settings, rehearsal=rehearsal))
+        session = stack.enter_context(Session(settings))
+        running = _run(session, rehearsal=rehearsal)
+        if running.error is not None:
+            raise running.error
+        if running.document is not None:
+            _print_results(session, running.document)
+            say(summary(running.document))
+        say(_who_answers(settings, rehearsal=rehearsal))
+        say(f"stored in {settings.chartq_home} (the answers: results.sqlite)")
+        if running.code is not None:
+            return running.code
+        return SIGNAL_CODES.get(running.worker.leaving.signal_received or 0, FAILED)
+
+
+def _run(session: Session, *, rehearsal: bool) -> Run:
+    order = Order(
+        paths=[CHARTS],
+        question=make_question(session.settings, prompt=_PROMPT, model=None, parameters={}),
+        name="demo",
+        refresh=rehearsal,
+        count_rehearsals=rehearsal,
+    )
+    return run_order(session, order, concurrency=8, grace_s=10.0)
+
+
+def _rehearsed(settings: Settings, base_url: str) -> Settings:
+    changes: dict[str, Any] = {
+        "hf_token": Secret("hf_rehearsal_only"),
+        "hf_base_url": base_url,
+        "hf_api": "chat",
+        "hf_bill_to": None,
+        "hf_rate_limit": RateLimits(),
+        "rehearsal": True,
+    }
+    return attrs.evolve(settings, **changes)
+
+
+def _at_home(settings: Settings) -> Settings:
+    """The demo's own home, and nobody's servers: its answers are nobody else's."""
+    home = settings.chartq_home / "demo"
+    return attrs.evolve(settings, chartq_home=home, redis_url=None, results_url=None, chart_root=None)
+
+
+def _who_answers(settings: Settings, *, rehearsal: bool) -> str:
+    if rehearsal:
+        return (
+            "HF_TOKEN is not set: the REHEARSAL SERVER answers, not a model. Set HF_TOKEN to ask Hugging Face itself."
+        )
+    where = settings.hf_base_url or "Hugging Face"
+    return f"HF_TOKEN is set: {where} answers, with {settings.vision_model}."
+
+
+def _print_results(session: Session, document: dict[str, Any]) -> None:
+    table = Table("chart", "status", "answer", title=f"{document['batch_id']} · {document['model']}")
+    batch = session.ledger.batch(document["batch_id"])
+    for row in session.results(batch):
+        answer = row["text"] or (row["error"] or {}).get("message") or ""
+        table.add_row(visible(row["custom_id"]), row["status"], visible(answer))
+    print_table(table, pipe_columns=_PIPE_COLUMNS)

@@ -1,0 +1,188 @@
+"""`chartq models`: is a model served, by whom, does it take images, at what price."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import click
+from rich.table import Table
+
+from jobs.cli.console import print_table
+from jobs.cli.options import json_option
+from jobs.cli.output import dumps, print_data, say
+from jobs.config.settings import load_settings
+from worker.engine.factory import client_config
+from worker.hf.catalogue import ModelInfo, ProviderInfo
+from worker.hf.client import HuggingFaceClient
+from worker.hf.config import HFConfig
+from worker.hf.errors import (
+    HFAPIError,
+    HFAuthenticationError,
+    HFConnectionError,
+    HFModelNotFoundError,
+    HFTimeoutError,
+)
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--all", "everything", is_flag=True, help="List those that take no images or have no live provider too.")
+@json_option
+def models(model: str | None, everything: bool, as_json: bool) -> int:
+    """Is MODEL served, by whom, does it take images, at what price? Without MODEL: all vision models.
+
+    Prices are US dollars per million tokens. With --json the list has one object a line.
+
+    \b
+    Example: chartq models Qwen/Qwen3-VL-30B-A3B-Instruct
+    """
+    config = client_config(load_settings())
+    try:
+        with HuggingFaceClient(config) as client:
+            if model is not None:
+                return _show_one(client.model_info(model), as_json=as_json)
+            if config.api == "task":  # its servers have a page per model and no list
+                say("chartq: HF_API=task has no list of models; ask about one: chartq models MODEL")
+                return 1
+            return _show_list(client.list_models(), everything=everything, as_json=as_json)
+    except HFAPIError as error:
+        say(f"chartq: {error}. {what_to_do(error, config)}")
+        return 1
+
+
+def what_to_do(error: HFAPIError, config: HFConfig) -> str:
+    """What the user can do about a catalogue that could not be read."""
+    url = config.url_of(config.api)
+    if isinstance(error, HFAuthenticationError):
+        return "Set HF_TOKEN to a token of this server; Hugging Face's: https://huggingface.co/settings/tokens"
+    if isinstance(error, HFModelNotFoundError):
+        return f"Check the model id, and HF_BASE_URL={url}: most servers want it to end in /v1."
+    if isinstance(error, HFConnectionError | HFTimeoutError):
+        return f"Check HF_BASE_URL={url}, the network and HTTPS_PROXY; does the server run?"
+    return "Try again later; if it stays like this, the server's operator has to look."
+
+
+def document(info: ModelInfo) -> dict[str, Any]:
+    """A model as `--json` shows it; null: not told."""
+    cheapest = info.cheapest
+    return {
+        "model": info.id,
+        "served": info.served,
+        "note": info.note or None,
+        "takes_images": info.takes_images,
+        "context_length": info.context_length,
+        "structured_output": info.structured_output,
+        "price": {"provider": cheapest.name, **_price(cheapest)} if cheapest else None,
+        "providers": [_provider(provider) for provider in info.providers],
+    }
+
+
+def price_text(provider: ProviderInfo | None) -> str:
+    """`$0.15 in, $0.60 out` per million tokens; "" if it isn't known."""
+    if provider is None:
+        return ""
+    return f"{dollars(provider.input_usd_per_m)} in, {dollars(provider.output_usd_per_m)} out"
+
+
+def dollars(amount: float | None) -> str:
+    """`$0.15`; small amounts keep their two leading digits."""
+    if amount is None:
+        return "?"
+    return f"${amount:.2g}" if 0 < amount < 0.1 else f"${amount:.2f}"
+
+
+def _show_one(info: ModelInfo, *, as_json: bool) -> int:
+    if as_json:
+        print_data(dumps(document(info)))
+    elif info.served:
+        _print_one(info)
+    if info.served:
+        return 0
+    say(f"chartq: {info.id} is not served: {info.note or 'the server gives no reason'}. What is: chartq models")
+    return 1
+
+
+def _print_one(info: ModelInfo) -> None:
+    facts = {
+        "model": info.id,
+        "served": "yes" + (f" ({info.note})" if info.note else ""),
+        "takes images": _yes_no(info.takes_images),
+        "price from": price_text(info.cheapest) or "?",
+        "context": _number(info.context_length),
+        "structured output": _yes_no(info.structured_output),
+    }
+    for name, value in facts.items():
+        print_data(f"{name}: {value}")
+    if not info.providers:
+        return
+    print_data("")
+    table = Table("provider", "status", "in $/M", "out $/M", "context", "structured output", box=None)
+    for provider in info.providers:
+        table.add_row(
+            provider.name,
+            provider.status,
+            dollars(provider.input_usd_per_m),
+            dollars(provider.output_usd_per_m),
+            _number(provider.context_length),
+            _yes_no(provider.structured_output),
+        )
+    print_table(table)
+
+
+def _show_list(found: Iterable[ModelInfo], *, everything: bool, as_json: bool) -> int:
+    """Most servers don't tell whether a model takes images: those stay in the list."""
+    wanted = [info for info in found if everything or (info.served and info.takes_images is not False)]
+    wanted.sort(key=_by_price)
+    if not wanted:
+        say("the server lists no model that takes images; all that it lists: chartq models --all")
+    elif as_json:
+        for info in wanted:
+            print_data(dumps(document(info)))
+    else:
+        _print_list(wanted)
+    return 0
+
+
+def _print_list(found: Iterable[ModelInfo]) -> None:
+    table = Table(box=None)
+    table.add_column("model", overflow="fold")  # an id that is cut can't be copied
+    for name in ("images", "in $/M", "out $/M", "context", "providers"):
+        table.add_column(name)
+    for info in found:
+        cheapest = info.cheapest
+        table.add_row(
+            info.id,
+            _yes_no(info.takes_images),
+            dollars(cheapest.input_usd_per_m if cheapest else None),
+            dollars(cheapest.output_usd_per_m if cheapest else None),
+            _number(info.context_length),
+            ", ".join(provider.name for provider in info.live_providers),
+        )
+    print_table(table)
+
+
+def _by_price(info: ModelInfo) -> tuple[float, str]:
+    """Cheapest first; those without a price last."""
+    price = info.cheapest.input_usd_per_m if info.cheapest else None
+    return (float("inf") if price is None else price, info.id)
+
+
+def _provider(provider: ProviderInfo) -> dict[str, Any]:
+    return {
+        "name": provider.name,
+        "status": provider.status,
+        **_price(provider),
+        "context_length": provider.context_length,
+        "structured_output": provider.structured_output,
+    }
+
+
+def _price(provider: ProviderInfo) -> dict[str, float | None]:
+    return {"input_usd_per_m": provider.input_usd_per_m, "output_usd_per_m": provider.output_usd_per_m}
+
+
+def _yes_no(value: bool | None) -> str:
+    return "?" if value is None else "yes" if value else "no"
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"

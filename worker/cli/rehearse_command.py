@@ -1,0 +1,250 @@
+"""`chartq rehearse`: the same run against the rehearsal server on a fast clock, before anything is spent.
+
+The worker, its Redis, store, gates and budgets are the real ones, in a home of their own that is gone afterwards.
+"""
+
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+import attrs
+import click
+
+from jobs.batches.follow import duration
+from jobs.batches.session import Session
+from jobs.cli.console import messages
+from jobs.cli.main import FAILED, SIGNAL_CODES
+from jobs.cli.options import json_option
+from jobs.cli.output import dumps, print_data, say
+from jobs.cli.progress import shown
+from jobs.cli.submit_commands import make_order, submit_options, tell_rejects
+from jobs.config.settings import Settings, load_settings
+from jobs.core.clock import FastClock
+from jobs.core.rates import RateLimits, Window
+from jobs.core.secret import Secret
+from jobs.ledger import Batch, StartedJob
+from jobs.submit.batch_file import is_requests_file
+from jobs.submit.submit import Order, Submitted
+from worker.cli.forecast import Forecast, Provider, Tally, fitting_speed
+from worker.cli.options import concurrency_option
+from worker.cli.run import Run, run_order
+from worker.engine.hooks import Watchers
+from worker.engine.lane_client import Claim
+from worker.engine.settlement import Ending
+from worker.monitoring.logging_setup import configure_logging
+from worker.rehearsal import Behaviour, Rehearsal
+from worker.rehearsal.__main__ import parse_fail_every
+
+#: Nothing real is in flight that would be worth waiting for.
+_GRACE_S = 1.0
+
+#: Whatever is asked: nobody answers it.
+_PROMPT = "Is the trend up, down or sideways?"
+
+
+def rehearse_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What is assumed of the provider, and how fast time goes."""
+    for option in reversed(
+        (
+            click.option(
+                "--rate",
+                metavar="RATE",
+                help="What the provider allows, like 30/h or 5/s,30/h. Default: HF_RATE_LIMIT.",
+            ),
+            click.option("--untold", is_flag=True, help="chartq isn't told the rate: it finds out by being refused."),
+            click.option(
+                "--hints/--no-hints", default=True, show_default=True, help="Refusals say for how long (Retry-After)."
+            ),
+            click.option(
+                "--latency",
+                "latency_s",
+                type=click.FloatRange(min=0.01),
+                default=5.0,
+                show_default=True,
+                metavar="S",
+                help="Seconds that an answer takes.",
+            ),
+            click.option("--fail-every", metavar="N:FAULT", help="Every Nth call fails, like 50:502."),
+            click.option(
+                "--speed",
+                type=click.FloatRange(1, 100_000),
+                default=1000.0,
+                show_default=True,
+                help="Times as fast as in truth, at most.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@submit_options
+@rehearse_options
+@concurrency_option
+@json_option
+def rehearse(
+    rate: str | None,
+    untold: bool,
+    hints: bool,
+    latency_s: float,
+    fail_every: str | None,
+    speed: float,
+    concurrency: int,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Show what a run would do: calls, refusals, how long, done by when.
+
+    The same run on a fast clock, against a stand-in for Hugging Face: no token is used, nothing is paid, and nothing
+    of it stays. Every chart counts as one to ask; how many are answered already says `submit --dry-run`.
+
+    \b
+    Example: chartq rehearse charts/ --rate 30/h
+    """
+    settings = load_settings()
+    asks = options["prompt"] or options["prompt_file"] or options["schema"] or is_requests_file(options["paths"][0])
+    if not asks:
+        options["prompt"] = _PROMPT
+    order = make_order(settings, options)
+    order = replace(order, name=f"REHEARSAL {order.name or ''}".strip())
+    windows = _windows(rate, settings, order.question.model)
+    told = bool(windows) and not untold
+    provider = Provider(windows=windows, told=told, latency_s=latency_s, concurrency=concurrency)
+    behaviour = _behaviour(provider, hints=hints, fail_every=fail_every)
+    if latency_s >= settings.vision_timeout_s:
+        raise click.UsageError(f"--latency {latency_s:g}: every call would be over VISION_TIMEOUT, raise that first")
+    configure_logging("ERROR", settings.log_format)  # failures are rehearsed ones, and counted
+    with Stand(settings, provider, behaviour, speed) as stand:
+        submitted = _submit(stand.session, order, quiet=as_json)
+        if submitted.batch is None:
+            say("no image was accepted: there is nothing to rehearse")
+            return FAILED
+        stand.clock.speed = fitting_speed(speed, provider, submitted.total)
+        if not as_json:
+            _announce(provider, stand.clock.speed, speed, submitted.total)
+        running = stand.run(order, submitted, quiet=as_json)
+        if running.error is not None:
+            raise running.error
+        _tell(stand.forecast(submitted, running), as_json=as_json)
+    if running.code is not None:
+        return running.code
+    return SIGNAL_CODES.get(running.worker.leaving.signal_received or 0, FAILED)
+
+
+class Stand:
+    """A provider that is played, a home that is gone afterwards, a clock that runs fast. A context manager."""
+
+    def __init__(self, settings: Settings, provider: Provider, behaviour: Behaviour, speed: float) -> None:
+        self._settings, self._provider = settings, provider
+        self._open = ExitStack()
+        self._sent_at: dict[str, float] = {}  # by execution, for the calls in flight
+        self._server = Rehearsal(behaviour, clock=(clock := FastClock(speed)), sent_at=self._sent_at.get)
+        self.clock = clock
+        self._tally, self._took_s = Tally(), 0.0
+
+    def __enter__(self) -> "Stand":
+        home = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="chartq-rehearsal-")))
+        server = self._open.enter_context(self._server)
+        settings = _rehearsed(self._settings, home, server, self._provider)
+        self.session = self._open.enter_context(Session(settings, clock=self.clock))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def run(self, order: Order, submitted: Submitted, *, quiet: bool) -> Run:
+        """Run what was submitted; the clock starts with the worker's first turn."""
+        return run_order(
+            self.session,
+            order,
+            concurrency=self._provider.concurrency,
+            grace_s=_GRACE_S,
+            quiet=quiet,
+            submitted=submitted,
+            watchers=Watchers(turned=self.clock.start, started=self._started, ended=self._ended),
+        )
+
+    def forecast(self, submitted: Submitted, running: Run) -> Forecast:
+        """What came of it."""
+        return Forecast(
+            provider=self._provider,
+            speed=self.clock.speed,
+            took_s=self._took_s,
+            tally=self._tally,
+            batch=running.document or self.session.status(cast(Batch, submitted.batch)),
+            rejected=submitted.rejected,
+        )
+
+    def _started(self, claim: Claim, _job: StartedJob) -> None:
+        self._sent_at[claim.execution] = claim.spent_ms / 1000
+
+    def _ended(self, ending: Ending) -> None:
+        self._tally.count(ending)
+        self._took_s = self.clock.now() - self.clock.began_at
+        self._sent_at.pop(ending.claim.execution, None)
+        self._server.record.clear()  # nobody reads it, and a hundred thousand calls take room
+
+
+def _windows(rate: str | None, settings: Settings, model: str) -> tuple[Window, ...]:
+    if rate is None:
+        return settings.hf_rate_limit.windows(model)
+    try:
+        return RateLimits.parse(rate).windows(model)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--rate") from None
+
+
+def _behaviour(provider: Provider, *, hints: bool, fail_every: str | None) -> Behaviour:
+    budgets = [(window.calls, window.window_ms / 1000) for window in provider.windows]
+    return Behaviour(
+        latency_s=provider.latency_s,
+        further_budgets=budgets,
+        hints="retry-after" if hints else "none",
+        fail_every=parse_fail_every(fail_every) if fail_every else None,
+        look=False,
+    )
+
+
+def _rehearsed(settings: Settings, home: Path, server: Rehearsal, provider: Provider) -> Settings:
+    """The user's settings, but nobody's token, servers and answers."""
+    changes: dict[str, Any] = {
+        "hf_token": Secret("hf_rehearsal_only"),
+        "hf_base_url": server.base_url if settings.hf_api == "chat" else server.root_url,
+        "hf_bill_to": None,
+        "hf_rate_limit": RateLimits(tuple(provider.windows) if provider.told else ()),
+        "chartq_home": home,
+        "redis_url": None,
+        "results_url": None,
+        "rehearsal": True,
+    }
+    return attrs.evolve(settings, **changes)
+
+
+def _submit(session: Session, order: Order, *, quiet: bool) -> Submitted:
+    with shown(messages(), quiet=quiet) as show:
+        done = session.submit(order, progress=lambda so_far: show(f"{so_far.total} charts read"))
+    tell_rejects(done)
+    return done
+
+
+def _announce(provider: Provider, speed: float, wanted: float, charts: int) -> None:
+    lasts = duration(provider.shortest_s(charts) / speed)
+    if speed < wanted:
+        say(f"REHEARSAL at {speed:g} times the speed ({wanted:g} is more than this machine can show): {lasts} or more")
+    else:
+        say(f"REHEARSAL at {speed:g} times the speed: {lasts} or more. All times shown are the rehearsed ones")
+
+
+def _tell(forecast: Forecast, *, as_json: bool) -> None:
+    if as_json:
+        print_data(dumps(forecast.document()))
+        return
+    for line in forecast.lines():
+        print_data(line)

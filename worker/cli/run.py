@@ -1,0 +1,149 @@
+"""`run`: submit, work and watch in one process, until the batch has ended or needs the user."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from jobs.batches.follow import LOOK_S, exit_code, look
+from jobs.batches.plan import Plan, plan_of_batch
+from jobs.batches.session import Session
+from jobs.cli.console import messages
+from jobs.cli.watching import watched
+from jobs.core.errors import ChartqError
+from jobs.ledger import Batch, StoreUnavailableError
+from jobs.submit.submit import Order, Submitted
+from worker.engine.factory import make_worker
+from worker.engine.hooks import NOBODY, Watchers
+from worker.engine.worker import ChartWorker
+from worker.hf.prices import prices_of
+from worker.monitoring.liveness import pulse
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A submit and the watch over its batch, in a thread beside the worker's main thread."""
+
+    session: Session
+    order: Order
+    worker: ChartWorker
+    show_submitted: Callable[[Submitted], None]
+    show_status: Callable[[dict[str, Any]], None]
+    #: Says what is ahead, once all is submitted; calls are made meanwhile.
+    show_plan: Callable[[Plan], None] | None = None
+    submitted: Submitted | None = None
+    document: dict[str, Any] | None = None
+    error: Exception | None = None
+
+    def work(self) -> None:
+        """Run worker and watch until both are through. Call from the main thread."""
+        watch = threading.Thread(target=self._submit_and_watch, name="watch", daemon=True)
+        watch.start()
+        self.worker.leaving.overdue_code = lambda number: 128 + (number or 0) if number else 1
+        try:
+            self.worker.run()
+        finally:
+            self._stopped.set()
+        watch.join()
+
+    @property
+    def code(self) -> int | None:
+        """The batch's exit code; None if it is unfinished."""
+        return exit_code(self.document) if self.document else None
+
+    def __post_init__(self) -> None:
+        self._stopped = threading.Event()
+
+    def _submit_and_watch(self) -> None:
+        try:
+            self._submit()
+            self._plan()
+            self._watch()
+        except (ChartqError, RedisError, OSError, _InterruptedSubmit) as error:
+            self.error = error if not isinstance(error, _InterruptedSubmit) else None
+        finally:
+            self.worker.stop()
+
+    def _submit(self) -> None:
+        if self.submitted is not None:  # a rehearsal's, which is through before its clock starts
+            return
+        self.submitted = self.session.submit(
+            self.order, take_up_unfinished=True, progress=self._note, opened=self._stop_if_told
+        )
+        self.worker.wake()
+
+    def _plan(self) -> None:
+        done = self.submitted
+        if self.show_plan is None or done is None or done.batch is None:
+            return
+        with suppress(RedisError, StoreUnavailableError):  # the run goes on, and may say it is waiting for them
+            document = self.session.status(done.batch)
+            self.show_plan(plan_of_batch(self.session, self.order, done, document, prices_of))
+
+    def _note(self, so_far: Submitted) -> None:
+        self.show_submitted(so_far)
+        self.worker.wake()
+
+    def _stop_if_told(self, _batch: Batch) -> None:
+        if self.worker.leaving.is_told:
+            raise _InterruptedSubmit
+
+    def _watch(self) -> None:
+        batch = self.submitted.batch if self.submitted else None
+        if batch is None:
+            return
+        while True:
+            if document := look(self.session, batch):
+                self.document = document
+                self.show_status(document)
+            if self.code is not None or self._stopped.wait(LOOK_S):
+                break
+        self.worker.stop()
+        self._stopped.wait()
+        # Without a live worker a hold shows less clearly (jobs/lanes/gates.py): what was seen, was seen.
+        last = look(self.session, batch)
+        if last is not None and (self.code is None or exit_code(last) is not None):
+            self.document = last
+
+
+def run_order(
+    session: Session,
+    order: Order,
+    *,
+    concurrency: int,
+    grace_s: float,
+    quiet: bool = False,
+    submitted: Submitted | None = None,
+    watchers: Watchers = NOBODY,
+) -> Run:
+    """Run an order to its end in this process, with the live panel; Ctrl-C and SIGTERM are listened to.
+
+    `submitted`: the order was submitted already.
+    """
+    with watched(session, messages(), quiet=quiet) as watching, pulse(session.settings.chartq_home) as beat:
+
+        def turned() -> None:
+            beat.stamp()
+            watchers.turned()
+
+        watching_too = replace(watchers, turned=turned)
+        worker = make_worker(session, concurrency=concurrency, grace_s=grace_s, watchers=watching_too)
+        worker.leaving.listen_to_signals()
+        running = Run(
+            session=session,
+            order=order,
+            worker=worker,
+            show_submitted=lambda done: watching.line(f"{done.total} charts submitted"),
+            show_status=watching.standing,
+            show_plan=None if quiet or submitted else lambda planned: watching.tell("\n".join(planned.lines())),
+            submitted=submitted,
+        )
+        running.work()
+    return running
+
+
+class _InterruptedSubmit(Exception):
+    """Somebody wants to leave: the batch stays unsealed, and the next `run` goes on with it."""

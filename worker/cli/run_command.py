@@ -1,0 +1,87 @@
+"""The commands that submit, work and watch in one: `run`, `demo`. What else there is: see `worker.main`."""
+
+import logging
+import time
+from typing import Any
+
+import click
+
+from jobs.batches.follow import summary
+from jobs.batches.session import Session
+from jobs.cli.main import SIGNAL_CODES
+from jobs.cli.options import json_option
+from jobs.cli.output import dumps, print_data, say, visible
+from jobs.cli.submit_commands import make_order, submit_options, tell_rejects, tell_sample
+from jobs.config.log_dir import log_folder
+from jobs.config.settings import load_settings
+from worker.cli.demo_command import show_demo
+from worker.cli.options import concurrency_option, grace_option
+from worker.cli.run import Run, run_order
+from worker.monitoring.logging_setup import configure_logging
+
+
+@click.command()
+@submit_options
+@concurrency_option
+@grace_option(30.0)
+@json_option
+def run(concurrency: int, grace_s: float, as_json: bool, **options: Any) -> int:
+    """Submit a folder of charts, ask about all of them, and show how it goes.
+
+    Run again with the same arguments it goes on where it stopped. Takes the requests of an OpenAI batch file too.
+
+    \b
+    Example: chartq run charts/ -p "Is the trend up or down?"
+             chartq run charts/ -p "Up or down?" --sample 20 --max-failures 5
+             chartq run charts/ --schema chart
+             chartq run requests.jsonl
+    """
+    settings = load_settings()
+    order = make_order(settings, options)
+    configure_logging(
+        # In words the panel says it better; who asks for JSON wants every job.
+        "WARNING" if (settings.log_level, settings.log_format) == ("INFO", "text") else settings.log_level,
+        settings.log_format,
+        folder=log_folder(settings),
+    )
+    with Session(settings) as session:
+        running = run_order(session, order, concurrency=concurrency, grace_s=grace_s, quiet=as_json)
+    return _report(running, as_json=as_json)
+
+
+def _report(running: Run, *, as_json: bool) -> int:
+    if running.error is not None:
+        raise running.error
+    done, document = running.submitted, running.document
+    if done is not None:
+        tell_rejects(done)
+    if as_json:
+        print_data(dumps(document or (done.document() if done else {})))
+    elif document is not None:
+        print_data(visible(summary(document)))
+        if done is not None:
+            tell_sample(done)
+        say(f"results: chartq results {document['batch_id']}")
+    elif done is not None:
+        say("no image was accepted: nothing was submitted")
+    if running.code is not None:
+        return running.code
+    signal_code = SIGNAL_CODES.get(running.worker.leaving.signal_received or 0)
+    if signal_code is not None:
+        say("interrupted: the same command goes on where this one stopped")
+        return signal_code
+    return 1
+
+
+@click.command()
+def demo() -> int:
+    """Ask about the sample charts: Hugging Face if HF_TOKEN is set, else the rehearsal server.
+
+    \b
+    Example: chartq demo
+    """
+    logging.captureWarnings(True)
+    started = time.monotonic()
+    code = show_demo()
+    say(f"took {time.monotonic() - started:.1f} s")
+    return code

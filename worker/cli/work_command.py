@@ -1,0 +1,46 @@
+"""`worker`: work on what is queued. Loads as little as it can: there may be many of them, for days."""
+
+import click
+
+from jobs.batches.session import Session
+from jobs.config.log_dir import log_folder
+from jobs.config.settings import load_settings
+from worker.cli.options import concurrency_option, grace_option
+from worker.engine.factory import make_worker
+from worker.engine.hooks import Watchers
+from worker.monitoring.exporter import metered, metrics_host_option, metrics_port_option
+from worker.monitoring.liveness import pulse
+from worker.monitoring.logging_setup import configure_logging
+
+
+@click.command()
+@concurrency_option
+@click.option("--burst", is_flag=True, help="Leave when there is nothing to do (jobs that wait are waited for).")
+@click.option("--max-jobs", type=click.IntRange(min=1), help="Leave after N jobs.")
+@grace_option(30.0)
+@metrics_port_option
+@metrics_host_option
+def worker(
+    concurrency: int, burst: bool, max_jobs: int | None, grace_s: float, metrics_port: int | None, metrics_host: str
+) -> int:
+    """Work on what is queued: up to N calls in flight, within the provider's limits.
+
+    SIGTERM or Ctrl-C: takes no new job, lets running ones end within the grace, gives the rest back.
+
+    \b
+    Example: chartq worker --concurrency 32
+    """
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_format, folder=log_folder(settings))
+    with (
+        Session(settings) as session,
+        pulse(settings.chartq_home) as beat,
+        metered(session, port=metrics_port, host=metrics_host) as meter,
+    ):
+        watchers = Watchers(turned=beat.stamp)
+        if meter is not None:
+            watchers = Watchers(turned=beat.stamp, started=meter.started, ended=meter.ended)
+        staff = make_worker(session, concurrency=concurrency, grace_s=grace_s, watchers=watchers)
+        staff.leaving.listen_to_signals()
+        staff.run(burst=burst, max_jobs=max_jobs)
+    return 0

@@ -1,0 +1,51 @@
+"""What a worker's loop is told: executions that have ended, and that it is time to look."""
+
+import time
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+
+from worker.engine.policy import Done
+from worker.engine.settlement import Ending
+
+#: An answer waits for others to be settled with it, for this share of what its own call took, at most so many seconds.
+#: A turn of the loop costs about the same for one as for ten.
+_COMPANY_SHARE, _COMPANY_MOST_S = 0.01, 0.05
+
+
+class Inbox:
+    """Filled from any thread, emptied by the loop."""
+
+    def __init__(self) -> None:
+        self._events: SimpleQueue[Ending | None] = SimpleQueue()
+
+    def put(self, ending: Ending) -> None:
+        """An execution has ended."""
+        self._events.put(ending)
+
+    def wake(self) -> None:
+        """Let the loop look."""
+        self._events.put(None)
+
+    def wait(self, wait_s: float, *, in_flight: int) -> list[Ending]:
+        """All that has ended, after `wait_s` at most; nothing if it was woken or nothing came."""
+        endings = self._come(wait_s)
+        if pause_s := company_s(endings, in_flight=in_flight):
+            time.sleep(pause_s)
+            endings += self._come(0.0)
+        return endings
+
+    def _come(self, wait_s: float) -> list[Ending]:
+        events: list[Ending | None] = []
+        try:
+            events.append(self._events.get(timeout=wait_s) if wait_s > 0 else self._events.get_nowait())
+            while True:
+                events.append(self._events.get_nowait())
+        except Empty:
+            return [event for event in events if event is not None]
+
+
+def company_s(endings: Sequence[Ending], *, in_flight: int) -> float:
+    """Seconds to wait for more endings; 0 where no other can come, and where a gate has to hear of a refusal."""
+    if not endings or len(endings) >= in_flight or not all(isinstance(one.ended.outcome, Done) for one in endings):
+        return 0.0
+    return min(_COMPANY_MOST_S, _COMPANY_SHARE * min(one.ended.latency_s for one in endings))

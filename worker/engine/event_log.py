@@ -1,0 +1,65 @@
+"""What the worker's log says of each execution, and of gates that close."""
+
+import logging
+from typing import Any
+
+from jobs.batches.documents import iso
+from jobs.lanes.gates import model_of
+from jobs.ledger import StartedJob
+from worker.engine.lane_client import Claim, Closing
+from worker.engine.policy import Hold, Outcome, Throttled, Transient, Unreachable
+from worker.engine.settlement import Ending
+from worker.hf.errors import HFAPIError
+
+log = logging.getLogger("chartq.worker")
+
+#: For the log file alone: on stderr a job's end says enough.
+details = logging.getLogger("chartq.details")
+
+
+def log_started(claim: Claim, job: StartedJob) -> None:
+    """A call is about to begin. The execution is what the provider gets as the call's `X-Amzn-Trace-Id`."""
+    about = _about(claim, job.batch_id)
+    log.debug("%s begins: execution %s", claim.job, claim.execution, extra={"event": "job begins", **about})
+    details.info("%s started", claim.job, extra={"event": "job started", "attempt": job.attempts + 1, **about})
+
+
+def log_ending(ending: Ending) -> None:
+    """A line, with `job_id`, `batch_id`, `model` and what else is known for JSON logs."""
+    claim, ended = ending.claim, ending.ended
+    outcome = type(ended.outcome).__name__.lower()
+    about = {
+        "event": f"job {outcome}",
+        **_about(claim, ending.batch_id),
+        "latency_s": round(ended.latency_s, 3) if ended.called else None,
+        **_trouble(ended.error, ended.outcome),
+    }
+    if ended.error is None:
+        log.info("%s in %.2f s", claim.job, ended.latency_s, extra=about)
+    elif isinstance(ended.outcome, Hold):
+        log.error("%s on hold: %s", about["model"], ended.outcome.message, extra=about)
+    else:
+        level = logging.INFO if isinstance(ended.outcome, Throttled | Unreachable) else logging.WARNING
+        log.log(level, "%s %s: %s", claim.job, outcome, ended.error, extra=about)
+
+
+def log_closing(closing: Closing) -> None:
+    """A refusal or an outage has closed a gate for everybody."""
+    model, until = model_of(closing.lane), iso(closing.until_s)
+    about = {"event": "gate closed", "model": model, "why": closing.why, "until": until}
+    log.info("%s: no call before %s (%s)", model, until, closing.why, extra=about)
+
+
+def _about(claim: Claim, batch_id: str | None) -> dict[str, Any]:
+    return {"job_id": claim.job, "batch_id": batch_id, "model": model_of(claim.lane)}
+
+
+def _trouble(error: Exception | None, outcome: Outcome) -> dict[str, Any]:
+    if error is None:
+        return {}
+    known: dict[str, Any] = {"error": type(error).__name__}
+    if isinstance(error, HFAPIError):
+        known |= {"status_code": error.status_code, "hint_s": error.hint_s}
+    if isinstance(outcome, Transient):
+        known["again_in_s"] = None if outcome.last else round(outcome.wait_s, 1)
+    return known

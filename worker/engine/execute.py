@@ -1,0 +1,153 @@
+"""The task: read the chart, prepare it, make one call, say what came of it. No queue, no ledger, no waiting."""
+
+import hashlib
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from jobs.charts.storage import Pictures, read_chart
+from jobs.core.errors import ChartqError, ImageError, SchemaError
+from jobs.core.job import MESSAGES, Question
+from jobs.ledger import StartedJob
+from worker.engine.policy import Outcome, decide
+from worker.engine.structured import check_of, checked
+from worker.hf.client import HuggingFaceClient
+from worker.hf.errors import HFAPIError, HFRequestError
+from worker.hf.replies import Answer
+from worker.hf.request_body import ImageToSend
+from worker.image_processor import preprocess_chart_image
+
+#: Charts held at a time in one process until they are ready to be sent, and those of them that are decoded: a file
+#: has up to 64 MB, decoded it takes up to 200, and a hundred calls may begin at once. More are read than decoded, since
+#: a network share may be slow.
+_IN_PREPARATION, _DECODERS = threading.BoundedSemaphore(8), threading.BoundedSemaphore(4)
+
+
+class ChartChangedError(ImageError):
+    """The file is no longer the one that was submitted; its answer would be another picture's."""
+
+
+class StoppedError(ChartqError):
+    """Somebody stopped this job (`rq`'s stop-job) while its call was in flight."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped by hand while its call was in flight: chartq retry asks again")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """What came of one execution."""
+
+    outcome: Outcome
+    answer: Answer | None = None
+    error: Exception | None = None
+    #: Whether the provider was called, and thus a permit used.
+    called: bool = False
+    latency_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """How this worker asks: fixed for its lifetime."""
+
+    client: HuggingFaceClient
+    chart_root: Path | None
+    image_max_side: int
+    image_max_bytes: int
+    timeout_s: float
+    max_attempts: int
+    retry_delay_s: float
+    #: Where else a job's chart may lie: the same picture, submitted from several places.
+    other_images: Callable[[str], list[str]] = lambda _job_id: []
+    #: Pictures that have no file.
+    pictures: Pictures = lambda _sha256: None
+
+    def perform(self, job: StartedJob, question: Question, *, suspect: bool = False) -> Ended:
+        """Make the call. Never raises for anything that a chart, a server or a network can do.
+
+        `suspect`: others pass where this job is refused, so that its refusals count as attempts.
+        """
+        try:
+            mismatch = check_of(question)
+            image = ImageToSend(partial(self._image, job))
+        except (ImageError, SchemaError) as error:
+            return self._ended(job, error, suspect=suspect)
+        started = time.monotonic()
+        try:
+            answer = self.client.ask(
+                model=question.model,
+                prompt=question.prompt,
+                image=image,
+                parameters={name: value for name, value in question.parameters.items() if name != MESSAGES},
+                messages=question.messages,
+                api=question.api,
+                task=question.task,
+                timeout_s=self.timeout_s,
+                trace_id=job.execution_id,
+            )
+            if mismatch is not None:
+                answer = checked(answer, mismatch)
+        except ImageError as error:  # changed since, and the server had closed the connection before it was heard
+            return self._ended(job, error, suspect=suspect)
+        except HFAPIError as error:
+            called = error.status_code is not None or not isinstance(error, HFRequestError)  # else it can't be asked
+            return self._ended(job, error, suspect=suspect, called=called, latency_s=time.monotonic() - started)
+        return self._ended(job, None, suspect=suspect, called=True, answer=answer, latency_s=time.monotonic() - started)
+
+    def cut(self, execution_id: str) -> None:
+        """End an execution's call, if it is in flight."""
+        self.client.cut(execution_id)
+
+    def _ended(
+        self,
+        job: StartedJob,
+        error: Exception | None,
+        *,
+        suspect: bool,
+        called: bool = False,
+        answer: Answer | None = None,
+        latency_s: float = 0.0,
+    ) -> Ended:
+        outcome = decide(
+            error,
+            attempts=job.attempts + 1,
+            max_attempts=self.max_attempts,
+            retry_delay_s=self.retry_delay_s,
+            jitter=random.random(),
+            refusal_counts=suspect,
+        )
+        return Ended(outcome=outcome, answer=answer, error=error, called=called, latency_s=latency_s)
+
+    def _image(self, job: StartedJob) -> bytes:
+        with _IN_PREPARATION:
+            data = self._submitted_bytes(job)
+            with _DECODERS:
+                image, _ = preprocess_chart_image(data, max_side=self.image_max_side, max_bytes=self.image_max_bytes)
+        return image
+
+    def _submitted_bytes(self, job: StartedJob) -> bytes:
+        """The file that was submitted, wherever it still lies; the error names what the first place holds now."""
+        try:
+            return self._verified(job, job.image)
+        except ImageError:
+            for image in self.other_images(job.job_id):
+                if image != job.image:
+                    try:
+                        return self._verified(job, image)
+                    except ImageError:
+                        continue
+            raise
+
+    def _verified(self, job: StartedJob, image: str) -> bytes:
+        data = read_chart(image, self.chart_root, self.pictures)
+        found = hashlib.sha256(data).hexdigest()
+        if found != job.image_sha256:
+            raise ChartChangedError(
+                f"{image!r} was changed after it was submitted (submitted: {job.image_sha256[:12]}, now: "
+                f"{found[:12]}): submit it again"
+            )
+        return data

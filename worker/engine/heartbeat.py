@@ -1,0 +1,92 @@
+"""The heartbeat: every few seconds, one call that keeps this worker and all it has in flight alive in Redis."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from redis.exceptions import RedisError
+
+from worker.engine.lane_client import Beat, Claim, Desk
+
+log = logging.getLogger("chartq.worker")
+
+#: Seconds until a failed heartbeat is tried again: well within the lease.
+_RETRY_S = 1.0
+
+#: The wall's clock against the steady one between two looks: more than a clock's daemon changes at a time.
+_JUMP_S = 1.0
+
+
+class Shown(Protocol):
+    """Who is kept alive."""
+
+    def show_alive(self, queue_keys: Sequence[str]) -> None: ...
+
+
+class Heart:
+    """Beats in a thread of its own; nothing else may hold it up."""
+
+    def __init__(self, worker: Shown, desk: Desk, in_flight: Callable[[], list[Claim]]) -> None:
+        self._worker, self._desk, self._in_flight = worker, desk, in_flight
+        self._beat_s = desk.pulse.beat_s
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+        self._steady_since = self._last = time.monotonic()
+        self._wall_ahead_s = time.time() - time.monotonic()
+        self._known_since_ms: int | None = None
+        #: Set when Redis turned out to have forgotten everything; the janitor clears it.
+        self.redis_is_new = threading.Event()
+
+    def first_beat(self) -> None:
+        """Before any job is taken: publish our limits, learn the others'. Raises RedisError."""
+        self._note(self._desk.beat([]))
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it, and wait a moment for a beat that is under way."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=1.0)
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether no heartbeat was missed for as long as two take. Not so after a freeze, or while Redis is away.
+
+        Until then another worker's silence may be Redis's or our own fault. Nor after the wall's clock, by which Redis
+        tells who is silent, has jumped: it was set, or the machine slept, which the steady clock doesn't see.
+        """
+        now, two_beats_s = time.monotonic(), 2 * self._beat_s
+        wall_ahead_s = time.time() - now
+        if abs(wall_ahead_s - self._wall_ahead_s) > _JUMP_S:
+            self._wall_ahead_s, self._steady_since = wall_ahead_s, now
+        return now - self._last <= two_beats_s and now - self._steady_since >= two_beats_s
+
+    def _run(self) -> None:
+        wait_s = self._beat_s
+        while not self._stopping.wait(wait_s):
+            try:
+                beat = self._desk.beat(self._in_flight())
+                self._note(beat)
+                self._worker.show_alive(beat.queues)
+                wait_s = self._beat_s
+            except (RedisError, OSError) as error:
+                log.debug("heartbeat: %s", error)
+                wait_s = _RETRY_S
+            except Exception:  # a heart that died unseen would cost every lease of a healthy worker
+                if self._stopping.is_set():
+                    return  # the connection was closed under a beat that took too long
+                log.exception("heartbeat: a fault in chartq, please report it")
+                wait_s = _RETRY_S
+
+    def _note(self, beat: Beat) -> None:
+        now = time.monotonic()
+        if now - self._last > 2 * self._beat_s:
+            self._steady_since = now
+        self._last = now
+        if beat.known_since_ms != self._known_since_ms:
+            self._known_since_ms = beat.known_since_ms
+            self.redis_is_new.set()

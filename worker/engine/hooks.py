@@ -1,0 +1,28 @@
+"""Who is told how a worker's loop goes: the stamp that `chartq health` looks at, the counters of `--metrics-port`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.ledger import StartedJob
+from worker.engine.lane_client import Claim
+from worker.engine.settlement import Ending
+
+
+def _nothing(*_told: Any) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watchers:
+    """Called from the loop's own thread: none of these raises, waits or takes long."""
+
+    #: A turn of the loop begins.
+    turned: Callable[[], None] = _nothing
+    #: A job was taken, and its call is about to begin.
+    started: Callable[[Claim, StartedJob], None] = _nothing
+    #: An execution's end stands in the ledger.
+    ended: Callable[[Ending], None] = _nothing
+
+
+NOBODY = Watchers()

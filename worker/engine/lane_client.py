@@ -1,0 +1,279 @@
+"""The worker's hold on the lanes: take jobs with permits, settle what ended, stay alive. One round trip each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import uuid4
+
+from redis import Redis
+
+from jobs.core.clock import WORLD, Clock
+from jobs.core.rates import RateLimits
+from jobs.lanes import TASK, Scripts, WorkerEntry
+from jobs.lanes.gates import WORKER_LIVE_S, merged_limits, parse_entry
+from jobs.lanes.queues import JOB_TIMEOUT_S, rq_time
+
+#: Seconds between two heartbeats of a worker and all it has in flight.
+HEARTBEAT_S = 5.0
+
+#: Without a heartbeat for this long an execution counts as lost. Three missed heartbeats.
+LEASE_S = 15.0
+
+#: RQ's own time to live of an execution: its readers fail a job beyond it, so it must outlive our lease by far.
+EXECUTION_TTL_S = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulse:
+    """How fast a worker's heart beats, and how long it may be silent. Only tests want another one."""
+
+    beat_s: float = HEARTBEAT_S
+    lease_s: float = LEASE_S
+
+
+NORMAL_PULSE = Pulse()
+
+Verdict = Literal["ok", "throttled", "unreachable", "transient", "hold", "suspect", "unused", "gone"]
+Move = Literal["finished", "failed", "front", "back", "delay", "alone", "drop", "refuse"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A job that this worker holds, and the permit that came with it."""
+
+    job: str
+    execution: str
+    queue: str
+    lane: str
+    account: str = ""
+    generation: str = ""
+    spent_ms: int = 0
+    data: str = ""
+    probe: int = 0
+    suspect: int = 0
+    alone: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settlement:
+    """What Redis is to hear of an execution: a verdict for the gate, a move for the job, or both."""
+
+    claim: Claim
+    verdict: Verdict | None = None
+    to: Move | None = None
+    hint_s: float | None = None
+    why: str | None = None
+    scope: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    delay_s: float | None = None
+    error: str | None = None
+    took_s: float = 0.0
+    jitter: float = 0.0
+    #: Whose execution it was, if not this worker's own.
+    worker: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closing:
+    """A gate that this turn's answers have closed."""
+
+    lane: str
+    #: throttled, loading, unreachable or outage.
+    why: str
+    #: Unix time.
+    until_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What came of one turn."""
+
+    claims: Sequence[Claim]
+    #: Ids found on our queues that are no jobs of ours.
+    refused: Sequence[str]
+    #: Seconds after which it is worth looking again.
+    wait_s: float
+    #: Lanes that will have work without anybody's help.
+    waiting: int
+    #: Attempts that an outage ate: job id -> how many to give back.
+    give_back: Mapping[str, int]
+    suspended: bool
+    closings: Sequence[Closing] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beat:
+    """What a heartbeat learned."""
+
+    #: Since when this Redis remembers us; another value than before: it has lost everything in between.
+    known_since_ms: int
+    #: Executions that are somebody else's now.
+    lost: Sequence[str]
+    #: Our RQ queues.
+    queues: Sequence[str]
+
+
+class Desk:
+    """One worker's dealings with the lanes, on one connection, as one account per API kind."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        worker: str,
+        accounts: Mapping[str, str],
+        limits: RateLimits,
+        ceiling: int | None,
+        pulse: Pulse = NORMAL_PULSE,
+        clock: Clock = WORLD,
+    ) -> None:
+        self.pulse = pulse
+        self._clock = clock
+        self._scripts = Scripts(redis, clock)
+        self._worker = worker
+        self._accounts = dict(accounts)
+        self._own = WorkerEntry(accounts=accounts, limits=limits, ceiling=ceiling)
+        self._limits, self._ceiling = limits, ceiling
+        #: Turns are numbered, and Redis is told which reply was the last to arrive (see lua/4_work.lua).
+        self._id, self._number, self._heard = uuid4().hex, 0, 0
+
+    def turn(self, settlements: Sequence[Settlement], *, want: int, in_flight: int, **clock: Any) -> Turn:
+        """Settle, then take up to `want` jobs. Only one at a time.
+
+        May be repeated after an error: what was heard before is ignored, and what was given with a reply that never
+        arrived is taken back.
+        """
+        self._number += 1
+        reply = self._scripts.call_json(
+            "turn",
+            outcomes=[self._spoken(settlement) for settlement in settlements],
+            number=self._number,
+            want=want,
+            in_flight=in_flight,
+            executions=[uuid4().hex for _ in range(want)],
+            accounts=self._accounts,
+            **self._about(),
+            **clock,
+        )
+        self._heard = self._number
+        return Turn(
+            claims=[Claim(**claim) for claim in reply["claims"] or ()],
+            refused=[str(job) for job in reply["refused"] or ()],
+            wait_s=reply["wait_ms"] / 1000,
+            waiting=reply["waiting"],
+            give_back=_summed(reply["give_back"] or ()),
+            suspended=reply.get("suspended", False),
+            closings=[
+                Closing(lane=lane, why=why, until_s=until_ms / 1000) for lane, why, until_ms in reply["closings"] or ()
+            ],
+        )
+
+    def move(self, settlements: Sequence[Settlement]) -> None:
+        """Settle what another worker has left behind. From any thread."""
+        outcomes = [self._spoken(settlement) for settlement in settlements]
+        self._scripts.call("move", outcomes=outcomes, **self._about())
+
+    def beat(self, claims: Sequence[Claim]) -> Beat:
+        """Tell Redis that this worker lives, with all it has in flight; learn the limits that hold."""
+        held = [
+            {
+                "job": claim.job,
+                "execution": claim.execution,
+                "queue": claim.queue,
+                "lane": claim.lane,
+                "account": claim.account,
+            }
+            for claim in claims
+        ]
+        reply = self._scripts.call_json(
+            "beat",
+            worker=self._worker,
+            claims=held,
+            entry=self._own.to_dict(),
+            live_s=WORKER_LIVE_S * self._clock.speed,
+            task=TASK,
+            timeout_s=JOB_TIMEOUT_S,
+            **self._times(),
+        )
+        self._learn_limits(reply["workers"] or ())
+        return Beat(known_since_ms=reply["known_since_ms"], lost=reply["lost"] or (), queues=reply["queues"] or ())
+
+    def expired(self, limit: int) -> list[tuple[Claim, str]]:
+        """Executions whose worker has been silent for its lease, with that worker's name."""
+        rows = self._scripts.call_json("expired", limit=limit) or ()
+        return [
+            (Claim(job=job, execution=execution, queue=queue, lane=queue.rpartition("@")[0]), worker)
+            for job, execution, queue, worker in rows
+        ]
+
+    def leave(self) -> None:
+        """This worker is gone; its word on limits no longer counts."""
+        self._scripts.call("leave", **self._about())
+
+    def _learn_limits(self, workers: Sequence[str]) -> None:
+        mine = set(self._accounts.values())
+        entries = [entry for published in workers if (entry := parse_entry(published))]
+        sharing = [entry for entry in entries if mine & set(entry.accounts.values())]
+        self._limits, self._ceiling = merged_limits([self._own, *sharing])
+
+    def _windows(self) -> dict[str, list[list[int]]]:
+        models = {
+            f"{api}:{model}": windows for model, windows in self._limits.by_model.items() for api in self._accounts
+        }
+        named = {"*": self._limits.default, **models}
+        return {lane: [[w.calls, w.window_ms] for w in windows] for lane, windows in named.items()}
+
+    def _about(self) -> dict[str, Any]:
+        """Who settles, and by which limits."""
+        return {
+            "worker": self._worker,
+            "desk": self._id,
+            "heard": self._heard,
+            "windows": self._windows(),
+            "ceiling": self._ceiling,
+            **self._times(),
+        }
+
+    def _times(self) -> dict[str, Any]:
+        return {
+            "now_iso": rq_time(),
+            "lease_ms": int(self.pulse.lease_s * self._clock.speed * 1000),
+            "execution_ttl_s": EXECUTION_TTL_S,
+        }
+
+    def _spoken(self, settlement: Settlement) -> dict[str, Any]:
+        claim = settlement.claim
+        return {
+            "job": claim.job,
+            "execution": claim.execution,
+            "queue": claim.queue,
+            "lane": claim.lane,
+            "account": claim.account,
+            "generation": claim.generation,
+            "spent_ms": claim.spent_ms,
+            "probe": claim.probe,
+            "worker": settlement.worker or self._worker,
+            "verdict": settlement.verdict,
+            "to": settlement.to,
+            "hint_ms": _ms(settlement.hint_s),
+            "why": settlement.why,
+            "scope": settlement.scope,
+            "reason": settlement.reason,
+            "message": settlement.message,
+            "delay_ms": _ms(settlement.delay_s),
+            "error": settlement.error,
+            "took_s": round(settlement.took_s, 3),
+            "jitter": settlement.jitter,
+        }
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * 1000)
+
+
+def _summed(pairs: Sequence[tuple[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for job, attempts in pairs:
+        total[job] = total.get(job, 0) + attempts
+    return total

@@ -1,0 +1,190 @@
+"""From what came of an execution to what the ledger writes and what Redis hears. Pure: the table of it all.
+
+| outcome              | ledger                          | gate        | job goes          |
+|----------------------|---------------------------------|-------------|-------------------|
+| Done                 | finished, an attempt            | ok          | finished          |
+| Refused, called      | failed, an attempt              | ok          | failed            |
+| Refused, not called  | failed                          | unused      | failed            |
+| Transient            | scheduled, an attempt           | transient   | delayed           |
+| .. a bad answer      | as above                        | ok          | as above          |
+| Transient, last      | failed, an attempt              | transient   | failed            |
+| Transient, suspect   | as above                        | suspect     | as above          |
+| either, in an outage | queued, nothing spent           | (heard)     | front             |
+| Throttled            | queued, a refusal               | throttled   | front             |
+| Unreachable          | queued                          | unreachable | front             |
+| Hold                 | queued                          | hold        | front             |
+"""
+
+import random
+from dataclasses import dataclass
+
+from jobs.ledger import AnswerRow, Change, Failed, Finished, JobError, Returned
+from worker.engine.execute import Ended, StoppedError
+from worker.engine.lane_client import Claim, Move, Settlement, Verdict
+from worker.engine.policy import Done, Hold, Refused, Throttled, Transient, Unreachable
+from worker.hf.errors import HFAPIError, HFBadAnswerError, HFModelLoadingError, HFRateLimitError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """An execution that has ended: not yet in the ledger, not yet told to Redis."""
+
+    claim: Claim
+    ended: Ended
+    #: For logs: the queue's name doesn't tell it of a job that runs alone.
+    batch_id: str | None = None
+    #: The gate found an outage after this failure: the job goes back as if it had not been called.
+    outage: bool = False
+    #: The gate has heard already (transient failures are heard before they are written).
+    heard: bool = False
+
+
+def verdict_first(ending: Ending) -> Settlement | None:
+    """A transient failure is told to the gate before anything is written: only it knows an outage."""
+    if not isinstance(ending.ended.outcome, Transient) or _verdict(ending) != "transient":
+        return None
+    return Settlement(
+        claim=ending.claim,
+        verdict="transient",
+        hint_s=_hint_s(ending.ended.error),
+        jitter=random.random(),
+    )
+
+
+def change(ending: Ending) -> Change:
+    """What the ledger writes."""
+    claim, ended = ending.claim, ending.ended
+    outcome, spent = ended.outcome, int(ended.called)
+    if isinstance(outcome, Done):
+        return Finished(job_id=claim.job, execution_id=claim.execution, answer=_answer_row(ended))
+    if ending.outage:
+        return Returned(job_id=claim.job, execution_id=claim.execution, status="queued")
+    if isinstance(outcome, Refused) or (isinstance(outcome, Transient) and outcome.last):
+        error = described(ended.error)
+        return Failed(
+            job_id=claim.job,
+            execution_id=claim.execution,
+            error_type=error.type,
+            message=error.message,
+            status_code=error.status_code,
+            attempts_spent=spent,
+        )
+    if isinstance(outcome, Transient):
+        return Returned(
+            job_id=claim.job,
+            execution_id=claim.execution,
+            status="scheduled",
+            attempts_spent=spent,
+            error=described(ended.error),
+        )
+    return Returned(
+        job_id=claim.job,
+        execution_id=claim.execution,
+        status="queued",
+        throttled=int(isinstance(outcome, Throttled)),
+    )
+
+
+def settlement(ending: Ending) -> Settlement:
+    """What Redis hears once the ledger has it."""
+    claim, ended = ending.claim, ending.ended
+    outcome = ended.outcome
+    hold = outcome if isinstance(outcome, Hold) else None
+    return Settlement(
+        claim=claim,
+        verdict=None if ending.heard else _verdict(ending),
+        to=_move(ending),
+        hint_s=outcome.hint_s if isinstance(outcome, Throttled) else None,
+        why=_why(ended),
+        scope=hold.scope if hold else None,
+        reason=hold.reason if hold else None,
+        message=hold.message if hold else None,
+        delay_s=outcome.wait_s if isinstance(outcome, Transient) else None,
+        error=described(ended.error).message if isinstance(outcome, Refused | Transient) else None,
+        took_s=ended.latency_s,
+        jitter=random.random(),
+    )
+
+
+def returned(claim: Claim) -> Returned:
+    """The ledger's side of giving a job back: nothing spent."""
+    return Returned(job_id=claim.job, execution_id=claim.execution, status="queued")
+
+
+def given_back(claim: Claim, *, used: bool) -> Settlement:
+    """The job goes back to its place; `used`: its permit may have been used for a call."""
+    return Settlement(claim=claim, verdict="gone" if used else "unused", to="front")
+
+
+def dropped(claim: Claim) -> Settlement:
+    """The ledger wants no call for it: it has ended, or nobody asks for it any more."""
+    return Settlement(claim=claim, verdict="unused", to="drop")
+
+
+def set_aside(claim: Claim) -> Settlement:
+    """It is no job of ours."""
+    return Settlement(claim=claim, verdict="unused", to="refuse")
+
+
+def described(error: Exception | None) -> JobError:
+    """What stands in the ledger and in results."""
+    status_code = error.status_code if isinstance(error, HFAPIError) else None
+    return JobError(type=type(error).__name__, message=str(error), status_code=status_code)
+
+
+def _verdict(ending: Ending) -> Verdict:
+    # A server that answers badly is there: taking it for an outage would ask, and pay, for ever.
+    outcome = ending.ended.outcome
+    if isinstance(outcome, Hold):
+        return "hold"
+    if not ending.ended.called:
+        return "unused"
+    if isinstance(ending.ended.error, StoppedError):
+        return "gone"  # cut by hand: it says nothing about the provider
+    match outcome:
+        case Throttled():
+            return "throttled"
+        case Unreachable():
+            return "unreachable"
+        case Transient() if not isinstance(ending.ended.error, HFBadAnswerError):
+            return "suspect" if ending.claim.suspect else "transient"
+    return "ok"
+
+
+def _move(ending: Ending) -> Move:
+    outcome = ending.ended.outcome
+    if isinstance(outcome, Done):
+        return "finished"
+    if ending.outage:
+        return "front"
+    if isinstance(outcome, Refused) or (isinstance(outcome, Transient) and outcome.last):
+        return "failed"
+    return "delay" if isinstance(outcome, Transient) else "front"
+
+
+def _why(ended: Ended) -> str | None:
+    if isinstance(ended.outcome, Unreachable):
+        return "unreachable"
+    if isinstance(ended.error, HFModelLoadingError):
+        return "loading"
+    return "throttled" if isinstance(ended.error, HFRateLimitError) else None
+
+
+def _hint_s(error: Exception | None) -> float | None:
+    return error.hint_s if isinstance(error, HFAPIError) else None
+
+
+def _answer_row(ended: Ended) -> AnswerRow:
+    answer = ended.answer
+    if answer is None:
+        raise AssertionError("a Done without an answer")
+    return AnswerRow(
+        text=answer.text,
+        raw=answer.raw,
+        prompt_tokens=answer.prompt_tokens,
+        completion_tokens=answer.completion_tokens,
+        latency_s=ended.latency_s,
+        request_id=answer.request_id,
+        provider=answer.provider,
+        rehearsal=answer.rehearsal,
+    )

@@ -1,0 +1,203 @@
+"""The JSON that is sent: chat completions, and the classic task bodies. Pure.
+
+A body is a frame of JSON around the image, whose base64 is made piece by piece while it is sent; once it has been
+sent, the image is let go: a hundred calls that wait for their answers hold none. `model` comes first, since the
+router reads only the start of a body to route it.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.hf.errors import HFRequestError
+
+#: Tokens that an answer may take when `parameters` don't say: a page of text, and an end to what a run costs.
+DEFAULT_MAX_TOKENS = 1024
+
+#: Fields that this module sets itself.
+_RESERVED = ("model", "messages", "stream")
+
+#: Names of the same limit: the classic API's, and the two of chat.
+_LEGACY_LENGTHS = ("max_new_tokens", "max_length")
+_LENGTHS = ("max_tokens", "max_completion_tokens")
+
+#: Classic parameters with no meaning in chat, which strict servers refuse.
+_CLASSIC_ONLY = ("return_full_text", "details", "do_sample", *_LEGACY_LENGTHS)
+
+_MIME_BY_MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+}
+
+#: Bytes that hold every magic number above and WebP's.
+_MAGIC_BYTES = 12
+
+#: Bytes of an image that are encoded at a time; a multiple of three, so that no padding stands between two pieces.
+_PIECE_BYTES = 3 * 65_536
+
+
+class ImageToSend:
+    """An image's bytes, made at once for the first time they are sent, and made anew for any further time.
+
+    `make` gives the same bytes each time; what it raises goes through whoever sends them.
+    """
+
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._make = make
+        ready = make()
+        self._ready: bytes | None = ready
+        self._size_bytes, self.mime = len(ready), sniff_mime(ready[:_MAGIC_BYTES])
+
+    def __len__(self) -> int:
+        return self._size_bytes
+
+    def take(self) -> bytes:
+        """The bytes; they are not kept here."""
+        ready, self._ready = self._ready, None
+        return self._make() if ready is None else ready
+
+
+#: An image's bytes, its base64 text, or one that needn't be kept while the answer is waited for.
+ImageInput = bytes | str | ImageToSend
+
+
+@dataclass(frozen=True)
+class Body:
+    """`head`, the image as base64, `tail`: may be sent any number of times, its length is known beforehand."""
+
+    head: bytes
+    image: ImageToSend | None = None
+    tail: bytes = b""
+
+    def __len__(self) -> int:
+        return len(self.head) + 4 * ((len(self.image or b"") + 2) // 3) + len(self.tail)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.head
+        if self.image is not None:
+            image = memoryview(self.image.take())
+            for start in range(0, len(image), _PIECE_BYTES):
+                yield base64.b64encode(image[start : start + _PIECE_BYTES])
+        yield self.tail
+
+
+def image_to_send(image: ImageInput) -> ImageToSend:
+    """`image`, which may be base64 text or a data URI. Raises HFRequestError if it is neither, or empty."""
+    if not isinstance(image, ImageToSend):
+        found = _decoded(image) if isinstance(image, str) else image
+        image = ImageToSend(lambda: found)
+    if not len(image):
+        raise HFRequestError("The image is empty")
+    return image
+
+
+def sniff_mime(start: bytes) -> str:
+    """The type of an image by its first bytes; image/jpeg when they tell nothing."""
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "image/webp"
+    return next((mime for magic, mime in _MIME_BY_MAGIC.items() if start.startswith(magic)), "image/jpeg")
+
+
+def chat_body(
+    *,
+    model: str,
+    prompt: str,
+    image: ImageToSend | None,
+    parameters: Mapping[str, Any] | None,
+    messages: Sequence[Any] | None = None,
+) -> Body:
+    """One user message: the prompt, then the image as a data URI; or `messages`, the image in its image_url part.
+
+    Raises HFRequestError.
+    """
+    head = b'{"model":%b,"messages":' % _json(model)
+    rest = b"," + _json({**chat_parameters(parameters or {}), "stream": False})[1:]
+    if image is None:
+        return Body(head + _json(messages or [{"role": "user", "content": prompt}]) + rest)
+    parts = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": ""}}]
+    before, after = _around_image(messages or [{"role": "user", "content": parts}])
+    uri = b"data:%b;base64," % image.mime.encode()
+    return Body(head + before + uri, image, after + rest)
+
+
+def task_body(*, task: str, prompt: str, image: ImageToSend | None, parameters: Mapping[str, Any] | None) -> Body:
+    """The classic body of a task. An `image-to-text` model takes no prompt, so none is sent."""
+    rest = b',"parameters":%b}' % _json(dict(parameters or {}))
+    if task == "text-generation":
+        return Body(b'{"inputs":%b%b' % (_json(prompt), rest))
+    if image is None:
+        raise HFRequestError(f"The task {task} needs an image")
+    if task == "image-to-text":
+        return Body(b'{"inputs":"', image, b'"' + rest)
+    if task == "visual-question-answering":
+        return Body(b'{"inputs":{"question":%b,"image":"' % _json(prompt), image, b'"}' + rest)
+    raise HFRequestError(f"Unknown task: {task}")
+
+
+def chat_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """`parameters` as fields of a chat body: `extra_body` opened, the classic names translated."""
+    extra = parameters.get("extra_body") or {}
+    if not isinstance(extra, Mapping):
+        raise HFRequestError("extra_body must be an object")
+    given = {**{name: value for name, value in parameters.items() if name != "extra_body"}, **extra}
+    _check_reserved(given)
+    fields = {name: value for name, value in given.items() if name not in (*_CLASSIC_ONLY, "stream")}
+    if given.get("do_sample") is False:
+        fields.setdefault("temperature", 0)
+    if not any(fields.get(name) is not None for name in _LENGTHS):
+        legacy = (given[name] for name in _LEGACY_LENGTHS if given.get(name) is not None)
+        fields["max_tokens"] = next(legacy, DEFAULT_MAX_TOKENS)
+    return fields
+
+
+def _around_image(messages: Sequence[Any]) -> tuple[bytes, bytes]:
+    """The messages as JSON, cut where the URL of their image goes. Raises HFRequestError: there is no such place."""
+    # No text in the messages can be the hash of these very messages.
+    mark = hashlib.sha256(_json(messages)).hexdigest()
+    before, found, after = _json([_marked(message, mark) for message in messages]).partition(mark.encode())
+    if not found:
+        raise HFRequestError("The messages have no place for an image: an image_url part")
+    return before, after
+
+
+def _marked(message: Any, mark: str) -> Any:
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    return {**message, "content": [_marked_part(part, mark) for part in content]}
+
+
+def _marked_part(part: Any, mark: str) -> Any:
+    if part.get("type") != "image_url":
+        return part
+    return {**part, "image_url": {**part["image_url"], "url": mark}}
+
+
+def _check_reserved(given: Mapping[str, Any]) -> None:
+    for name in _RESERVED:
+        if name in given and not (name == "stream" and not given[name]):
+            raise HFRequestError(f"{name} can't be a parameter: chartq sets it itself")
+
+
+def _decoded(text: str) -> bytes:
+    """The image in base64 `text`: without a data URI's head and white space, in either alphabet."""
+    payload = text.partition(",")[2] if text.startswith("data:") else text
+    payload = "".join(payload.split()).replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(payload + "=" * (-len(payload) % 4), validate=True)
+    except ValueError:
+        raise HFRequestError("The image is neither bytes nor base64 text") from None
+
+
+def _json(value: Any) -> bytes:
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as why:
+        raise HFRequestError(f"The parameters are no JSON: {why}") from None

@@ -1,0 +1,88 @@
+"""The checks of what keeps the jobs: Redis, its workers, and the results store."""
+
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from jobs.batches.session import Session
+from jobs.broker.connect import check_server, hide_password, redis_connection
+from jobs.broker.error_text import redis_trouble
+from jobs.config.settings import Settings
+from jobs.core.errors import ChartqError
+from jobs.lanes import Gates, LaneQueues
+from jobs.ledger import Ledger
+from worker.monitoring.checks.check import Check, size_text
+
+#: The embedded Redis may have a large file to load first.
+REDIS_LIMIT_S = 30.0
+
+#: Share of `maxmemory` from which on the next batch may be refused.
+_FULL_SHARE = 0.9
+
+
+def check_redis(settings: Settings) -> list[Check]:
+    """Redis can be worked with (the embedded one is started), and who works."""
+    try:
+        with redis_connection(settings) as client:
+            return [_server(client, settings), _workers(client)]
+    except (ChartqError, RedisError) as error:
+        todo = "Correct REDIS_URL; without it chartq starts a server of its own."
+        if settings.redis_url is None:
+            todo = "Do what it says, or set REDIS_URL to a Redis or Valkey server of your own, 7.0 or newer."
+        if isinstance(error, RedisError):
+            todo = "Do what it says; the jobs are safe in the results store meanwhile."
+        message = redis_trouble(error) if isinstance(error, RedisError) else str(error)
+        return [Check("redis", False, message, todo), Check("workers", None, "not known without Redis")]
+
+
+def _server(client: Redis, settings: Settings) -> Check:
+    warnings = check_server(client)
+    # What a lack of rights or of disk would refuse: a write, and the scripts that all commands use.
+    LaneQueues(client).check()
+    Gates(client).all()
+    try:
+        info = client.info()
+    except ResponseError:  # a managed server that keeps it from its users
+        info = {}
+    message = f"{_which(info, settings)}; {_memory(info)}"
+    share = _share_used(info)
+    if share >= _FULL_SHARE:
+        return Check("redis", None if share < 1 else False, message, "Raise maxmemory, or wait for jobs to end.")
+    return Check("redis", None if warnings else True, message, " ".join(warnings) or None)
+
+
+def _which(info: dict[str, Any], settings: Settings) -> str:
+    kind = "Valkey" if info.get("server_name") == "valkey" else "Redis"
+    version = info.get("valkey_version") or info.get("redis_version") or "(version not told)"
+    if settings.redis_url is None:
+        return f"embedded {kind} {version}, {info.get('executable', 'program not told')}, starts and answers"
+    return f"{kind} {version} at {hide_password(settings.redis_url.get_secret_value())}"
+
+
+def _memory(info: dict[str, Any]) -> str:
+    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    policy = info.get("maxmemory_policy", "not told")
+    limit = f" of {size_text(most)}" if most else ""
+    return f"memory {size_text(used)}{limit}, eviction {policy}"
+
+
+def _share_used(info: dict[str, Any]) -> float:
+    most = int(info.get("maxmemory", 0))
+    return int(info.get("used_memory", 0)) / most if most else 0.0
+
+
+def _workers(client: Redis) -> Check:
+    count = len(Gates(client).workers())
+    if not count:
+        return Check("workers", None, "none runs", "Start one with `chartq worker`; `chartq run` brings its own.")
+    return Check("workers", True, f"{count} running")
+
+
+def check_store(settings: Settings) -> Check:
+    """The results store opens, has a schema that this program knows, and can be written."""
+    with Session(settings) as session:
+        url = session.results_url
+    with Ledger.open(url) as ledger:
+        version = ledger.check()
+        return Check("store", True, f"{ledger.label} can be written; schema version {version}")
