@@ -8,9 +8,9 @@ from jobs.cli.lazy import Place, load
 from jobs.cli.main import group, run
 
 if TYPE_CHECKING:
-    from jobs.batches.cost import Price
     from jobs.config.settings import Settings
     from jobs.core.job import Question
+    from jobs.core.money import Price
 
 COMMANDS = {
     "run": Place("worker.cli.run_command:run", "Submit a folder, ask about every chart, show how it goes."),
@@ -18,10 +18,10 @@ COMMANDS = {
     **PRODUCER_COMMANDS,
     "rehearse": Place("worker.cli.rehearse_command:rehearse", "Show what a run would do and take, on a fast clock."),
     "demo": Place("worker.cli.run_command:demo", "Ask about the sample charts; needs no token."),
-    "doctor": Place("worker.monitoring.doctor:doctor", "Check Redis, store, token, endpoint and model."),
+    "doctor": Place("worker.cli.doctor_command:doctor", "Check Redis, store, token, endpoint and model."),
     "models": Place("worker.cli.model_commands:models", "Who serves a model, does it take images, at what price?"),
-    "health": Place("worker.monitoring.health:health", "Tell whether this machine's workers live (exit code)."),
-    "metrics": Place("worker.monitoring.exporter:metrics", "Serve what all workers share to Prometheus."),
+    "health": Place("worker.cli.health_command:health", "Tell whether this machine's workers live (exit code)."),
+    "metrics": Place("worker.cli.metrics_command:metrics", "Serve what all workers share to Prometheus."),
     "completion": Place("worker.cli.completion:completion", "Print the script that completes words in your shell."),
 }
 

@@ -6,16 +6,8 @@ from typing import Any
 
 from jobs.config.settings import Settings
 from jobs.core.job import Question
+from jobs.core.money import Price, usd
 from jobs.ledger import TokensSpent
-
-
-@dataclass(frozen=True, kw_only=True)
-class Price:
-    """What a provider takes, in US dollars per million tokens."""
-
-    input_usd_per_m: float
-    output_usd_per_m: float
-
 
 #: The prices of the providers that may answer a question, as far as anybody tells; empty: not known. Never raises.
 PricesOf = Callable[[Settings, Question], Sequence[Price]]
@@ -88,10 +80,3 @@ def about(number: int) -> str:
     '1,230,000'
     """
     return f"{float(f'{number:.3g}'):,.0f}"
-
-
-def usd(amount: float) -> str:
-    """`$12.30`; of what is less than a cent the first two digits: `$0.0042`."""
-    if amount == 0 or amount >= 0.01:
-        return f"${amount:,.2f}"
-    return f"${float(f'{amount:.2g}'):.8f}".rstrip("0")

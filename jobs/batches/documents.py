@@ -1,10 +1,10 @@
 """The JSON documents of the contract, from the ledger's rows and the gates."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from jobs.batches.eta import eta_s
+from jobs.core.time_text import iso
 from jobs.lanes import Gate
 from jobs.ledger import Batch, Counts, JobError, JobRow, ResultRow
 from jobs.schemas import parsed_answer
@@ -90,13 +90,6 @@ def result_document(row: ResultRow, *, structured: bool = False) -> dict[str, An
         "finished_at": iso(row.finished_at) if row.status in ("finished", "failed", "canceled") else None,
         "rehearsal": row.rehearsal if row.status == "finished" else None,
     }
-
-
-def iso(at: float | None) -> str | None:
-    """Seconds since the epoch as ISO 8601 in UTC."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _status(batch: Batch, counts: Counts, open_jobs: int, *, held: bool) -> str:

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from jobs.batches.session import Session
+from jobs.core.time_text import duration
 from jobs.ledger import Batch, StoreUnavailableError
 
 #: Exit codes of `run`, `wait` and `watch` (the contract's).
@@ -89,18 +89,3 @@ def lacks_charts(document: dict[str, Any]) -> bool:
     """All that was submitted so far has ended, and yet the batch hasn't: its submit is under way, or has died."""
     counts = document["request_counts"]
     return document["status"] == "in_progress" and not (counts["queued"] + counts["started"] + counts["scheduled"])
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 45 s, 12 min, 3.5 h, 2 days."""
-    for unit, length_s, below in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
-        if seconds < below * length_s:
-            value = seconds / length_s
-            return f"{value:.0f} {unit}" if unit != "h" else f"{value:.1f} h"
-    return f"{seconds / 86400:.1f} days"
-
-
-def clock(at: float, now: float) -> str:
-    """A moment on the reader's own clock; with its day if that is another one."""
-    there, here = (datetime.fromtimestamp(moment).astimezone() for moment in (at, now))
-    return f"{there:%H:%M:%S}" if there.date() == here.date() else f"{there:%Y-%m-%d %H:%M}"

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.batches.cost import Cost, PricesOf, cost, no_prices
-from jobs.batches.documents import iso
 from jobs.batches.eta import eta_s
-from jobs.batches.follow import clock, duration
 from jobs.batches.session import Session
+from jobs.core.time_text import clock, duration, iso
 from jobs.lanes import Gate
 from jobs.submit.submit import Order, Submitted, accepted, charts_in, chunked, find_batch
 

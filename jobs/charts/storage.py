@@ -4,17 +4,14 @@ A picture that came within a request has no file: it stands in the ledger under 
 path that `stored_path` could ever give, since pathlib never leaves two slashes within one.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 from jobs.charts.image_check import read_bounded
 from jobs.core.errors import ImageError, InputError
+from jobs.core.job import Pictures
 
 #: How names of pictures in the ledger begin; the SHA-256 of the picture follows.
 _IN_LEDGER = "picture://"
-
-#: The picture of a hash (`Ledger.picture`); None if there is none.
-Pictures = Callable[[str], bytes | None]
 
 
 class ChartRootError(ImageError):

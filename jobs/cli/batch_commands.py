@@ -14,10 +14,11 @@ from jobs.batches.session import Session
 from jobs.cli.completion import complete_batches
 from jobs.cli.console import messages, print_table
 from jobs.cli.options import batch_argument, json_option
-from jobs.cli.output import dumps, print_data, reader_may_leave, say, visible
+from jobs.cli.output import print_data, reader_may_leave, say
 from jobs.cli.watching import watched
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError, UnknownIdError
+from jobs.core.text import dumps, visible
 
 
 @click.command("list")

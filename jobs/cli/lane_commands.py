@@ -5,15 +5,15 @@ from typing import Any
 import click
 from rich.table import Table
 
-from jobs.batches.documents import iso
-from jobs.batches.follow import duration
 from jobs.batches.session import Session
 from jobs.cli.console import print_table
 from jobs.cli.options import json_option
-from jobs.cli.output import dumps, print_data
+from jobs.cli.output import print_data
 from jobs.config.settings import producer_settings
+from jobs.core.job import model_of
+from jobs.core.text import dumps
+from jobs.core.time_text import duration, iso
 from jobs.lanes import Gate
-from jobs.lanes.gates import model_of
 
 
 @click.command()

@@ -6,15 +6,15 @@ from datetime import datetime
 
 import click
 
-from jobs.batches.documents import iso
-from jobs.batches.follow import duration
 from jobs.batches.session import Session
 from jobs.cli.completion import complete_batches
 from jobs.cli.options import json_option
-from jobs.cli.output import dumps, print_data, say, visible
+from jobs.cli.output import print_data, say
 from jobs.config.log_dir import Entry, log_folder, read_entries
 from jobs.config.settings import producer_settings
 from jobs.core.errors import UnknownIdError
+from jobs.core.text import dumps, visible
+from jobs.core.time_text import duration, iso
 from jobs.ledger import Batch
 
 #: What the worker calls the ends of an execution, for people.

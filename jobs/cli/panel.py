@@ -11,8 +11,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from jobs.batches.follow import clock, duration
-from jobs.cli.output import visible
+from jobs.core.text import visible
+from jobs.core.time_text import clock, duration
 from jobs.lanes import Gate
 from jobs.ledger import CallsMade, ResultRow
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from jobs.cli.output import visible
+from jobs.core.text import visible
 
 #: Seconds between two lines on a pipe.
 _PIPE_EVERY_S = 5.0

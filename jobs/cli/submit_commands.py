@@ -11,12 +11,13 @@ from jobs.batches.plan import plan
 from jobs.batches.session import Session
 from jobs.cli.console import messages
 from jobs.cli.options import json_option
-from jobs.cli.output import dumps, print_data, say
+from jobs.cli.output import print_data, say
 from jobs.cli.progress import shown
 from jobs.config.settings import Settings, producer_settings
 from jobs.core.errors import InputError
 from jobs.core.failure_limit import SHARE_FROM, FailureLimit
 from jobs.core.job import Question
+from jobs.core.text import dumps
 from jobs.lanes import Priority
 from jobs.submit.batch_file import RequestsFile, is_requests_file, look_at
 from jobs.submit.question import make_question, parse_parameters, read_prompt_file

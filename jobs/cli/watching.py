@@ -16,9 +16,9 @@ from rich.text import Text
 from jobs.batches.documents import RECENT_S
 from jobs.batches.follow import exit_code, summary
 from jobs.batches.session import Session
-from jobs.cli.output import visible
 from jobs.cli.panel import panel
 from jobs.cli.progress import Show, shown
+from jobs.core.text import visible
 from jobs.lanes import Gate
 from jobs.ledger import Batch, CallsMade, ResultRow, StoreUnavailableError
 

@@ -5,7 +5,7 @@ The wire (what stands in Redis) is the id alone; everything else stands in the l
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,6 +18,9 @@ ENDED_STATES = ("finished", "failed", "canceled")
 
 #: Hexadecimal digits of an id: 128 bits, far beyond accidental collisions of 10^12 charts.
 _ID_DIGITS = 32
+
+#: The bytes of a picture that has no file of its own, by its SHA-256; None if there is none.
+Pictures = Callable[[str], bytes | None]
 
 #: The parameter that holds a whole conversation, see `Question.messages`. Nobody else may set it.
 MESSAGES = "messages"
@@ -53,6 +56,11 @@ class Question:
     def lane(self) -> str:
         """All jobs of one API kind and model share the provider's limits, hence a lane."""
         return f"{self.api}:{self.model}"
+
+
+def model_of(lane: str) -> str:
+    """The model id within a lane's name."""
+    return lane.partition(":")[2]
 
 
 def job_id(image_sha256: str, question_id: str) -> str:

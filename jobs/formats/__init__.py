@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from jobs.cli.output import write_csv, write_jsonl
 from jobs.formats.compare import COMPARISONS, compare_rows, comparison_format_of, write_comparison
+from jobs.formats.csv_table import write_csv
 from jobs.formats.format import Format, ReportContext, Row, text_format
 from jobs.formats.html_report import write_html
+from jobs.formats.json_lines import write_jsonl
 from jobs.formats.markdown import write_markdown
 from jobs.formats.openai_batch import write_openai
 from jobs.formats.parquet import write_parquet

@@ -5,7 +5,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TextIO
 
-from jobs.cli.output import csv_line, data_file, dumps, spreadsheet_cell
+from jobs.core.text import dumps
+from jobs.formats.csv_table import csv_line, spreadsheet_cell
+from jobs.formats.files import data_file
 from jobs.formats.format import ReportContext, Row
 from jobs.formats.html_comparison import write_html_comparison
 from jobs.formats.markdown import cell, table_head, table_row

@@ -1,29 +1,46 @@
-"""Files that other libraries write, at their place whole or not at all."""
+"""Files that appear at their place whole or not at all."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
+
+
+@contextmanager
+def data_file(path: Path | None) -> Iterator[TextIO]:
+    """Stdout (`None` or `-`), or a text file that appears at `path` whole or not at all. Raises OSError."""
+    if path is None or str(path) == "-":
+        yield sys.stdout
+    elif path.exists() and not path.is_file():  # a device or a pipe, /dev/stdout say: it stays what it is
+        with path.open("w", encoding="utf-8", newline="") as file:
+            yield file
+    else:
+        with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            yield file
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A new file in `path`'s folder to write to; at the end of the block it takes `path`'s place.
-
-    `jobs.cli.output.data_file` is the same for text that we write ourselves.
-    """
+    """A new file in `path`'s folder to write to; at the end of the block it takes `path`'s place. Raises OSError."""
     path = Path(os.path.realpath(path))
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".chartq-", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".chartq-", suffix=".part")
     os.close(handle)
+    temporary = Path(name)
     try:
-        yield Path(temporary)
-        with open(temporary, "rb") as file:
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

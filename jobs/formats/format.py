@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from jobs.charts.storage import Pictures
-from jobs.cli.output import data_file
 from jobs.core.errors import InputError
-from jobs.core.job import Question
+from jobs.core.job import Pictures, Question
+from jobs.formats.files import data_file
 
 #: A result document, as the contract has it.
 Row = dict[str, Any]

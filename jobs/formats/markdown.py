@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
-from jobs.cli.output import dumps
+from jobs.core.text import dumps
 from jobs.formats.format import Row
 from jobs.formats.rows import outcome_text, shown, tokens_of
 from jobs.schemas import Field

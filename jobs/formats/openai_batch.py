@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.cli.output import data_file, dumps
+from jobs.core.text import dumps
+from jobs.formats.files import data_file
 from jobs.formats.format import ReportContext, Row
 from jobs.formats.rows import tokens_of
 

@@ -15,8 +15,9 @@ from functools import cached_property
 from typing import Literal
 
 from jobs.core.errors import StoreError
+from jobs.core.text import encodable
 from jobs.formats.format import Row
-from jobs.formats.rows import encodable, fields_of, is_rehearsal
+from jobs.formats.rows import fields_of, is_rehearsal
 
 #: `differ`, `same`: both answered; `one`: only one did; `none`: neither.
 Outcome = Literal["differ", "same", "one", "none"]

@@ -6,11 +6,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.cli.output import dumps
 from jobs.core.errors import InstallationError
+from jobs.core.text import dumps, encodable
 from jobs.formats.files import whole_file
 from jobs.formats.format import ReportContext, Row
-from jobs.formats.rows import encodable
 from jobs.formats.typed_columns import Column, answer_columns
 from jobs.schemas import answer_fields
 

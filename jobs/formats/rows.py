@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from jobs.cli.output import visible
+from jobs.core.text import visible
 from jobs.formats.format import Row
 
 #: How the rehearsal server marks its answers (worker.rehearsal.answers).
@@ -40,11 +40,6 @@ def fields_of(text: str) -> dict[str, Any] | None:
 def shown(text: str) -> str:
     """The text for people to look at: lines end in one way, and nothing in it acts instead of being seen."""
     return visible(text.replace("\r\n", "\n").replace("\r", "\n"))
-
-
-def encodable(text: str) -> str:
-    """The text as it is, except that what UTF-8 has no bytes for (bytes of odd file names) is shown escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def tokens_of(row: Row) -> tuple[int | None, int | None]:

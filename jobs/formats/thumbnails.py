@@ -15,9 +15,9 @@ from typing import Self, TypeVar
 from PIL import Image, ImageOps
 
 from jobs.charts.image_check import opened
-from jobs.charts.storage import Pictures, read_chart
+from jobs.charts.storage import read_chart
 from jobs.core.errors import ImageError
-from jobs.core.job import job_id
+from jobs.core.job import Pictures, job_id
 from jobs.formats.format import ReportContext, Row
 
 T = TypeVar("T")

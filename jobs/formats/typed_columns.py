@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jobs.cli.output import dumps
+from jobs.core.text import dumps, encodable
 from jobs.formats.format import Row
-from jobs.formats.rows import encodable
 from jobs.schemas import Field
 
 #: Name, the type's name, and where the value comes from.

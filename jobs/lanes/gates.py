@@ -12,6 +12,7 @@ from typing import Any
 from redis import Redis
 
 from jobs.core.clock import WORLD, Clock
+from jobs.core.job import model_of
 from jobs.core.rates import RateLimits, Window, smallest
 from jobs.lanes.scripts import Scripts, text
 
@@ -178,11 +179,6 @@ class Gates:
             return now_ms / 1000
         seconds, microseconds = self._redis.time()
         return seconds + microseconds / 1e6
-
-
-def model_of(lane: str) -> str:
-    """The model id within a lane's name."""
-    return lane.partition(":")[2]
 
 
 def parse_entry(published: Any) -> WorkerEntry | None:

@@ -1,11 +1,7 @@
-"""Imports point one way: `worker` may import `jobs`, `jobs` never `worker`; no circles; nothing heavy without need."""
+"""The house: few modules outside its rooms, and nothing heavy loaded without need. `make lint` keeps the layers."""
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import cache
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -23,38 +19,9 @@ def module_of(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@cache
-def tree_of(file: Path) -> ast.Module:
-    return ast.parse(file.read_text("utf-8"))
-
-
-def imported(tree: ast.AST) -> Iterator[str]:
-    """Everything that is imported anywhere in the tree: `a.b` and `a.b.name` of `from a.b import name`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute here"
-            yield str(node.module)
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-@pytest.mark.parametrize("file", [f for f in _FILES if module_of(f).startswith("jobs")], ids=module_of)
-def test_the_producers_half_imports_neither_the_worker_nor_its_libraries(file: Path) -> None:
-    assert not {name.partition(".")[0] for name in imported(tree_of(file))} & {"worker", "requests", "urllib3"}
-
-
-def test_there_is_no_circle() -> None:
-    modules = {module_of(file) for file in _FILES}
-    graph: dict[str, set[str]] = {}
-    for file in _FILES:
-        name = module_of(file)
-        if name == "jobs":
-            continue  # loads its three functions when they are first asked for
-        graph[name] = {other for other in imported(tree_of(file)) if other in modules} - {name}
-        # `from package import submodule` needs the package's own file only where the name isn't a module.
-        graph[name] -= {other for other in graph[name] if any(one.startswith(other + ".") for one in graph[name])}
-    TopologicalSorter(graph).prepare()
+@pytest.mark.parametrize("folder", ["jobs", "worker", "tests"])
+def test_a_new_module_goes_into_a_room(folder: str) -> None:
+    assert len(list((_ROOT / folder).glob("*.py"))) <= 6
 
 
 def test_no_module_is_named_like_one_of_the_standard_library() -> None:

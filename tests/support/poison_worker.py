@@ -13,9 +13,9 @@ from jobs.core.job import Question
 from jobs.lanes import account_of
 from jobs.ledger import StartedJob
 from worker.engine.execute import Ended, Task
-from worker.engine.factory import client_config
 from worker.engine.lane_client import Desk, Pulse
 from worker.engine.worker import ChartWorker
+from worker.hf.from_settings import client_config
 from worker.hf_client import HuggingFaceClient
 from worker.monitoring.logging_setup import configure_logging
 

@@ -17,7 +17,7 @@ from redis import Redis
 
 from jobs.batches.documents import result_document
 from jobs.broker.embedded import embedded_redis
-from jobs.cli.output import dumps
+from jobs.core.text import dumps
 from jobs.ledger import Counts, Ledger
 
 #: Generous: a machine under load is slow, never wrong.

@@ -19,7 +19,7 @@ from jobs.broker.connect import hide_password, redis_connection
 from jobs.config.settings import ACCEPTED, load_settings, variables
 from jobs.core.errors import ChartqError, SettingsError
 from jobs.ledger import Ledger
-from worker.engine.factory import check_token, client_config
+from worker.hf.from_settings import check_token, client_config
 from worker.hf_client import HFAPIError, HFConfig, HuggingFaceClient
 
 VARIABLES = sorted({name for one in ACCEPTED for name in variables(one)})

@@ -10,10 +10,11 @@ from jobs.batches.follow import summary
 from jobs.batches.session import Session
 from jobs.cli.console import print_table
 from jobs.cli.main import FAILED, SIGNAL_CODES
-from jobs.cli.output import say, visible
+from jobs.cli.output import say
 from jobs.config.settings import Settings, load_settings
 from jobs.core.rates import RateLimits
 from jobs.core.secret import Secret
+from jobs.core.text import visible
 from jobs.submit.question import make_question
 from jobs.submit.submit import Order
 from worker.cli.run import Run, run_order

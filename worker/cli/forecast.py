@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobs.batches.documents import iso
-from jobs.batches.follow import duration
 from jobs.core.rates import Window
+from jobs.core.time_text import duration, iso
 from worker.engine.policy import Throttled
 from worker.engine.settlement import Ending
 

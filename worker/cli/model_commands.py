@@ -8,19 +8,16 @@ from rich.table import Table
 
 from jobs.cli.console import print_table
 from jobs.cli.options import json_option
-from jobs.cli.output import dumps, print_data, say
+from jobs.cli.output import print_data, say
 from jobs.config.settings import load_settings
-from worker.engine.factory import client_config
+from jobs.core.text import dumps
+from worker.hf.advice import dollars, price_text, what_to_do
 from worker.hf.catalogue import ModelInfo, ProviderInfo
 from worker.hf.client import HuggingFaceClient
-from worker.hf.config import HFConfig
 from worker.hf.errors import (
     HFAPIError,
-    HFAuthenticationError,
-    HFConnectionError,
-    HFModelNotFoundError,
-    HFTimeoutError,
 )
+from worker.hf.from_settings import client_config
 
 
 @click.command()
@@ -49,18 +46,6 @@ def models(model: str | None, everything: bool, as_json: bool) -> int:
         return 1
 
 
-def what_to_do(error: HFAPIError, config: HFConfig) -> str:
-    """What the user can do about a catalogue that could not be read."""
-    url = config.url_of(config.api)
-    if isinstance(error, HFAuthenticationError):
-        return "Set HF_TOKEN to a token of this server; Hugging Face's: https://huggingface.co/settings/tokens"
-    if isinstance(error, HFModelNotFoundError):
-        return f"Check the model id, and HF_BASE_URL={url}: most servers want it to end in /v1."
-    if isinstance(error, HFConnectionError | HFTimeoutError):
-        return f"Check HF_BASE_URL={url}, the network and HTTPS_PROXY; does the server run?"
-    return "Try again later; if it stays like this, the server's operator has to look."
-
-
 def document(info: ModelInfo) -> dict[str, Any]:
     """A model as `--json` shows it; null: not told."""
     cheapest = info.cheapest
@@ -74,20 +59,6 @@ def document(info: ModelInfo) -> dict[str, Any]:
         "price": {"provider": cheapest.name, **_price(cheapest)} if cheapest else None,
         "providers": [_provider(provider) for provider in info.providers],
     }
-
-
-def price_text(provider: ProviderInfo | None) -> str:
-    """`$0.15 in, $0.60 out` per million tokens; "" if it isn't known."""
-    if provider is None:
-        return ""
-    return f"{dollars(provider.input_usd_per_m)} in, {dollars(provider.output_usd_per_m)} out"
-
-
-def dollars(amount: float | None) -> str:
-    """`$0.15`; small amounts keep their two leading digits."""
-    if amount is None:
-        return "?"
-    return f"${amount:.2g}" if 0 < amount < 0.1 else f"${amount:.2f}"
 
 
 def _show_one(info: ModelInfo, *, as_json: bool) -> int:

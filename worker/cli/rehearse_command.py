@@ -14,18 +14,19 @@ from typing import Any, cast
 import attrs
 import click
 
-from jobs.batches.follow import duration
 from jobs.batches.session import Session
 from jobs.cli.console import messages
 from jobs.cli.main import FAILED, SIGNAL_CODES
 from jobs.cli.options import json_option
-from jobs.cli.output import dumps, print_data, say
+from jobs.cli.output import print_data, say
 from jobs.cli.progress import shown
 from jobs.cli.submit_commands import make_order, submit_options, tell_rejects
 from jobs.config.settings import Settings, load_settings
 from jobs.core.clock import FastClock
 from jobs.core.rates import RateLimits, Window
 from jobs.core.secret import Secret
+from jobs.core.text import dumps
+from jobs.core.time_text import duration
 from jobs.ledger import Batch, StartedJob
 from jobs.submit.batch_file import is_requests_file
 from jobs.submit.submit import Order, Submitted

@@ -10,10 +10,11 @@ from jobs.batches.follow import summary
 from jobs.batches.session import Session
 from jobs.cli.main import SIGNAL_CODES
 from jobs.cli.options import json_option
-from jobs.cli.output import dumps, print_data, say, visible
+from jobs.cli.output import print_data, say
 from jobs.cli.submit_commands import make_order, submit_options, tell_rejects, tell_sample
 from jobs.config.log_dir import log_folder
 from jobs.config.settings import load_settings
+from jobs.core.text import dumps, visible
 from worker.cli.demo_command import show_demo
 from worker.cli.options import concurrency_option, grace_option
 from worker.cli.run import Run, run_order

@@ -5,10 +5,11 @@ import click
 from jobs.batches.session import Session
 from jobs.config.log_dir import log_folder
 from jobs.config.settings import load_settings
+from worker.cli.metrics_command import metrics_host_option, metrics_port_option
 from worker.cli.options import concurrency_option, grace_option
 from worker.engine.factory import make_worker
 from worker.engine.hooks import Watchers
-from worker.monitoring.exporter import metered, metrics_host_option, metrics_port_option
+from worker.monitoring.exporter import metered
 from worker.monitoring.liveness import pulse
 from worker.monitoring.logging_setup import configure_logging
 

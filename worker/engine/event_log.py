@@ -3,8 +3,8 @@
 import logging
 from typing import Any
 
-from jobs.batches.documents import iso
-from jobs.lanes.gates import model_of
+from jobs.core.job import model_of
+from jobs.core.time_text import iso
 from jobs.ledger import StartedJob
 from worker.engine.lane_client import Claim, Closing
 from worker.engine.policy import Hold, Outcome, Throttled, Transient, Unreachable

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from jobs.charts.storage import Pictures, read_chart
+from jobs.charts.storage import read_chart
 from jobs.core.errors import ChartqError, ImageError, SchemaError
-from jobs.core.job import MESSAGES, Question
+from jobs.core.job import MESSAGES, Pictures, Question
 from jobs.ledger import StartedJob
 from worker.engine.policy import Outcome, decide
 from worker.engine.structured import check_of, checked

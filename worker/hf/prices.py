@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jobs.batches.cost import Price
 from jobs.config.settings import Settings
 from jobs.core.job import Question
-from worker.engine.factory import client_config
+from jobs.core.money import Price
 from worker.hf.catalogue import ModelInfo
 from worker.hf.client import HuggingFaceClient
 from worker.hf.errors import HFAPIError
+from worker.hf.from_settings import client_config
 
 #: Seconds for one look at the catalogue: a plan is worth no more waiting.
 _TIMEOUT_S = 3.0

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
-from jobs.lanes.gates import model_of
+from jobs.core.job import model_of
 from jobs.ledger import StartedJob
 from worker.engine.execute import Ended
 from worker.engine.lane_client import Claim

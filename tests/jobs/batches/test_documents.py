@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from jobs.batches.documents import batch_document, iso, job_document, result_document
-from jobs.batches.follow import duration, exit_code, summary
+from jobs.batches.documents import batch_document, job_document, result_document
+from jobs.batches.follow import exit_code, summary
 from jobs.core.job import Question
+from jobs.core.time_text import duration, iso
 from jobs.lanes import Gate
 from jobs.ledger import Batch, Counts, Hold, JobError, JobRow, ResultRow
 

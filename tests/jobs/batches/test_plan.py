@@ -11,8 +11,9 @@ from support.producer import Producer, producer_in
 from support.stack import Stack, draw_charts, stack
 from support.stores import QUESTION, STORES, finished, new_store, start, submit
 
-from jobs.batches.cost import Price, about, cost, usd
+from jobs.batches.cost import about, cost
 from jobs.batches.plan import Plan
+from jobs.core.money import Price, usd
 from jobs.ledger import Ledger, TokensSpent
 from worker.hf.catalogue import ModelInfo, ProviderInfo
 from worker.hf.prices import chargeable

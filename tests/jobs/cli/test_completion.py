@@ -65,7 +65,8 @@ def test_every_command_that_takes_a_batch_offers_its_ids(user: Producer, name: s
 
 def offered(incomplete: str) -> list[str]:
     command = chartq.commands["status"]
-    context = command.make_context("status", [], resilient_parsing=True)
+    parent = chartq.make_context("chartq", ["status"])  # click keeps a command's help options as it first met them
+    context = command.make_context("status", [], parent=parent, resilient_parsing=True)
     return [item.value for item in complete_batches(context, command.params[0], incomplete)]
 
 

@@ -15,7 +15,11 @@ import pytest
 from rich.table import Table
 
 from jobs.cli.console import print_table
-from jobs.cli.output import data_file, dumps, say, visible, write_csv, write_jsonl
+from jobs.cli.output import say
+from jobs.core.text import dumps, visible
+from jobs.formats.csv_table import write_csv
+from jobs.formats.files import data_file
+from jobs.formats.json_lines import write_jsonl
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -112,7 +116,7 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "answers.csv"
     target.write_text("old")
     code = (
-        "import os, sys; from pathlib import Path; from jobs.cli.output import data_file\n"
+        "import os, sys; from pathlib import Path; from jobs.formats.files import data_file\n"
         "with data_file(Path(sys.argv[1])) as out: out.write('half'); out.flush(); os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code, target]).returncode == -signal.SIGKILL

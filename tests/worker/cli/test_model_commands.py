@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from support.hf_server import Scripted, ScriptedServer
 
 from jobs.config.settings import ACCEPTED, variables
-from worker.cli.model_commands import dollars, models
+from worker.cli.model_commands import models
+from worker.hf.advice import dollars
 from worker.rehearsal import Behaviour, Rehearsal
 
 QWEN, LLAMA = "Qwen/Qwen3-VL-30B-A3B-Instruct", "meta-llama/Llama-3.1-8B-Instruct"

@@ -23,19 +23,12 @@ from jobs.config.settings import ACCEPTED, Settings, variables
 from jobs.core.secret import Secret
 from worker.hf.config import HFConfig
 from worker.hf.transport import Transport
-from worker.monitoring.doctor import (
-    Check,
-    bounded,
-    check_chart_root,
-    check_endpoint,
-    check_home,
-    check_hub_token,
-    check_model,
-    check_redis,
-    check_store,
-    check_token,
-    reach,
-)
+from worker.monitoring.checks.check import Check
+from worker.monitoring.checks.hf_token import check_hub_token, check_token
+from worker.monitoring.checks.local import check_chart_root, check_home
+from worker.monitoring.checks.provider import check_endpoint, check_model, reach
+from worker.monitoring.checks.stores import check_redis, check_store
+from worker.monitoring.checks.timeout import bounded
 from worker.rehearsal import Behaviour, Rehearsal
 
 TOKEN = "hf_never_to_be_shown"

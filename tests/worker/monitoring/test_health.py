@@ -137,7 +137,7 @@ def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
 
 
 def health(user: Stack, *args: str, **environment: Any) -> Finished:
-    return user.run("--json", *args, module="worker.monitoring.health", expect=None, **environment)
+    return user.run("--json", *args, module="worker.health", expect=None, **environment)
 
 
 def verdicts(ended: Finished) -> dict[str, bool]:

@@ -4,11 +4,11 @@ from typing import Any
 
 from jobs.config.settings import Settings
 from jobs.core.errors import SettingsError
-from worker.engine.factory import check_token as require_token
 from worker.hf.catalogue import HUB_URL, is_router
 from worker.hf.config import HFConfig
 from worker.hf.error_mapping import refusal
 from worker.hf.errors import HFAPIError, HFAuthenticationError
+from worker.hf.from_settings import check_token as require_token
 from worker.hf.json_text import parse_json
 from worker.hf.transport import Reply, Transport
 from worker.monitoring.checks.check import Check

@@ -1,6 +1,6 @@
 """The checks of the provider: its endpoint and the model. The token's are in hf_token.py."""
 
-from worker.cli.model_commands import price_text, what_to_do
+from worker.hf.advice import price_text, what_to_do
 from worker.hf.catalogue import lookup, model_path
 from worker.hf.config import HFConfig
 from worker.hf.error_mapping import refusal

@@ -1,0 +1,25 @@
+"""Moments and durations as text, for machines and for people."""
+
+from datetime import UTC, datetime
+
+
+def iso(at: float | None) -> str | None:
+    """Seconds since the epoch as ISO 8601 in UTC."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 45 s, 12 min, 3.5 h, 2 days."""
+    for unit, length_s, below in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
+        if seconds < below * length_s:
+            value = seconds / length_s
+            return f"{value:.0f} {unit}" if unit != "h" else f"{value:.1f} h"
+    return f"{seconds / 86400:.1f} days"
+
+
+def clock(at: float, now: float) -> str:
+    """A moment on the reader's own clock; with its day if that is another one."""
+    there, here = (datetime.fromtimestamp(moment).astimezone() for moment in (at, now))
+    return f"{there:%H:%M:%S}" if there.date() == here.date() else f"{there:%Y-%m-%d %H:%M}"

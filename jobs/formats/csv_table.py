@@ -1,0 +1,59 @@
+"""Results as CSV, safe to open in a spreadsheet."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+from jobs.core.text import dumps, encodable
+from jobs.schemas import Field
+
+#: Columns of the CSV: a result's fields without `raw`, errors and usage flattened.
+_CSV_FIELDS = (
+    "job_id",
+    "custom_id",
+    "image",
+    "model",
+    "prompt",
+    "status",
+    "text",
+    "error",
+    "attempts",
+    "throttled",
+    "usage",
+    "latency_s",
+    "request_id",
+    "provider",
+    "finished_at",
+    "rehearsal",
+)
+
+#: What a spreadsheet would take for a formula at the start of a cell (OWASP, CSV injection).
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def write_csv(rows: Iterable[dict[str, Any]], out: TextIO, fields: Sequence[Field] = ()) -> None:
+    """A table with a header, behind it a column per field of structured answers; no cell is a spreadsheet's formula."""
+    out.write(csv_line([*_CSV_FIELDS, *(spreadsheet_cell(field.column) for field in fields)]))
+    for row in rows:
+        answer = row.get("answer")
+        values = [*(row[name] for name in _CSV_FIELDS), *(field.value(answer) for field in fields)]
+        out.write(csv_line(map(spreadsheet_cell, values)))
+
+
+def csv_line(cells: Iterable[Any]) -> str:
+    """A line of CSV."""
+    # Python quotes the characters of the line's end, and a lone \r must be quoted too; lines end as Unix has it.
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n") + "\n"
+
+
+def spreadsheet_cell(value: Any) -> Any:
+    """A value as a cell of CSV that no spreadsheet takes for a formula; what is no plain value is JSON."""
+    if isinstance(value, dict | list | bool):
+        return dumps(value)
+    if isinstance(value, str):
+        text = encodable(value)
+        return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    return value
