@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from jobs.cli.commands import PRODUCER_COMMANDS
-from jobs.cli.lazy import Place, load
+from jobs.cli.lazy import CommandSpec, load
 from jobs.cli.main import group, run
 
 if TYPE_CHECKING:
@@ -13,16 +13,22 @@ if TYPE_CHECKING:
     from jobs.core.money import Price
 
 COMMANDS = {
-    "run": Place("worker.cli.run_command:run", "Submit a folder, ask about every chart, show how it goes."),
-    "worker": Place("worker.cli.work_command:worker", "Work on what is queued, within the provider's limits."),
+    "run": CommandSpec("worker.cli.run_command:run", "Submit a folder, ask about every chart, show how it goes."),
+    "worker": CommandSpec("worker.cli.work_command:worker", "Work on what is queued, within the provider's limits."),
     **PRODUCER_COMMANDS,
-    "rehearse": Place("worker.cli.rehearse_command:rehearse", "Show what a run would do and take, on a fast clock."),
-    "demo": Place("worker.cli.run_command:demo", "Ask about the sample charts; needs no token."),
-    "doctor": Place("worker.cli.doctor_command:doctor", "Check Redis, store, token, endpoint and model."),
-    "models": Place("worker.cli.model_commands:models", "Who serves a model, does it take images, at what price?"),
-    "health": Place("worker.cli.health_command:health", "Tell whether this machine's workers live (exit code)."),
-    "metrics": Place("worker.cli.metrics_command:metrics", "Serve what all workers share to Prometheus."),
-    "completion": Place("worker.cli.completion:completion", "Print the script that completes words in your shell."),
+    "rehearse": CommandSpec(
+        "worker.cli.rehearse_command:rehearse", "Show what a run would do and take, on a fast clock."
+    ),
+    "demo": CommandSpec("worker.cli.run_command:demo", "Ask about the sample charts; needs no token."),
+    "doctor": CommandSpec("worker.cli.doctor_command:doctor", "Check Redis, store, token, endpoint and model."),
+    "models": CommandSpec(
+        "worker.cli.model_commands:models", "Who serves a model, does it take images, at what price?"
+    ),
+    "health": CommandSpec("worker.cli.health_command:health", "Tell whether this machine's workers live (exit code)."),
+    "metrics": CommandSpec("worker.cli.metrics_command:metrics", "Serve what all workers share to Prometheus."),
+    "completion": CommandSpec(
+        "worker.cli.completion:completion", "Print the script that completes words in your shell."
+    ),
 }
 
 

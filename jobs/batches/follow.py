@@ -15,7 +15,7 @@ from jobs.ledger import Batch, StoreUnavailableError
 DONE, SOME_FAILED, ON_HOLD, TIMED_OUT = 0, 1, 3, 124
 
 #: Seconds between two looks.
-LOOK_S = 0.5
+POLL_INTERVAL_S = 0.5
 
 
 def exit_code(document: dict[str, Any]) -> int | None:
@@ -44,7 +44,7 @@ def follow(
     batch: Batch,
     *,
     timeout_s: float | None = None,
-    look_s: float = LOOK_S,
+    poll_interval_s: float = POLL_INTERVAL_S,
     show: Callable[[dict[str, Any]], None] = lambda _document: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[int, dict[str, Any]]:
@@ -60,7 +60,7 @@ def follow(
         left_s = None if deadline is None else deadline - time.monotonic()
         if left_s is not None and left_s <= 0:
             return TIMED_OUT, document
-        sleep(look_s if left_s is None else min(look_s, left_s))
+        sleep(poll_interval_s if left_s is None else min(poll_interval_s, left_s))
 
 
 def summary(document: dict[str, Any]) -> str:

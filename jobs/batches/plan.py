@@ -88,7 +88,7 @@ def plan(session: Session, order: Order, prices_of: PricesOf = no_prices) -> Pla
     """Look at every file as submit does, and at the ledger; write nothing."""
     done = Submitted()
     to_call: set[str] = set()
-    batch = find_batch(session.ledger, order, take_up_unfinished=False)
+    batch = find_batch(session.ledger, order, resume_existing=False)
     for chunk in chunked(accepted(order, done, already=charts_in(session.ledger, order, batch)), _CHUNK):
         answered = (
             set()

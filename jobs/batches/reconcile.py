@@ -23,33 +23,33 @@ ALONE = "alone"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PutBack:
+class Requeued:
     """What came of looking at some rows."""
 
     looked_at: int = 0
-    put_back: int = 0
+    requeue_missing: int = 0
     failed: int = 0
     #: Started jobs whose worker may still report them; look again in TWO_HEARTBEATS_S.
     left_alone: int = 0
 
-    def __add__(self, other: "PutBack") -> "PutBack":
-        return PutBack(
+    def __add__(self, other: "Requeued") -> "Requeued":
+        return Requeued(
             looked_at=self.looked_at + other.looked_at,
-            put_back=self.put_back + other.put_back,
+            requeue_missing=self.requeue_missing + other.requeue_missing,
             failed=self.failed + other.failed,
             left_alone=self.left_alone + other.left_alone,
         )
 
 
-def put_back_all(ledger: Ledger, queues: LaneQueues, *, now: float, batch: Batch | None = None) -> PutBack:
+def put_back_all(ledger: Ledger, queues: LaneQueues, *, now: float, batch: Batch | None = None) -> Requeued:
     """Look at every open row (of one batch, if given)."""
-    total = PutBack()
+    total = Requeued()
     for page in _pages(ledger, batch):
-        total += put_back(ledger, queues, page, now=now)
+        total += requeue_missing(ledger, queues, page, now=now)
     return total
 
 
-def put_back(ledger: Ledger, queues: LaneQueues, rows: Sequence[OpenJob], *, now: float) -> PutBack:
+def requeue_missing(ledger: Ledger, queues: LaneQueues, rows: Sequence[OpenJob], *, now: float) -> Requeued:
     """Put back those of `rows` that Redis doesn't know. May run anywhere, at any time, twice at once.
 
     What nobody wants now waits in the ledger alone: batches that were put on hold themselves have no queue.
@@ -62,9 +62,9 @@ def put_back(ledger: Ledger, queues: LaneQueues, rows: Sequence[OpenJob], *, now
     lost = ledger.lose([(row.job_id, row.execution_id or "") for row in gone], max_losses=MAX_LOSSES, now=now)
     again = set(lost.again)
     waiting = [row for row in missing if row.batch_id and (row.status != "started" or row.job_id in again)]
-    return PutBack(
+    return Requeued(
         looked_at=len(rows),
-        put_back=_enqueue(queues, waiting, alone=again),
+        requeue_missing=_enqueue(queues, waiting, alone=again),
         failed=len(lost.failed),
         left_alone=len(started) - len(gone),
     )
@@ -76,7 +76,7 @@ def drop_held(ledger: Ledger, queues: LaneQueues, *, now: float) -> dict[str, in
     for batch in ledger.held():
         dropped = queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
         if dropped:
-            gone[batch.batch_id] = max(0, dropped - put_back_all(ledger, queues, now=now, batch=batch).put_back)
+            gone[batch.batch_id] = max(0, dropped - put_back_all(ledger, queues, now=now, batch=batch).requeue_missing)
     return gone
 
 

@@ -14,13 +14,13 @@ from redis.exceptions import RedisError
 from sqlalchemy import URL
 
 from jobs.batches.documents import RECENT_S, batch_document, job_document, result_document
-from jobs.batches.reconcile import PutBack, put_back_all
+from jobs.batches.reconcile import Requeued, put_back_all
 from jobs.broker.connect import redis_connection
 from jobs.broker.embedded import embedded_redis
 from jobs.broker.error_text import redis_trouble
 from jobs.config.home import make_home
 from jobs.config.settings import Settings
-from jobs.core.clock import WORLD, Clock
+from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.errors import QueueError, UnknownIdError
 from jobs.lanes import Gate, Gates, LaneQueues
 from jobs.ledger import Batch, Ledger
@@ -37,7 +37,7 @@ _PAGE = 100
 class Session:
     """The producer's half of chartq for one set of settings. A context manager; not for several threads at once."""
 
-    def __init__(self, settings: Settings, *, clock: Clock = WORLD) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self.settings, self.clock = settings, clock
         #: Why `statuses` and `document` had to do without Redis: holds and waits are then missing from what they say.
         self.blind: str | None = None
@@ -84,9 +84,9 @@ class Session:
     def gates(self) -> Gates:
         return Gates(self.redis, self.clock)
 
-    def submit(self, order: Order, *, take_up_unfinished: bool = False, **hooks: Any) -> Submitted:
+    def submit(self, order: Order, *, resume_existing: bool = False, **hooks: Any) -> Submitted:
         """See `jobs.submit.submit.submit`."""
-        return submit(self.ledger, self.queues, order, take_up_unfinished=take_up_unfinished, **hooks)
+        return submit(self.ledger, self.queues, order, resume_existing=resume_existing, **hooks)
 
     def status(self, batch: Batch) -> dict[str, Any]:
         """The batch's document, as it stands now."""
@@ -156,7 +156,7 @@ class Session:
             self._enqueue(self.ledger.batch(other), job_ids)
         return canceled.count
 
-    def resume(self, lanes: set[str] | None, batch: Batch | None = None) -> tuple[int, PutBack]:
+    def resume(self, lanes: set[str] | None, batch: Batch | None = None) -> tuple[int, Requeued]:
         """Open what is on hold in these lanes (None: in all), and the batch itself; put back what Redis has lost."""
         if batch is not None:
             self.ledger.resume(batch, time.time())

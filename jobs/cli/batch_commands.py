@@ -192,7 +192,7 @@ def resume(model_or_batch: str | None) -> int:
         say(f"{batch.batch_id} goes on; its failures are counted anew")
     for batch_id in held:
         say(f"{batch_id} stays on hold, too many of its charts failed: chartq resume {batch_id}")
-    say(f"{opened} lanes opened, {found.put_back} jobs put back on the queue")
+    say(f"{opened} lanes opened, {found.requeue_missing} jobs put back on the queue")
     if found.left_alone:
         say(f"{found.left_alone} jobs are in flight: if their worker is lost, another takes them over within a minute")
     return 0

@@ -9,7 +9,7 @@ import click
 
 
 @dataclass(frozen=True)
-class Place:
+class CommandSpec:
     """Where a command stands, as `module:name`, and what it does, in a line."""
 
     where: str
@@ -26,7 +26,7 @@ class LazyGroup(click.Group):
     """A click group of commands that are named, not loaded."""
 
     def __init__(
-        self, name: str, places: Mapping[str, Place], sections: Mapping[str, Sequence[str]], **options: Any
+        self, name: str, places: Mapping[str, CommandSpec], sections: Mapping[str, Sequence[str]], **options: Any
     ) -> None:
         super().__init__(name, commands=_Commands(places), **options)
         self._places, self._sections = places, sections
@@ -44,7 +44,7 @@ class LazyGroup(click.Group):
 class _Commands(MutableMapping[str, click.Command]):
     """Commands by their names, each loaded when it is looked up first."""
 
-    def __init__(self, places: Mapping[str, Place]) -> None:
+    def __init__(self, places: Mapping[str, CommandSpec]) -> None:
         self._places = dict(places)
         self._loaded: dict[str, click.Command] = {}
 
@@ -54,7 +54,7 @@ class _Commands(MutableMapping[str, click.Command]):
         return self._loaded[name]
 
     def __setitem__(self, name: str, command: click.Command) -> None:
-        self._places.setdefault(name, Place("", ""))
+        self._places.setdefault(name, CommandSpec("", ""))
         self._loaded[name] = command
 
     def __delitem__(self, name: str) -> None:

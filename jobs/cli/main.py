@@ -9,7 +9,7 @@ from typing import NoReturn
 import click
 
 from jobs.cli.commands import PRODUCER_COMMANDS
-from jobs.cli.lazy import LazyGroup, Place, load
+from jobs.cli.lazy import CommandSpec, LazyGroup, load
 from jobs.cli.output import say, silence_stdout
 from jobs.cli.ownership import check_import_names
 from jobs.core.errors import ChartqError, SettingsError
@@ -32,7 +32,7 @@ _SECTIONS: Mapping[str, Sequence[str]] = {
 }
 
 
-def group(places: Mapping[str, Place], name: str, *, obj: object = None) -> click.Group:
+def group(places: Mapping[str, CommandSpec], name: str, *, obj: object = None) -> click.Group:
     """A group of commands with the help and version that all faces share; `obj` is for commands that ask for it."""
     settings = {"help_option_names": ["-h", "--help"], "obj": obj}
     made = LazyGroup(name, places, _SECTIONS, help=_HELP, epilog=_EPILOG, context_settings=settings)

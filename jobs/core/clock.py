@@ -23,11 +23,11 @@ class Clock:
         """Seconds since some moment; only ever goes forward."""
         return time.monotonic()
 
-    def redis_ms(self) -> int | None:
+    def redis_now_ms(self) -> int | None:
         """The time that Redis is to go by; None: its own."""
         return None
 
-    def look_s(self, wait_s: float) -> float:
+    def poll_interval_s(self, wait_s: float) -> float:
         """The world's seconds after which to look again, when there may be work in `wait_s` of this clock's."""
         return wait_s
 
@@ -52,11 +52,11 @@ class FastClock(Clock):
     def steady(self) -> float:
         return self.now()
 
-    def redis_ms(self) -> int | None:
+    def redis_now_ms(self) -> int | None:
         return int(self.now() * 1000)
 
-    def look_s(self, wait_s: float) -> float:
+    def poll_interval_s(self, wait_s: float) -> float:
         return max(wait_s / self.speed, _SHORTEST_LOOK_S) if wait_s > 0 else 0.0
 
 
-WORLD = Clock()
+SYSTEM_CLOCK = Clock()

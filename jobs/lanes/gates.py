@@ -11,7 +11,7 @@ from typing import Any
 
 from redis import Redis
 
-from jobs.core.clock import WORLD, Clock
+from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.job import model_of
 from jobs.core.rates import RateLimits, Window, smallest
 from jobs.lanes.scripts import Scripts, text
@@ -107,7 +107,7 @@ class Gate:
 class Gates:
     """Reads and opens gates. Redis's clock throughout, or a rehearsal's."""
 
-    def __init__(self, redis: Redis, clock: Clock = WORLD) -> None:
+    def __init__(self, redis: Redis, clock: Clock = SYSTEM_CLOCK) -> None:
         self._redis, self._clock = redis, clock
         self._scripts = Scripts(redis, clock)
 
@@ -175,7 +175,7 @@ class Gates:
         return account, lane
 
     def _now_s(self) -> float:
-        if (now_ms := self._clock.redis_ms()) is not None:
+        if (now_ms := self._clock.redis_now_ms()) is not None:
             return now_ms / 1000
         seconds, microseconds = self._redis.time()
         return seconds + microseconds / 1e6

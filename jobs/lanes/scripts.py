@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import NoScriptError
 from rq.defaults import RQ_KEY_PREFIX
 
-from jobs.core.clock import WORLD, Clock
+from jobs.core.clock import SYSTEM_CLOCK, Clock
 
 #: Where `lua` publishes that a lane has work or has opened.
 WAKE_CHANNEL = "chartq:wake"
@@ -38,14 +38,14 @@ def _library() -> str:
 class Scripts:
     """Calls operations of the Lua library on one connection; loads it where it isn't known (yet)."""
 
-    def __init__(self, redis: Redis, clock: Clock = WORLD) -> None:
+    def __init__(self, redis: Redis, clock: Clock = SYSTEM_CLOCK) -> None:
         self._redis, self._clock = redis, clock
         library = _library()
         self._scripts = {line: redis.register_script(line + library) for line in ("", _REFUSED, _ALLOWED)}
 
     def call(self, operation: str, **args: Any) -> Any:
         """Run `ops.<operation>(args)`. Arguments that are None are left out (Lua's `nil`)."""
-        timed = {"now_ms": self._clock.redis_ms(), **args}
+        timed = {"now_ms": self._clock.redis_now_ms(), **args}
         written = json.dumps(_without_none(timed), separators=(",", ":"), ensure_ascii=False)
         payload = written.encode("utf-8", "surrogateescape")
         script = self._scripts[_SHORT_OF_MEMORY.get(operation, "")]

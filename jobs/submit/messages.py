@@ -12,7 +12,7 @@ from typing import Any
 from jobs.core.errors import InputError
 
 #: Stands where the picture's URL was in messages that are kept.
-PLACE = "{chart}"
+IMAGE_SLOT = "{chart}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Conversation:
     #: For people: the text of the last user message.
     prompt: str
     image_url: str
-    #: The messages, PLACE in their picture's stead; None if the prompt says it all.
+    #: The messages, IMAGE_SLOT in their picture's stead; None if the prompt says it all.
     messages: list[Any] | None
 
 
@@ -83,4 +83,4 @@ def _kept(message: dict[str, Any]) -> dict[str, Any]:
 def _kept_part(part: dict[str, Any]) -> dict[str, Any]:
     if part.get("type") != "image_url":
         return part
-    return {**part, "image_url": {**part["image_url"], "url": PLACE}}
+    return {**part, "image_url": {**part["image_url"], "url": IMAGE_SLOT}}

@@ -118,20 +118,20 @@ def submit(
     queues: LaneQueues,
     order: Order,
     *,
-    take_up_unfinished: bool = False,
+    resume_existing: bool = False,
     progress: Progress = lambda _so_far: None,
     opened: Callable[[Batch], None] = lambda _batch: None,
 ) -> Submitted:
     """Write the batch into the ledger, then put its jobs on their queue, chunk by chunk; seal it at the end.
 
     A submit that died is finished by running it again: the unsealed batch of the same fingerprint is taken up,
-    and with `take_up_unfinished` (as `run` does) also a sealed one that has open jobs. A sample is taken up in any
+    and with `resume_existing` (as `run` does) also a sealed one that has open jobs. A sample is taken up in any
     case, complete or not: a larger one and the whole go into its batch.
     Without any accepted image there is no batch. Raises StoreError, QueueError, redis's errors.
     """
     done = Submitted()
     begun_at = time.time()
-    found = done.batch = find_batch(ledger, order, take_up_unfinished=take_up_unfinished)
+    found = done.batch = find_batch(ledger, order, resume_existing=resume_existing)
     for chunk in chunked(accepted(order, done, already=charts_in(ledger, order, found)), _CHUNK):
         if done.batch is None:
             done.batch = _open(ledger, order, done)
@@ -155,11 +155,11 @@ def submit(
     return done
 
 
-def find_batch(ledger: Ledger, order: Order, *, take_up_unfinished: bool) -> Batch | None:
+def find_batch(ledger: Ledger, order: Order, *, resume_existing: bool) -> Batch | None:
     """The batch that the order would go on with. A sample never goes on with what is no sample."""
     if order.sample is not None:
         return ledger.find_batch(order.fingerprint, among="samples")
-    return ledger.find_batch(order.fingerprint, among="unfinished" if take_up_unfinished else "unsealed")
+    return ledger.find_batch(order.fingerprint, among="unfinished" if resume_existing else "unsealed")
 
 
 def charts_in(ledger: Ledger, order: Order, batch: Batch | None) -> set[str]:

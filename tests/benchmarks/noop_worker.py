@@ -14,8 +14,8 @@ from jobs.batches.session import Session
 from jobs.config.settings import load_settings
 from jobs.core.job import Question
 from jobs.ledger import StartedJob
-from worker.engine.execute import Ended
-from worker.engine.factory import make_worker
+from worker.engine.execute import ExecutionResult
+from worker.engine.factory import build_worker
 from worker.engine.policy import Done
 from worker.hf.replies import Answer
 from worker.monitoring.logging_setup import configure_logging
@@ -29,9 +29,9 @@ class NoTask:
     def __init__(self, ticks: int) -> None:
         self._ticks = ticks
 
-    def perform(self, _job: StartedJob, _question: Question, *, suspect: bool = False) -> Ended:
+    def perform(self, _job: StartedJob, _question: Question, *, suspect: bool = False) -> ExecutionResult:
         os.write(self._ticks, struct.pack("d", time.monotonic()))
-        return Ended(outcome=Done(), answer=Answer(text="Up.", raw=_RAW), called=True)
+        return ExecutionResult(outcome=Done(), answer=Answer(text="Up.", raw=_RAW), called=True)
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     settings = load_settings(env_file=None)
     configure_logging(settings.log_level, settings.log_format)
     with Session(settings) as session:
-        worker: Any = make_worker(session, concurrency=int(sys.argv[1]), grace_s=5)
+        worker: Any = build_worker(session, concurrency=int(sys.argv[1]), grace_s=5)
         worker._task = NoTask(ticks)
         worker.run()
 

@@ -197,15 +197,15 @@ def _nothing() -> None:
 @contextmanager
 def made(plan: Plan, folder: Path) -> Iterator[Scene]:
     """The scene, its files in `folder`; no process is left of it."""
-    with ExitStack() as leaving:
+    with ExitStack() as shutdown:
         store: Store = PostgresStore() if plan.store == "postgresql" else SqliteStore(folder / "store")
-        leaving.callback(store.stop)
+        shutdown.callback(store.stop)
         redis = RedisUnderFire(folder / "redis")
-        leaving.callback(redis.stop)
+        shutdown.callback(redis.stop)
         provider = Provider(plan.seed)
-        leaving.enter_context(provider.server)
-        user = leaving.enter_context(stack(folder, **environment(provider.server.base_url, redis.url, store.url)))
-        ledger = leaving.enter_context(Ledger.open(store.url))
+        shutdown.enter_context(provider.server)
+        user = shutdown.enter_context(stack(folder, **environment(provider.server.base_url, redis.url, store.url)))
+        ledger = shutdown.enter_context(Ledger.open(store.url))
         crew = Crew(user, plan.workers, plan.in_flight)
         users = Users(user, provider.refused, plan.charts_each)
         yield Scene(plan, user, redis, store, provider, crew, users, ledger)

@@ -48,16 +48,16 @@ class Mark:
 def soak(folder: Path, *, jobs: int, workers: int, in_flight: int) -> Report:
     """Submit them all, then work them off. The marks: at the start, at a tenth, in the middle, at the end."""
     make_charts(folder / "charts", jobs, _CHART_BYTES)
-    with ExitStack() as leaving:
+    with ExitStack() as shutdown:
         store = SqliteStore(folder / "store")
         redis = RedisUnderFire(folder / "redis")
-        leaving.callback(redis.stop)
-        server = leaving.enter_context(Rehearsal(Behaviour(look=False)))
+        shutdown.callback(redis.stop)
+        server = shutdown.enter_context(Rehearsal(Behaviour(look=False)))
         seen = dict(environment(server.base_url, redis.url, store.url), LOG_LEVEL="WARNING")
-        user = leaving.enter_context(stack(folder, **seen))
+        user = shutdown.enter_context(stack(folder, **seen))
         submitting = user.start("submit", str(folder / "charts"), "-p", "Up?", "-q")
         batch_id = submitting.communicate()[0].strip()
-        ledger = leaving.enter_context(closing(Ledger.open(store.url)))
+        ledger = shutdown.enter_context(closing(Ledger.open(store.url)))
         crew = Crew(user, workers, in_flight)
         crew.fill_up()
         batch = ledger.batch(batch_id)

@@ -16,7 +16,7 @@ from redis import Redis
 from jobs.broker.embedded import embedded_redis
 from jobs.core.rates import RateLimits
 from jobs.lanes import Gate, Gates, LaneQueues, Priority, Scripts, account_of
-from worker.engine.lane_client import Beat, Claim, Desk, Settlement, Turn
+from worker.engine.lane_client import HeartbeatReply, LaneClient, Lease, PollResult, Settlement
 
 LANE, OTHER_LANE = "chat:org/model", "chat:org/other"
 
@@ -80,7 +80,7 @@ class TimedScripts(Scripts):
         return super().call(operation, **{"now_ms": self._turned.now_ms, **args})
 
 
-class TimedDesk(Desk):
+class TimedDesk(LaneClient):
     def __init__(self, redis: Redis, clock: Clock, **about: Any) -> None:
         super().__init__(redis, **about)
         self._scripts = TimedScripts(redis, clock)
@@ -95,50 +95,50 @@ class TimedGates(Gates):
 class Worker:
     """A worker without calls: takes, and settles as the test says."""
 
-    def __init__(self, desk: Desk, name: str, account: str) -> None:
-        self.desk, self.name, self.account = desk, name, account
-        self.held: dict[str, Claim] = {}
-        self.turned = Turn(claims=(), refused=(), wait_s=0, waiting=0, give_back={}, suspended=False)
+    def __init__(self, lane_client: LaneClient, name: str, account: str) -> None:
+        self.lane_client, self.name, self.account = lane_client, name, account
+        self.held: dict[str, Lease] = {}
+        self.turned = PollResult(leases=(), refused=(), wait_s=0, waiting=0, give_back={}, suspended=False)
 
-    def take(self, want: int = 1) -> list[Claim]:
-        return list(self.turn([], want=want).claims)
+    def take(self, want: int = 1) -> list[Lease]:
+        return list(self.poll([], want=want).leases)
 
-    def turn(self, settlements: Sequence[Settlement], *, want: int) -> Turn:
+    def poll(self, settlements: Sequence[Settlement], *, want: int) -> PollResult:
         for settled in settlements:
-            self.held.pop(settled.claim.execution, None)
-        self.turned = self.desk.turn(settlements, want=want, in_flight=len(self.held))
-        self.held.update((claim.execution, claim) for claim in self.turned.claims)
+            self.held.pop(settled.lease.execution, None)
+        self.turned = self.lane_client.poll(settlements, want=want, in_flight=len(self.held))
+        self.held.update((lease.execution, lease) for lease in self.turned.leases)
         return self.turned
 
-    def settle(self, claims: Sequence[Claim], **spoken: Any) -> Turn:
-        return self.turn([Settlement(claim=claim, **spoken) for claim in claims], want=0)
+    def settle(self, leases: Sequence[Lease], **spoken: Any) -> PollResult:
+        return self.poll([Settlement(lease=lease, **spoken) for lease in leases], want=0)
 
-    def answered(self, *claims: Claim) -> Turn:
-        return self.settle(claims, verdict="ok", to="finished")
+    def answered(self, *leases: Lease) -> PollResult:
+        return self.settle(leases, verdict="ok", to="finished")
 
-    def refused(self, *claims: Claim, hint_s: float | None = None) -> Turn:
-        return self.settle(claims, verdict="throttled", to="front", why="throttled", hint_s=hint_s)
+    def refused(self, *leases: Lease, hint_s: float | None = None) -> PollResult:
+        return self.settle(leases, verdict="throttled", to="front", why="throttled", hint_s=hint_s)
 
-    def unreached(self, *claims: Claim) -> Turn:
-        return self.settle(claims, verdict="unreachable", to="front", why="unreachable")
+    def unreached(self, *leases: Lease) -> PollResult:
+        return self.settle(leases, verdict="unreachable", to="front", why="unreachable")
 
-    def failed(self, claim: Claim, *, delay_s: float = 0.0) -> dict[str, int]:
+    def failed(self, lease: Lease, *, delay_s: float = 0.0) -> dict[str, int]:
         """A transient failure, as the worker settles it: heard first, then moved. What an outage gives back."""
-        give_back = dict(self.settle([claim], verdict="transient").give_back)
-        if claim.job in give_back:
-            self.settle([claim], to="front")
+        give_back = dict(self.settle([lease], verdict="transient").give_back)
+        if lease.job in give_back:
+            self.settle([lease], to="front")
         else:
-            self.settle([claim], to="delay", delay_s=delay_s)
+            self.settle([lease], to="delay", delay_s=delay_s)
         return give_back
 
-    def held_up(self, *claims: Claim, scope: str = "account", reason: str = "credits") -> Turn:
-        return self.settle(claims, verdict="hold", to="front", scope=scope, reason=reason, message="Add credits")
+    def held_up(self, *leases: Lease, scope: str = "account", reason: str = "credits") -> PollResult:
+        return self.settle(leases, verdict="hold", to="front", scope=scope, reason=reason, message="Add credits")
 
-    def unused(self, *claims: Claim) -> Turn:
-        return self.settle(claims, verdict="unused", to="front")
+    def unused(self, *leases: Lease) -> PollResult:
+        return self.settle(leases, verdict="unused", to="front")
 
-    def beat(self) -> Beat:
-        return self.desk.beat(list(self.held.values()))
+    def heartbeat(self) -> HeartbeatReply:
+        return self.lane_client.heartbeat(list(self.held.values()))
 
 
 class Lanes:
@@ -162,7 +162,7 @@ class Lanes:
         account = account_of(base_url="http://provider", token=token, bill_to=None)
         if proven:
             self.redis.hset(f"chartq:account:{account}", "proven", "1")
-        desk = TimedDesk(
+        lane_client = TimedDesk(
             self.redis,
             self.clock,
             worker=name,
@@ -170,8 +170,8 @@ class Lanes:
             limits=RateLimits.parse(limits),
             ceiling=ceiling,
         )
-        worker = Worker(desk, name, account)
-        worker.beat()
+        worker = Worker(lane_client, name, account)
+        worker.heartbeat()
         return worker
 
     def submit(
@@ -198,5 +198,5 @@ class Lanes:
         return depth.queued
 
 
-def jobs_of(claims: Sequence[Claim]) -> list[str]:
-    return [claim.job for claim in claims]
+def jobs_of(leases: Sequence[Lease]) -> list[str]:
+    return [lease.job for lease in leases]

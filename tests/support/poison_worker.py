@@ -1,6 +1,6 @@
 """A worker that dies by SIGKILL when it comes to one chart, as a bug in a decoder may do: `poison_worker.py NAME`.
 
-Its heart beats fast, so that others notice within seconds; all else is the real worker.
+Its heartbeat beats fast, so that others notice within seconds; all else is the real worker.
 """
 
 import os
@@ -12,8 +12,8 @@ from jobs.config.settings import load_settings
 from jobs.core.job import Question
 from jobs.lanes import account_of
 from jobs.ledger import StartedJob
-from worker.engine.execute import Ended, Task
-from worker.engine.lane_client import Desk, Pulse
+from worker.engine.execute import ExecutionResult, Task
+from worker.engine.lane_client import HeartbeatTiming, LaneClient
 from worker.engine.worker import ChartWorker
 from worker.hf.from_settings import client_config
 from worker.hf_client import HuggingFaceClient
@@ -23,7 +23,7 @@ from worker.monitoring.logging_setup import configure_logging
 class PoisonedTask(Task):
     """Dies of the chart that the command line names."""
 
-    def perform(self, job: StartedJob, question: Question, *, suspect: bool = False) -> Ended:
+    def perform(self, job: StartedJob, question: Question, *, suspect: bool = False) -> ExecutionResult:
         if job.image.endswith(sys.argv[1]):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().perform(job, question, suspect=suspect)
@@ -48,18 +48,18 @@ def main() -> None:
             connection=session.redis,
             ledger=session.ledger,
             task=task,
-            desk_for=lambda name: Desk(
+            lane_client_for=lambda name: LaneClient(
                 session.redis,
                 worker=name,
                 accounts={"chat": account},
                 limits=settings.hf_rate_limit,
                 ceiling=None,
-                pulse=Pulse(beat_s=0.5, lease_s=1.5),
+                timing=HeartbeatTiming(interval_s=0.5, lease_s=1.5),
             ),
             concurrency=8,
             grace_s=5.0,
         )
-        worker.leaving.listen_to_signals()
+        worker.shutdown.listen_to_signals()
         worker.run()
 
 

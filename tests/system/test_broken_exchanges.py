@@ -47,11 +47,11 @@ def redis(way: BrokenWay, request: pytest.FixtureRequest) -> Iterator[Redis]:
 def worker_at(redis: Redis, clock: Clock, *, limits: str = "5/h") -> Worker:
     account = account_of(base_url="http://provider", token="good", bill_to=None)
     redis.hset(f"chartq:account:{account}", "proven", "1")
-    desk = TimedDesk(
+    lane_client = TimedDesk(
         redis, clock, worker="cut", accounts={"chat": account}, limits=RateLimits.parse(limits), ceiling=None
     )
-    worker = Worker(desk, "cut", account)
-    worker.beat()
+    worker = Worker(lane_client, "cut", account)
+    worker.heartbeat()
     return worker
 
 
@@ -83,10 +83,10 @@ def test_an_outcome_whose_reply_is_lost_counts_once(lanes: Lanes, way: BrokenWay
     first, second, *_ = worker.take(4)
     worker.answered(first)
     way.cut("turn", when)
-    refusals = [Settlement(claim=second, verdict="throttled", to="front", why="throttled", hint_s=60)]
+    refusals = [Settlement(lease=second, verdict="throttled", to="front", why="throttled", hint_s=60)]
     for _ in range(2):
         try:
-            worker.turn(refusals, want=0)
+            worker.poll(refusals, want=0)
             break
         except RedisConnectionError:
             continue
@@ -100,12 +100,12 @@ def test_attempts_that_an_outage_gives_back_are_told_again(
 ) -> None:
     lanes.submit(5)
     worker = worker_at(redis, lanes.clock)
-    failures = [Settlement(claim=claim, verdict="transient") for claim in worker.take(5)]
+    failures = [Settlement(lease=lease, verdict="transient") for lease in worker.take(5)]
     way.cut("turn", when)
     try:
-        turn = worker.turn(failures, want=0)
+        turn = worker.poll(failures, want=0)
     except RedisConnectionError:
-        turn = worker.turn(failures, want=0)
+        turn = worker.poll(failures, want=0)
     assert sorted(turn.give_back.values()) == [1] * 5
 
 
@@ -120,8 +120,8 @@ def test_a_reply_that_never_came_costs_no_budget_even_if_others_have_the_job_by_
         with pytest.raises(RedisConnectionError):
             worker.take(1)
         lanes.clock.pass_s(20)
-        [(lost, of)] = other.desk.expired(10)
-        other.desk.move([Settlement(claim=lost, to="front", worker=of)])
+        [(lost, of)] = other.lane_client.expired(10)
+        other.lane_client.move([Settlement(lease=lost, to="front", worker=of)])
         assert jobs_of(other.take(1)) == [job]
         assert worker.take(1) == []
     assert _in_redis(lanes) == {"queued": 0, "started": 1, "in flight": 1, "spent": 1}
@@ -132,7 +132,7 @@ def test_a_turn_that_was_held_up_until_its_worker_had_gone_on_changes_nothing(la
     job_ids = lanes.submit(6)
     worker = lanes.worker(limits="5/h")
     late, later = copy.copy(worker), copy.copy(worker)
-    late.desk, later.desk = copy.copy(worker.desk), copy.copy(worker.desk)
+    late.lane_client, later.lane_client = copy.copy(worker.lane_client), copy.copy(worker.lane_client)
     assert jobs_of(worker.take(2)) == job_ids[:2]
     assert jobs_of(late.take(2)) == job_ids[:2], "the same turn once more: the same reply"
     assert jobs_of(worker.take(1)) == job_ids[2:3]
@@ -144,14 +144,14 @@ def test_of_a_reply_that_comes_late_only_what_is_still_held_is_told(lanes: Lanes
     first, second = lanes.submit(2)
     worker, other = lanes.worker(), lanes.worker("other")
     repeated = copy.copy(worker)
-    repeated.desk = copy.copy(worker.desk)
+    repeated.lane_client = copy.copy(worker.lane_client)
     worker.take(2)
     lanes.clock.pass_s(20)
-    [lost] = [claim for claim, _ in other.desk.expired(10) if claim.job == first]
-    other.desk.move([Settlement(claim=lost, to="front", worker="w1")])
+    [lost] = [lease for lease, _ in other.lane_client.expired(10) if lease.job == first]
+    other.lane_client.move([Settlement(lease=lost, to="front", worker="w1")])
     assert jobs_of(other.take(1)) == [first]
     assert jobs_of(repeated.take(2)) == [second]
-    assert other.desk.expired(10) == [], "it has its whole lease again"
+    assert other.lane_client.expired(10) == [], "it has its whole lease again"
 
 
 def test_who_leaves_gives_back_what_it_never_heard_of(lanes: Lanes, way: BrokenWay) -> None:
@@ -161,7 +161,7 @@ def test_who_leaves_gives_back_what_it_never_heard_of(lanes: Lanes, way: BrokenW
         way.cut("turn", "after")
         with pytest.raises(RedisConnectionError):
             worker.take(2)
-        worker.desk.leave()
+        worker.lane_client.leave()
     lanes.worker("next", limits="5/h")
     assert _in_redis(lanes) == {"queued": 3, "started": 0, "in flight": 0, "spent": 0}
     assert lanes.redis.keys("chartq:last-turn:*") == []
@@ -180,14 +180,14 @@ def _exchanged(lanes: Lanes, way: BrokenWay, redis: Redis, operation: str, when:
     lanes.redis.flushall()
     queues, worker = LaneQueues(redis), worker_at(redis, lanes.clock)
     lanes.submit(4)
-    [claim] = worker.take(1)
+    [lease] = worker.take(1)
     lanes.clock.pass_s(1)
     exchanges: dict[str, Callable[[], object]] = {
         "enqueue": lambda: queues.enqueue(["b1-3", "new", "newer"], lane=LANE, batch_id="b1"),
-        "beat": worker.beat,
-        "expired": lambda: worker.desk.expired(10),
-        "move": lambda: worker.desk.move([Settlement(claim=claim, to="alone")]),
-        "leave": worker.desk.leave,
+        "beat": worker.heartbeat,
+        "expired": lambda: worker.lane_client.expired(10),
+        "move": lambda: worker.lane_client.move([Settlement(lease=lease, to="alone")]),
+        "leave": worker.lane_client.leave,
         "unknown": lambda: queues.unknown(["b1-3", "nobody"]),
         "drop": lambda: queues.drop(lane=LANE, batch_id="b1"),
     }
@@ -199,7 +199,11 @@ def _exchanged(lanes: Lanes, way: BrokenWay, redis: Redis, operation: str, when:
         exchanges[operation]()
     assert way.is_spent
     lanes.clock.pass_s(16)
-    return {**_in_redis(lanes), "lost": len(lanes.worker("looks").desk.expired(10)), "keys": len(lanes.redis.keys())}
+    return {
+        **_in_redis(lanes),
+        "lost": len(lanes.worker("looks").lane_client.expired(10)),
+        "keys": len(lanes.redis.keys()),
+    }
 
 
 def _in_redis(lanes: Lanes) -> dict[str, int]:
@@ -223,8 +227,8 @@ def test_short_of_memory_no_new_job_comes_in_and_what_is_there_is_kept_alive_and
             lanes.queues.enqueue(["new"], lane=LANE, batch_id="b1")
         for _ in range(4):
             lanes.clock.pass_s(5)
-            worker.beat()
-        assert idle.desk.expired(10) == []
+            worker.heartbeat()
+        assert idle.lane_client.expired(10) == []
         worker.answered(*held)
         assert len(worker.take(2)) == 1
     finally:

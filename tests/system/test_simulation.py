@@ -1,4 +1,4 @@
-"""Whole folders on a fast clock: the real Lua, desks as workers have them, providers that count for themselves."""
+"""Whole folders on a fast clock: the real Lua, lane clients as workers have them, providers that count themselves."""
 
 import heapq
 import itertools
@@ -16,7 +16,7 @@ from redis import Redis
 from support.lanes import HOUR_S, Lanes, Worker, end_redis, running_redis
 
 from jobs.broker.embedded import embedded_redis
-from worker.engine.lane_client import LEASE_S, Claim, Settlement
+from worker.engine.lane_client import LEASE_S, Lease, Settlement
 
 
 @pytest.fixture(scope="module")
@@ -136,71 +136,71 @@ class Simulation:
         """SIGTERM to a worker: it gives back what it holds, whose calls may have been made."""
         leaver = self.workers.pop(0)
         leaver.settle(list(leaver.held.values()), verdict="gone", to="front")
-        leaver.desk.leave()
+        leaver.lane_client.leave()
         self.hire()
 
     def _take_over(self) -> None:
         worker = self.workers[0]
-        lost = worker.desk.expired(100)
-        worker.turn([Settlement(claim=claim, to="alone", worker=name) for claim, name in lost], want=0)
+        lost = worker.lane_client.expired(100)
+        worker.poll([Settlement(lease=lease, to="alone", worker=name) for lease, name in lost], want=0)
 
     def _look(self, worker: Worker) -> None:
         if worker in self.workers:
-            self._turn(worker, [])
+            self._poll(worker, [])
             self.after(self._next_look_s(worker), lambda: self._look(worker))
 
     def _next_look_s(self, worker: Worker) -> float:
         """As the worker does, but a wait of an hour isn't spent in looks of a second each."""
-        if worker.held or worker.turned.claims or worker.turned.wait_s < 1:
+        if worker.held or worker.turned.leases or worker.turned.wait_s < 1:
             return max(worker.turned.wait_s, 0.001)
         gate = self.lanes.gate()
         wait_s = max(gate.budget_wait_s, (gate.until_s or 0.0) - self.lanes.clock.now_ms / 1000)
         return max(1.0, wait_s * self.random.uniform(0.5, 1.0) if wait_s > 60 else wait_s - 1)
 
-    def _turn(self, worker: Worker, settlements: list[Settlement]) -> None:
-        ending = {settled.claim.execution for settled in settlements}
-        alone = any(claim.alone and claim.execution not in ending for claim in worker.held.values())
+    def _poll(self, worker: Worker, settlements: list[Settlement]) -> None:
+        ending = {settled.lease.execution for settled in settlements}
+        alone = any(lease.alone and lease.execution not in ending for lease in worker.held.values())
         want = 0 if alone else self.threads - len(worker.held.keys() - ending)
-        for claim in worker.turn(settlements, want=want).claims:
-            self.after(self.random.uniform(0.01, 0.1), lambda claim=claim: self._arrive(worker, claim))  # type: ignore[misc]
+        for lease in worker.poll(settlements, want=want).leases:
+            self.after(self.random.uniform(0.01, 0.1), lambda lease=lease: self._arrive(worker, lease))  # type: ignore[misc]
 
-    def _arrive(self, worker: Worker, claim: Claim) -> None:
-        if claim.execution in worker.held:
+    def _arrive(self, worker: Worker, lease: Lease) -> None:
+        if lease.execution in worker.held:
             self.calls += 1
             hint_s = self.provider.ask(self.lanes.clock.now_ms)
             latency_s = 0.01 if hint_s is not None else self.random.uniform(*self.latency_s)
-            self.after(latency_s, lambda: self._end(worker, claim, hint_s))
+            self.after(latency_s, lambda: self._end(worker, lease, hint_s))
 
-    def _end(self, worker: Worker, claim: Claim, hint_s: float | None) -> None:
+    def _end(self, worker: Worker, lease: Lease, hint_s: float | None) -> None:
         if worker not in self.workers:
             return
         if hint_s is None:
-            self.answered.append(claim.job)
-            self._turn(worker, [Settlement(claim=claim, verdict="ok", to="finished")])
+            self.answered.append(lease.job)
+            self._poll(worker, [Settlement(lease=lease, verdict="ok", to="finished")])
             return
         self.refusals += 1
-        if claim.suspect:
-            self._count_refusal(worker, claim)
+        if lease.suspect:
+            self._count_refusal(worker, lease)
             return
         throttled = Settlement(
-            claim=claim,
+            lease=lease,
             verdict="throttled",
             to="front",
             why="throttled",
             hint_s=hint_s if self.hints else None,
             jitter=self.random.random(),
         )
-        self._turn(worker, [throttled])
+        self._poll(worker, [throttled])
 
-    def _count_refusal(self, worker: Worker, claim: Claim) -> None:
-        self.attempts[claim.job] += 1
-        if self.attempts[claim.job] == MAX_ATTEMPTS:
-            self.failed.append(claim.job)
-            self._turn(worker, [Settlement(claim=claim, verdict="suspect", to="failed", why="throttled")])
+    def _count_refusal(self, worker: Worker, lease: Lease) -> None:
+        self.attempts[lease.job] += 1
+        if self.attempts[lease.job] == MAX_ATTEMPTS:
+            self.failed.append(lease.job)
+            self._poll(worker, [Settlement(lease=lease, verdict="suspect", to="failed", why="throttled")])
         else:
-            delay_s = 2.0 * 2 ** (self.attempts[claim.job] - 1)
-            spoken = Settlement(claim=claim, verdict="suspect", to="delay", delay_s=delay_s, why="throttled")
-            self._turn(worker, [spoken])
+            delay_s = 2.0 * 2 ** (self.attempts[lease.job] - 1)
+            spoken = Settlement(lease=lease, verdict="suspect", to="delay", delay_s=delay_s, why="throttled")
+            self._poll(worker, [spoken])
 
 
 # A known budget -----------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def leaves_with_0(worker: Program, *, within_s: float) -> str:
     return ended.stderr
 
 
-# Leaving ------------------------------------------------------------------------------------------------
+# Shutdown ------------------------------------------------------------------------------------------------
 
 
 def test_sigterm_lets_running_calls_end_and_takes_no_new_ones(user: Stack, server: Rehearsal) -> None:
@@ -283,14 +283,14 @@ def test_while_the_results_store_is_locked_answers_are_held_and_no_job_is_taken(
 def test_an_image_that_kills_its_worker_takes_no_bystander_along(user: Stack, server: Rehearsal) -> None:
     server.behave(latency_s=0.2)
     batch_id = user.submit(draw_charts(user.folder / "charts", 21), HF_TOKEN="")
-    leaving = threading.Event()
+    shutdown = threading.Event()
     deaths: list[int] = []
 
     def keep_one_running() -> None:
-        while not leaving.is_set():
+        while not shutdown.is_set():
             log = user.folder / f"poison-{len(deaths)}.log"
             worker = user.launch(str(POISON_WORKER), "chart-0005.png", log=log)
-            while worker.poll() is None and not leaving.is_set():
+            while worker.poll() is None and not shutdown.is_set():
                 time.sleep(0.05)
             deaths.append(worker.poll() or 0)
 
@@ -299,7 +299,7 @@ def test_an_image_that_kills_its_worker_takes_no_bystander_along(user: Stack, se
     try:
         user.run("wait", batch_id, "--timeout", "80", expect=1)
     finally:
-        leaving.set()
+        shutdown.set()
         restarter.join()
     rows = {row["custom_id"].rpartition("/")[2]: row for row in user.results(batch_id)}
     poison = rows.pop("chart-0005.png")

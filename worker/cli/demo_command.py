@@ -53,7 +53,7 @@ def show_demo() -> int:
         say(f"stored in {settings.chartq_home} (the answers: results.sqlite)")
         if running.code is not None:
             return running.code
-        return SIGNAL_CODES.get(running.worker.leaving.signal_received or 0, FAILED)
+        return SIGNAL_CODES.get(running.worker.shutdown.signal_received or 0, FAILED)
 
 
 def _run(session: Session, *, rehearsal: bool) -> Run:

@@ -10,7 +10,7 @@ from typing import Any
 from jobs.core.rates import Window
 from jobs.core.time_text import duration, iso
 from worker.engine.policy import Throttled
-from worker.engine.settlement import Ending
+from worker.engine.settlement import FinishedExecution
 
 #: Calls a second that worker and stand-in make in one process without the machine's own time showing.
 MOST_CALLS_A_SECOND = 40.0
@@ -62,7 +62,7 @@ class Tally:
     #: The world's seconds that the answered ones took, together.
     answering_s: float = 0.0
 
-    def count(self, ending: Ending) -> None:
+    def count(self, ending: FinishedExecution) -> None:
         """An execution has ended."""
         ended = ending.ended
         self.calls += ended.called

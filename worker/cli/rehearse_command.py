@@ -33,9 +33,9 @@ from jobs.submit.submit import Order, Submitted
 from worker.cli.forecast import Forecast, Provider, Tally, fitting_speed
 from worker.cli.options import concurrency_option
 from worker.cli.run import Run, run_order
-from worker.engine.hooks import Watchers
-from worker.engine.lane_client import Claim
-from worker.engine.settlement import Ending
+from worker.engine.hooks import Hooks
+from worker.engine.lane_client import Lease
+from worker.engine.settlement import FinishedExecution
 from worker.monitoring.logging_setup import configure_logging
 from worker.rehearsal import Behaviour, Rehearsal
 from worker.rehearsal.__main__ import parse_fail_every
@@ -120,7 +120,7 @@ def rehearse(
     if latency_s >= settings.vision_timeout_s:
         raise click.UsageError(f"--latency {latency_s:g}: every call would be over VISION_TIMEOUT, raise that first")
     configure_logging("ERROR", settings.log_format)  # failures are rehearsed ones, and counted
-    with Stand(settings, provider, behaviour, speed) as stand:
+    with RehearsalEnvironment(settings, provider, behaviour, speed) as stand:
         submitted = _submit(stand.session, order, quiet=as_json)
         if submitted.batch is None:
             say("no image was accepted: there is nothing to rehearse")
@@ -134,10 +134,10 @@ def rehearse(
         _tell(stand.forecast(submitted, running), as_json=as_json)
     if running.code is not None:
         return running.code
-    return SIGNAL_CODES.get(running.worker.leaving.signal_received or 0, FAILED)
+    return SIGNAL_CODES.get(running.worker.shutdown.signal_received or 0, FAILED)
 
 
-class Stand:
+class RehearsalEnvironment:
     """A provider that is played, a home that is gone afterwards, a clock that runs fast. A context manager."""
 
     def __init__(self, settings: Settings, provider: Provider, behaviour: Behaviour, speed: float) -> None:
@@ -148,7 +148,7 @@ class Stand:
         self.clock = clock
         self._tally, self._took_s = Tally(), 0.0
 
-    def __enter__(self) -> "Stand":
+    def __enter__(self) -> "RehearsalEnvironment":
         home = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="chartq-rehearsal-")))
         server = self._open.enter_context(self._server)
         settings = _rehearsed(self._settings, home, server, self._provider)
@@ -169,7 +169,7 @@ class Stand:
             grace_s=_GRACE_S,
             quiet=quiet,
             submitted=submitted,
-            watchers=Watchers(turned=self.clock.start, started=self._started, ended=self._ended),
+            hooks=Hooks(polled=self.clock.start, started=self._started, ended=self._ended),
         )
 
     def forecast(self, submitted: Submitted, running: Run) -> Forecast:
@@ -183,13 +183,13 @@ class Stand:
             rejected=submitted.rejected,
         )
 
-    def _started(self, claim: Claim, _job: StartedJob) -> None:
-        self._sent_at[claim.execution] = claim.spent_ms / 1000
+    def _started(self, lease: Lease, _job: StartedJob) -> None:
+        self._sent_at[lease.execution] = lease.spent_ms / 1000
 
-    def _ended(self, ending: Ending) -> None:
+    def _ended(self, ending: FinishedExecution) -> None:
         self._tally.count(ending)
         self._took_s = self.clock.now() - self.clock.began_at
-        self._sent_at.pop(ending.claim.execution, None)
+        self._sent_at.pop(ending.lease.execution, None)
         self._server.record.clear()  # nobody reads it, and a hundred thousand calls take room
 
 

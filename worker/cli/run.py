@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from jobs.batches.follow import LOOK_S, exit_code, look
+from jobs.batches.follow import POLL_INTERVAL_S, exit_code, look
 from jobs.batches.plan import Plan, plan_of_batch
 from jobs.batches.session import Session
 from jobs.cli.console import messages
@@ -16,8 +16,8 @@ from jobs.cli.watching import watched
 from jobs.core.errors import ChartqError
 from jobs.ledger import Batch, StoreUnavailableError
 from jobs.submit.submit import Order, Submitted
-from worker.engine.factory import make_worker
-from worker.engine.hooks import NOBODY, Watchers
+from worker.engine.factory import build_worker
+from worker.engine.hooks import NO_HOOKS, Hooks
 from worker.engine.worker import ChartWorker
 from worker.hf.prices import prices_of
 from worker.monitoring.liveness import pulse
@@ -42,7 +42,7 @@ class Run:
         """Run worker and watch until both are through. Call from the main thread."""
         watch = threading.Thread(target=self._submit_and_watch, name="watch", daemon=True)
         watch.start()
-        self.worker.leaving.overdue_code = lambda number: 128 + (number or 0) if number else 1
+        self.worker.shutdown.overdue_code = lambda number: 128 + (number or 0) if number else 1
         try:
             self.worker.run()
         finally:
@@ -71,7 +71,7 @@ class Run:
         if self.submitted is not None:  # a rehearsal's, which is through before its clock starts
             return
         self.submitted = self.session.submit(
-            self.order, take_up_unfinished=True, progress=self._note, opened=self._stop_if_told
+            self.order, resume_existing=True, progress=self._note, opened=self._stop_if_told
         )
         self.worker.wake()
 
@@ -88,7 +88,7 @@ class Run:
         self.worker.wake()
 
     def _stop_if_told(self, _batch: Batch) -> None:
-        if self.worker.leaving.is_told:
+        if self.worker.shutdown.is_requested:
             raise _InterruptedSubmit
 
     def _watch(self) -> None:
@@ -99,7 +99,7 @@ class Run:
             if document := look(self.session, batch):
                 self.document = document
                 self.show_status(document)
-            if self.code is not None or self._stopped.wait(LOOK_S):
+            if self.code is not None or self._stopped.wait(POLL_INTERVAL_S):
                 break
         self.worker.stop()
         self._stopped.wait()
@@ -117,7 +117,7 @@ def run_order(
     grace_s: float,
     quiet: bool = False,
     submitted: Submitted | None = None,
-    watchers: Watchers = NOBODY,
+    hooks: Hooks = NO_HOOKS,
 ) -> Run:
     """Run an order to its end in this process, with the live panel; Ctrl-C and SIGTERM are listened to.
 
@@ -125,13 +125,13 @@ def run_order(
     """
     with watched(session, messages(), quiet=quiet) as watching, pulse(session.settings.chartq_home) as beat:
 
-        def turned() -> None:
+        def polled() -> None:
             beat.stamp()
-            watchers.turned()
+            hooks.polled()
 
-        watching_too = replace(watchers, turned=turned)
-        worker = make_worker(session, concurrency=concurrency, grace_s=grace_s, watchers=watching_too)
-        worker.leaving.listen_to_signals()
+        watching_too = replace(hooks, polled=polled)
+        worker = build_worker(session, concurrency=concurrency, grace_s=grace_s, hooks=watching_too)
+        worker.shutdown.listen_to_signals()
         running = Run(
             session=session,
             order=order,

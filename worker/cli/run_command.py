@@ -67,7 +67,7 @@ def _report(running: Run, *, as_json: bool) -> int:
         say("no image was accepted: nothing was submitted")
     if running.code is not None:
         return running.code
-    signal_code = SIGNAL_CODES.get(running.worker.leaving.signal_received or 0)
+    signal_code = SIGNAL_CODES.get(running.worker.shutdown.signal_received or 0)
     if signal_code is not None:
         say("interrupted: the same command goes on where this one stopped")
         return signal_code

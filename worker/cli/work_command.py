@@ -7,8 +7,8 @@ from jobs.config.log_dir import log_folder
 from jobs.config.settings import load_settings
 from worker.cli.metrics_command import metrics_host_option, metrics_port_option
 from worker.cli.options import concurrency_option, grace_option
-from worker.engine.factory import make_worker
-from worker.engine.hooks import Watchers
+from worker.engine.factory import build_worker
+from worker.engine.hooks import Hooks
 from worker.monitoring.exporter import metered
 from worker.monitoring.liveness import pulse
 from worker.monitoring.logging_setup import configure_logging
@@ -36,12 +36,12 @@ def worker(
     with (
         Session(settings) as session,
         pulse(settings.chartq_home) as beat,
-        metered(session, port=metrics_port, host=metrics_host) as meter,
+        metered(session, port=metrics_port, host=metrics_host) as metrics,
     ):
-        watchers = Watchers(turned=beat.stamp)
-        if meter is not None:
-            watchers = Watchers(turned=beat.stamp, started=meter.started, ended=meter.ended)
-        staff = make_worker(session, concurrency=concurrency, grace_s=grace_s, watchers=watchers)
-        staff.leaving.listen_to_signals()
+        hooks = Hooks(polled=beat.stamp)
+        if metrics is not None:
+            hooks = Hooks(polled=beat.stamp, started=metrics.started, ended=metrics.ended)
+        staff = build_worker(session, concurrency=concurrency, grace_s=grace_s, hooks=hooks)
+        staff.shutdown.listen_to_signals()
         staff.run(burst=burst, max_jobs=max_jobs)
     return 0

@@ -5,20 +5,20 @@ from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 
 from worker.engine.policy import Done
-from worker.engine.settlement import Ending
+from worker.engine.settlement import FinishedExecution
 
 #: An answer waits for others to be settled with it, for this share of what its own call took, at most so many seconds.
 #: A turn of the loop costs about the same for one as for ten.
-_COMPANY_SHARE, _COMPANY_MOST_S = 0.01, 0.05
+_BATCHING_SHARE, _BATCHING_MOST_S = 0.01, 0.05
 
 
-class Inbox:
+class Completions:
     """Filled from any thread, emptied by the loop."""
 
     def __init__(self) -> None:
-        self._events: SimpleQueue[Ending | None] = SimpleQueue()
+        self._events: SimpleQueue[FinishedExecution | None] = SimpleQueue()
 
-    def put(self, ending: Ending) -> None:
+    def put(self, ending: FinishedExecution) -> None:
         """An execution has ended."""
         self._events.put(ending)
 
@@ -26,16 +26,16 @@ class Inbox:
         """Let the loop look."""
         self._events.put(None)
 
-    def wait(self, wait_s: float, *, in_flight: int) -> list[Ending]:
+    def wait(self, wait_s: float, *, in_flight: int) -> list[FinishedExecution]:
         """All that has ended, after `wait_s` at most; nothing if it was woken or nothing came."""
         endings = self._come(wait_s)
-        if pause_s := company_s(endings, in_flight=in_flight):
+        if pause_s := batching_delay_s(endings, in_flight=in_flight):
             time.sleep(pause_s)
             endings += self._come(0.0)
         return endings
 
-    def _come(self, wait_s: float) -> list[Ending]:
-        events: list[Ending | None] = []
+    def _come(self, wait_s: float) -> list[FinishedExecution]:
+        events: list[FinishedExecution | None] = []
         try:
             events.append(self._events.get(timeout=wait_s) if wait_s > 0 else self._events.get_nowait())
             while True:
@@ -44,8 +44,8 @@ class Inbox:
             return [event for event in events if event is not None]
 
 
-def company_s(endings: Sequence[Ending], *, in_flight: int) -> float:
+def batching_delay_s(endings: Sequence[FinishedExecution], *, in_flight: int) -> float:
     """Seconds to wait for more endings; 0 where no other can come, and where a gate has to hear of a refusal."""
     if not endings or len(endings) >= in_flight or not all(isinstance(one.ended.outcome, Done) for one in endings):
         return 0.0
-    return min(_COMPANY_MOST_S, _COMPANY_SHARE * min(one.ended.latency_s for one in endings))
+    return min(_BATCHING_MOST_S, _BATCHING_SHARE * min(one.ended.latency_s for one in endings))

@@ -6,9 +6,9 @@ from typing import Any
 from jobs.core.job import model_of
 from jobs.core.time_text import iso
 from jobs.ledger import StartedJob
-from worker.engine.lane_client import Claim, Closing
+from worker.engine.lane_client import Closing, Lease
 from worker.engine.policy import Hold, Outcome, Throttled, Transient, Unreachable
-from worker.engine.settlement import Ending
+from worker.engine.settlement import FinishedExecution
 from worker.hf.errors import HFAPIError
 
 log = logging.getLogger("chartq.worker")
@@ -17,30 +17,30 @@ log = logging.getLogger("chartq.worker")
 details = logging.getLogger("chartq.details")
 
 
-def log_started(claim: Claim, job: StartedJob) -> None:
+def log_started(lease: Lease, job: StartedJob) -> None:
     """A call is about to begin. The execution is what the provider gets as the call's `X-Amzn-Trace-Id`."""
-    about = _about(claim, job.batch_id)
-    log.debug("%s begins: execution %s", claim.job, claim.execution, extra={"event": "job begins", **about})
-    details.info("%s started", claim.job, extra={"event": "job started", "attempt": job.attempts + 1, **about})
+    about = _about(lease, job.batch_id)
+    log.debug("%s begins: execution %s", lease.job, lease.execution, extra={"event": "job begins", **about})
+    details.info("%s started", lease.job, extra={"event": "job started", "attempt": job.attempts + 1, **about})
 
 
-def log_ending(ending: Ending) -> None:
+def log_ending(ending: FinishedExecution) -> None:
     """A line, with `job_id`, `batch_id`, `model` and what else is known for JSON logs."""
-    claim, ended = ending.claim, ending.ended
+    lease, ended = ending.lease, ending.ended
     outcome = type(ended.outcome).__name__.lower()
     about = {
         "event": f"job {outcome}",
-        **_about(claim, ending.batch_id),
+        **_about(lease, ending.batch_id),
         "latency_s": round(ended.latency_s, 3) if ended.called else None,
         **_trouble(ended.error, ended.outcome),
     }
     if ended.error is None:
-        log.info("%s in %.2f s", claim.job, ended.latency_s, extra=about)
+        log.info("%s in %.2f s", lease.job, ended.latency_s, extra=about)
     elif isinstance(ended.outcome, Hold):
         log.error("%s on hold: %s", about["model"], ended.outcome.message, extra=about)
     else:
         level = logging.INFO if isinstance(ended.outcome, Throttled | Unreachable) else logging.WARNING
-        log.log(level, "%s %s: %s", claim.job, outcome, ended.error, extra=about)
+        log.log(level, "%s %s: %s", lease.job, outcome, ended.error, extra=about)
 
 
 def log_closing(closing: Closing) -> None:
@@ -50,8 +50,8 @@ def log_closing(closing: Closing) -> None:
     log.info("%s: no call before %s (%s)", model, until, closing.why, extra=about)
 
 
-def _about(claim: Claim, batch_id: str | None) -> dict[str, Any]:
-    return {"job_id": claim.job, "batch_id": batch_id, "model": model_of(claim.lane)}
+def _about(lease: Lease, batch_id: str | None) -> dict[str, Any]:
+    return {"job_id": lease.job, "batch_id": batch_id, "model": model_of(lease.lane)}
 
 
 def _trouble(error: Exception | None, outcome: Outcome) -> dict[str, Any]:

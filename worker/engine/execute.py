@@ -39,7 +39,7 @@ class StoppedError(ChartqError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
+class ExecutionResult:
     """What came of one execution."""
 
     outcome: Outcome
@@ -66,7 +66,7 @@ class Task:
     #: Pictures that have no file.
     pictures: Pictures = lambda _sha256: None
 
-    def perform(self, job: StartedJob, question: Question, *, suspect: bool = False) -> Ended:
+    def perform(self, job: StartedJob, question: Question, *, suspect: bool = False) -> ExecutionResult:
         """Make the call. Never raises for anything that a chart, a server or a network can do.
 
         `suspect`: others pass where this job is refused, so that its refusals count as attempts.
@@ -111,7 +111,7 @@ class Task:
         called: bool = False,
         answer: Answer | None = None,
         latency_s: float = 0.0,
-    ) -> Ended:
+    ) -> ExecutionResult:
         outcome = decide(
             error,
             attempts=job.attempts + 1,
@@ -120,7 +120,7 @@ class Task:
             jitter=random.random(),
             refusal_counts=suspect,
         )
-        return Ended(outcome=outcome, answer=answer, error=error, called=called, latency_s=latency_s)
+        return ExecutionResult(outcome=outcome, answer=answer, error=error, called=called, latency_s=latency_s)
 
     def _image(self, job: StartedJob) -> bytes:
         with _IN_PREPARATION:

@@ -8,8 +8,8 @@ from jobs.batches.session import Session
 from jobs.core.job import Api
 from jobs.lanes import account_of
 from worker.engine.execute import Task
-from worker.engine.hooks import NOBODY, Watchers
-from worker.engine.lane_client import Desk
+from worker.engine.hooks import NO_HOOKS, Hooks
+from worker.engine.lane_client import LaneClient
 from worker.engine.malloc import give_memory_back
 from worker.engine.worker import ChartWorker
 from worker.hf.client import HuggingFaceClient
@@ -22,7 +22,7 @@ _OTHER_DESCRIPTORS = 200
 _APIS: tuple[Api, ...] = ("chat", "task")
 
 
-def make_worker(session: Session, *, concurrency: int, grace_s: float, watchers: Watchers = NOBODY) -> ChartWorker:
+def build_worker(session: Session, *, concurrency: int, grace_s: float, hooks: Hooks = NO_HOOKS) -> ChartWorker:
     """A worker for the session's settings, Redis and ledger. Raises SettingsError, QueueError, StoreError."""
     settings = session.settings
     check_token(settings)
@@ -48,11 +48,11 @@ def make_worker(session: Session, *, concurrency: int, grace_s: float, watchers:
         connection=session.redis,
         ledger=session.ledger,
         task=task,
-        desk_for=partial(_desk, session, accounts=accounts),
+        lane_client_for=partial(_lane_client, session, accounts=accounts),
         concurrency=concurrency,
         grace_s=grace_s,
         revive_redis=session.revive_redis,
-        watchers=watchers,
+        hooks=hooks,
         clock=session.clock,
     )
 
@@ -65,8 +65,8 @@ def _allow_descriptors(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _desk(session: Session, worker: str, *, accounts: Mapping[str, str]) -> Desk:
-    return Desk(
+def _lane_client(session: Session, worker: str, *, accounts: Mapping[str, str]) -> LaneClient:
+    return LaneClient(
         session.redis,
         worker=worker,
         accounts=accounts,

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from redis.exceptions import RedisError
 
-from worker.engine.lane_client import Beat, Claim, Desk
+from worker.engine.lane_client import HeartbeatReply, LaneClient, Lease
 
 log = logging.getLogger("chartq.worker")
 
@@ -25,23 +25,23 @@ class Shown(Protocol):
     def show_alive(self, queue_keys: Sequence[str]) -> None: ...
 
 
-class Heart:
+class Heartbeat:
     """Beats in a thread of its own; nothing else may hold it up."""
 
-    def __init__(self, worker: Shown, desk: Desk, in_flight: Callable[[], list[Claim]]) -> None:
-        self._worker, self._desk, self._in_flight = worker, desk, in_flight
-        self._beat_s = desk.pulse.beat_s
+    def __init__(self, worker: Shown, lane_client: LaneClient, in_flight: Callable[[], list[Lease]]) -> None:
+        self._worker, self._lane_client, self._in_flight = worker, lane_client, in_flight
+        self._interval_s = lane_client.timing.interval_s
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._steady_since = self._last = time.monotonic()
         self._wall_ahead_s = time.time() - time.monotonic()
         self._known_since_ms: int | None = None
-        #: Set when Redis turned out to have forgotten everything; the janitor clears it.
+        #: Set when Redis turned out to have forgotten everything; maintenance clears it.
         self.redis_is_new = threading.Event()
 
-    def first_beat(self) -> None:
+    def first(self) -> None:
         """Before any job is taken: publish our limits, learn the others'. Raises RedisError."""
-        self._note(self._desk.beat([]))
+        self._note(self._lane_client.heartbeat([]))
 
     def start(self) -> None:
         self._thread.start()
@@ -59,32 +59,32 @@ class Heart:
         Until then another worker's silence may be Redis's or our own fault. Nor after the wall's clock, by which Redis
         tells who is silent, has jumped: it was set, or the machine slept, which the steady clock doesn't see.
         """
-        now, two_beats_s = time.monotonic(), 2 * self._beat_s
+        now, two_beats_s = time.monotonic(), 2 * self._interval_s
         wall_ahead_s = time.time() - now
         if abs(wall_ahead_s - self._wall_ahead_s) > _JUMP_S:
             self._wall_ahead_s, self._steady_since = wall_ahead_s, now
         return now - self._last <= two_beats_s and now - self._steady_since >= two_beats_s
 
     def _run(self) -> None:
-        wait_s = self._beat_s
+        wait_s = self._interval_s
         while not self._stopping.wait(wait_s):
             try:
-                beat = self._desk.beat(self._in_flight())
+                beat = self._lane_client.heartbeat(self._in_flight())
                 self._note(beat)
                 self._worker.show_alive(beat.queues)
-                wait_s = self._beat_s
+                wait_s = self._interval_s
             except (RedisError, OSError) as error:
                 log.debug("heartbeat: %s", error)
                 wait_s = _RETRY_S
-            except Exception:  # a heart that died unseen would cost every lease of a healthy worker
+            except Exception:  # a heartbeat that stopped unseen would cost every lease of a healthy worker
                 if self._stopping.is_set():
                     return  # the connection was closed under a beat that took too long
                 log.exception("heartbeat: a fault in chartq, please report it")
                 wait_s = _RETRY_S
 
-    def _note(self, beat: Beat) -> None:
+    def _note(self, beat: HeartbeatReply) -> None:
         now = time.monotonic()
-        if now - self._last > 2 * self._beat_s:
+        if now - self._last > 2 * self._interval_s:
             self._steady_since = now
         self._last = now
         if beat.known_since_ms != self._known_since_ms:

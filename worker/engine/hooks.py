@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.ledger import StartedJob
-from worker.engine.lane_client import Claim
-from worker.engine.settlement import Ending
+from worker.engine.lane_client import Lease
+from worker.engine.settlement import FinishedExecution
 
 
 def _nothing(*_told: Any) -> None:
@@ -14,15 +14,15 @@ def _nothing(*_told: Any) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watchers:
+class Hooks:
     """Called from the loop's own thread: none of these raises, waits or takes long."""
 
     #: A turn of the loop begins.
-    turned: Callable[[], None] = _nothing
+    polled: Callable[[], None] = _nothing
     #: A job was taken, and its call is about to begin.
-    started: Callable[[Claim, StartedJob], None] = _nothing
+    started: Callable[[Lease, StartedJob], None] = _nothing
     #: An execution's end stands in the ledger.
-    ended: Callable[[Ending], None] = _nothing
+    ended: Callable[[FinishedExecution], None] = _nothing
 
 
-NOBODY = Watchers()
+NO_HOOKS = Hooks()

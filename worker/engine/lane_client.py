@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from redis import Redis
 
-from jobs.core.clock import WORLD, Clock
+from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.rates import RateLimits
 from jobs.lanes import TASK, Scripts, WorkerEntry
 from jobs.lanes.gates import WORKER_LIVE_S, merged_limits, parse_entry
@@ -24,21 +24,21 @@ EXECUTION_TTL_S = 120
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pulse:
-    """How fast a worker's heart beats, and how long it may be silent. Only tests want another one."""
+class HeartbeatTiming:
+    """How often a worker's heartbeat comes, and how long it may be silent. Only tests want another one."""
 
-    beat_s: float = HEARTBEAT_S
+    interval_s: float = HEARTBEAT_S
     lease_s: float = LEASE_S
 
 
-NORMAL_PULSE = Pulse()
+HEARTBEAT_TIMING = HeartbeatTiming()
 
 Verdict = Literal["ok", "throttled", "unreachable", "transient", "hold", "suspect", "unused", "gone"]
 Move = Literal["finished", "failed", "front", "back", "delay", "alone", "drop", "refuse"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class Lease:
     """A job that this worker holds, and the permit that came with it."""
 
     job: str
@@ -58,7 +58,7 @@ class Claim:
 class Settlement:
     """What Redis is to hear of an execution: a verdict for the gate, a move for the job, or both."""
 
-    claim: Claim
+    lease: Lease
     verdict: Verdict | None = None
     to: Move | None = None
     hint_s: float | None = None
@@ -86,10 +86,10 @@ class Closing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class PollResult:
     """What came of one turn."""
 
-    claims: Sequence[Claim]
+    leases: Sequence[Lease]
     #: Ids found on our queues that are no jobs of ours.
     refused: Sequence[str]
     #: Seconds after which it is worth looking again.
@@ -103,7 +103,7 @@ class Turn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beat:
+class HeartbeatReply:
     """What a heartbeat learned."""
 
     #: Since when this Redis remembers us; another value than before: it has lost everything in between.
@@ -114,7 +114,7 @@ class Beat:
     queues: Sequence[str]
 
 
-class Desk:
+class LaneClient:
     """One worker's dealings with the lanes, on one connection, as one account per API kind."""
 
     def __init__(
@@ -125,10 +125,10 @@ class Desk:
         accounts: Mapping[str, str],
         limits: RateLimits,
         ceiling: int | None,
-        pulse: Pulse = NORMAL_PULSE,
-        clock: Clock = WORLD,
+        timing: HeartbeatTiming = HEARTBEAT_TIMING,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self.pulse = pulse
+        self.timing = timing
         self._clock = clock
         self._scripts = Scripts(redis, clock)
         self._worker = worker
@@ -138,7 +138,7 @@ class Desk:
         #: Turns are numbered, and Redis is told which reply was the last to arrive (see lua/4_work.lua).
         self._id, self._number, self._heard = uuid4().hex, 0, 0
 
-    def turn(self, settlements: Sequence[Settlement], *, want: int, in_flight: int, **clock: Any) -> Turn:
+    def poll(self, settlements: Sequence[Settlement], *, want: int, in_flight: int, **clock: Any) -> PollResult:
         """Settle, then take up to `want` jobs. Only one at a time.
 
         May be repeated after an error: what was heard before is ignored, and what was given with a reply that never
@@ -157,8 +157,8 @@ class Desk:
             **clock,
         )
         self._heard = self._number
-        return Turn(
-            claims=[Claim(**claim) for claim in reply["claims"] or ()],
+        return PollResult(
+            leases=[Lease(**lease) for lease in reply["claims"] or ()],
             refused=[str(job) for job in reply["refused"] or ()],
             wait_s=reply["wait_ms"] / 1000,
             waiting=reply["waiting"],
@@ -174,17 +174,17 @@ class Desk:
         outcomes = [self._spoken(settlement) for settlement in settlements]
         self._scripts.call("move", outcomes=outcomes, **self._about())
 
-    def beat(self, claims: Sequence[Claim]) -> Beat:
+    def heartbeat(self, leases: Sequence[Lease]) -> HeartbeatReply:
         """Tell Redis that this worker lives, with all it has in flight; learn the limits that hold."""
         held = [
             {
-                "job": claim.job,
-                "execution": claim.execution,
-                "queue": claim.queue,
-                "lane": claim.lane,
-                "account": claim.account,
+                "job": lease.job,
+                "execution": lease.execution,
+                "queue": lease.queue,
+                "lane": lease.lane,
+                "account": lease.account,
             }
-            for claim in claims
+            for lease in leases
         ]
         reply = self._scripts.call_json(
             "beat",
@@ -197,13 +197,15 @@ class Desk:
             **self._times(),
         )
         self._learn_limits(reply["workers"] or ())
-        return Beat(known_since_ms=reply["known_since_ms"], lost=reply["lost"] or (), queues=reply["queues"] or ())
+        return HeartbeatReply(
+            known_since_ms=reply["known_since_ms"], lost=reply["lost"] or (), queues=reply["queues"] or ()
+        )
 
-    def expired(self, limit: int) -> list[tuple[Claim, str]]:
+    def expired(self, limit: int) -> list[tuple[Lease, str]]:
         """Executions whose worker has been silent for its lease, with that worker's name."""
         rows = self._scripts.call_json("expired", limit=limit) or ()
         return [
-            (Claim(job=job, execution=execution, queue=queue, lane=queue.rpartition("@")[0]), worker)
+            (Lease(job=job, execution=execution, queue=queue, lane=queue.rpartition("@")[0]), worker)
             for job, execution, queue, worker in rows
         ]
 
@@ -238,21 +240,21 @@ class Desk:
     def _times(self) -> dict[str, Any]:
         return {
             "now_iso": rq_time(),
-            "lease_ms": int(self.pulse.lease_s * self._clock.speed * 1000),
+            "lease_ms": int(self.timing.lease_s * self._clock.speed * 1000),
             "execution_ttl_s": EXECUTION_TTL_S,
         }
 
     def _spoken(self, settlement: Settlement) -> dict[str, Any]:
-        claim = settlement.claim
+        lease = settlement.lease
         return {
-            "job": claim.job,
-            "execution": claim.execution,
-            "queue": claim.queue,
-            "lane": claim.lane,
-            "account": claim.account,
-            "generation": claim.generation,
-            "spent_ms": claim.spent_ms,
-            "probe": claim.probe,
+            "job": lease.job,
+            "execution": lease.execution,
+            "queue": lease.queue,
+            "lane": lease.lane,
+            "account": lease.account,
+            "generation": lease.generation,
+            "spent_ms": lease.spent_ms,
+            "probe": lease.probe,
             "worker": settlement.worker or self._worker,
             "verdict": settlement.verdict,
             "to": settlement.to,

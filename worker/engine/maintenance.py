@@ -1,4 +1,4 @@
-"""The janitor: takes over from workers that are lost, puts back what Redis has lost, empties queues on hold.
+"""Maintenance: takes over from workers that are lost, puts back what Redis has lost, empties queues on hold.
 
 Every worker has one; a lock in Redis sees to it that one at a time is at work.
 """
@@ -11,12 +11,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq.scripts import acquire_or_refresh_lock
 
-from jobs.batches.reconcile import MAX_LOSSES, PAGE, TWO_HEARTBEATS_S, drop_held, put_back, put_back_all
+from jobs.batches.reconcile import MAX_LOSSES, PAGE, TWO_HEARTBEATS_S, drop_held, put_back_all, requeue_missing
 from jobs.core.errors import StoreError
 from jobs.lanes import LaneQueues
 from jobs.ledger import Ledger
-from worker.engine.heartbeat import Heart
-from worker.engine.lane_client import Desk, Move, Settlement
+from worker.engine.heartbeat import Heartbeat
+from worker.engine.lane_client import LaneClient, Move, Settlement
 from worker.engine.payload import is_our_job_id
 
 log = logging.getLogger("chartq.worker")
@@ -30,19 +30,19 @@ _SWEEP_PAUSE_S = 30.0
 #: Executions taken over in one round.
 _LOST_AT_A_TIME = 200
 
-#: Three rounds: a janitor that is lost itself must not hold up the others for long.
-_LOCK, _LOCK_TTL_S = "chartq:janitor", 6
+#: Three rounds: a worker that is lost meanwhile must not hold up the others for long.
+_LOCK, _LOCK_TTL_S = "chartq:maintenance", 6
 
 
-class Janitor:
+class Maintenance:
     """Runs in a thread of its own, so that neither heartbeats nor calls wait for it."""
 
-    def __init__(self, ledger: Ledger, redis: Redis, desk: Desk, heart: Heart) -> None:
-        self._ledger, self._redis, self._desk, self._heart = ledger, redis, desk, heart
+    def __init__(self, ledger: Ledger, redis: Redis, lane_client: LaneClient, heartbeat: Heartbeat) -> None:
+        self._ledger, self._redis, self._lane_client, self._heartbeat = ledger, redis, lane_client, heartbeat
         self._queues = LaneQueues(redis)
         self._token = f"{id(self):x}-{time.time_ns():x}"
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="janitor", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
         self._after_id = 0
         self._sweep_at = 0.0  # monotonic
         self._look_again_at: float | None = None
@@ -58,17 +58,17 @@ class Janitor:
             try:
                 self._round()
             except (RedisError, StoreError, OSError) as error:
-                log.debug("janitor: %s", error)
+                log.debug("maintenance: %s", error)
             except Exception:  # nobody would take over from lost workers any more
                 if self._stopping.is_set():
                     return  # Redis or the ledger was closed under a round that took too long
-                log.exception("janitor: a fault in chartq, please report it")
+                log.exception("maintenance: a fault in chartq, please report it")
 
     def _round(self) -> None:
         if acquire_or_refresh_lock(self._redis, _LOCK, self._token, _LOCK_TTL_S) == "taken":
             return
         self._restore_redis()
-        if self._heart.is_steady:
+        if self._heartbeat.is_steady:
             self._take_over()
         for batch_id, jobs in drop_held(self._ledger, self._queues, now=time.time()).items():
             log.warning("too many failures: %d jobs wait for `chartq resume %s`", jobs, batch_id)
@@ -77,40 +77,40 @@ class Janitor:
     def _restore_redis(self) -> None:
         """All at once after Redis lost everything, and once more when what was in flight has been reported."""
         due = self._look_again_at is not None and time.monotonic() >= self._look_again_at
-        if not (self._heart.redis_is_new.is_set() or due):
+        if not (self._heartbeat.redis_is_new.is_set() or due):
             return
-        self._heart.redis_is_new.clear()
+        self._heartbeat.redis_is_new.clear()
         found = put_back_all(self._ledger, self._queues, now=time.time())
-        if found.put_back:
-            log.warning("Redis had lost %d jobs: put back", found.put_back)
+        if found.requeue_missing:
+            log.warning("Redis had lost %d jobs: put back", found.requeue_missing)
         again_at = time.monotonic() + TWO_HEARTBEATS_S + 1
         self._look_again_at = again_at if found.left_alone else None
 
     def _take_over(self) -> None:
-        found = self._desk.expired(_LOST_AT_A_TIME)
-        forged = [Settlement(claim=claim, to="refuse") for claim, _ in found if not is_our_job_id(claim.job)]
-        lost = [(claim, worker) for claim, worker in found if is_our_job_id(claim.job)]
+        found = self._lane_client.expired(_LOST_AT_A_TIME)
+        forged = [Settlement(lease=lease, to="refuse") for lease, _ in found if not is_our_job_id(lease.job)]
+        lost = [(lease, worker) for lease, worker in found if is_our_job_id(lease.job)]
         if forged:
-            self._desk.move(forged)
+            self._lane_client.move(forged)
         if not lost:
             return
         fates = self._ledger.lose(
-            [(claim.job, claim.execution) for claim, _ in lost], max_losses=MAX_LOSSES, now=time.time()
+            [(lease.job, lease.execution) for lease, _ in lost], max_losses=MAX_LOSSES, now=time.time()
         )
         # Neither again nor failed: it never got as far as the ledger, or has ended there.
         moves: dict[str, Move] = dict.fromkeys(fates.again, "alone")
         moves.update((job, "failed") for job in fates.failed)
         settlements = [
-            Settlement(claim=claim, to=moves.get(claim.job, "front"), worker=worker) for claim, worker in lost
+            Settlement(lease=lease, to=moves.get(lease.job, "front"), worker=worker) for lease, worker in lost
         ]
-        self._desk.move(settlements)
+        self._lane_client.move(settlements)
         log.warning("%d jobs were lost with their worker: they run again, each alone", len(lost))
 
     def _sweep_a_page(self) -> None:
         if time.monotonic() < self._sweep_at:
             return
         rows = self._ledger.open_jobs(self._after_id, PAGE)
-        put_back(self._ledger, self._queues, rows, now=time.time())
+        requeue_missing(self._ledger, self._queues, rows, now=time.time())
         if len(rows) == PAGE:
             self._after_id = rows[-1].id
         else:

@@ -49,19 +49,19 @@ class RqWorker(BaseWorker):
         """Somebody wants this job to end now."""
         raise NotImplementedError
 
-    def appear(self) -> None:
+    def register(self) -> None:
         """Be in RQ's books, and listen. Raises RedisError."""
         self.register_birth()  # type: ignore[no-untyped-call]
         self.subscribe()
 
-    def vanish(self) -> None:
+    def deregister(self) -> None:
         """Be gone from RQ's books. Raises RedisError."""
         self.register_death()  # type: ignore[no-untyped-call]
 
     def show_alive(self, queue_keys: Sequence[str]) -> None:
         """Keep RQ's record of this worker: its queues, its last heartbeat. Written anew if Redis forgot it."""
         names = [key.removeprefix(self.queue_class.redis_queue_namespace_prefix) for key in queue_keys]
-        # Others may have queues of any name; one that can't be written back must not stop the heart.
+        # Others may have queues of any name; one that can't be written back must not stop the heartbeat.
         ours = sorted(name for name in names if "@" in name and name.isprintable())[:_QUEUES_SHOWN]
         self.queues = [self.queue_class(name, connection=self.connection, serializer="json") for name in ours]
         with self.connection.pipeline(transaction=False) as pipeline:

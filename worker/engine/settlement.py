@@ -19,18 +19,18 @@ import random
 from dataclasses import dataclass
 
 from jobs.ledger import AnswerRow, Change, Failed, Finished, JobError, Returned
-from worker.engine.execute import Ended, StoppedError
-from worker.engine.lane_client import Claim, Move, Settlement, Verdict
+from worker.engine.execute import ExecutionResult, StoppedError
+from worker.engine.lane_client import Lease, Move, Settlement, Verdict
 from worker.engine.policy import Done, Hold, Refused, Throttled, Transient, Unreachable
 from worker.hf.errors import HFAPIError, HFBadAnswerError, HFModelLoadingError, HFRateLimitError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class FinishedExecution:
     """An execution that has ended: not yet in the ledger, not yet told to Redis."""
 
-    claim: Claim
-    ended: Ended
+    lease: Lease
+    ended: ExecutionResult
     #: For logs: the queue's name doesn't tell it of a job that runs alone.
     batch_id: str | None = None
     #: The gate found an outage after this failure: the job goes back as if it had not been called.
@@ -39,31 +39,31 @@ class Ending:
     heard: bool = False
 
 
-def verdict_first(ending: Ending) -> Settlement | None:
+def verdict_first(ending: FinishedExecution) -> Settlement | None:
     """A transient failure is told to the gate before anything is written: only it knows an outage."""
     if not isinstance(ending.ended.outcome, Transient) or _verdict(ending) != "transient":
         return None
     return Settlement(
-        claim=ending.claim,
+        lease=ending.lease,
         verdict="transient",
         hint_s=_hint_s(ending.ended.error),
         jitter=random.random(),
     )
 
 
-def change(ending: Ending) -> Change:
+def change(ending: FinishedExecution) -> Change:
     """What the ledger writes."""
-    claim, ended = ending.claim, ending.ended
+    lease, ended = ending.lease, ending.ended
     outcome, spent = ended.outcome, int(ended.called)
     if isinstance(outcome, Done):
-        return Finished(job_id=claim.job, execution_id=claim.execution, answer=_answer_row(ended))
+        return Finished(job_id=lease.job, execution_id=lease.execution, answer=_answer_row(ended))
     if ending.outage:
-        return Returned(job_id=claim.job, execution_id=claim.execution, status="queued")
+        return Returned(job_id=lease.job, execution_id=lease.execution, status="queued")
     if isinstance(outcome, Refused) or (isinstance(outcome, Transient) and outcome.last):
         error = described(ended.error)
         return Failed(
-            job_id=claim.job,
-            execution_id=claim.execution,
+            job_id=lease.job,
+            execution_id=lease.execution,
             error_type=error.type,
             message=error.message,
             status_code=error.status_code,
@@ -71,27 +71,27 @@ def change(ending: Ending) -> Change:
         )
     if isinstance(outcome, Transient):
         return Returned(
-            job_id=claim.job,
-            execution_id=claim.execution,
+            job_id=lease.job,
+            execution_id=lease.execution,
             status="scheduled",
             attempts_spent=spent,
             error=described(ended.error),
         )
     return Returned(
-        job_id=claim.job,
-        execution_id=claim.execution,
+        job_id=lease.job,
+        execution_id=lease.execution,
         status="queued",
         throttled=int(isinstance(outcome, Throttled)),
     )
 
 
-def settlement(ending: Ending) -> Settlement:
+def settlement(ending: FinishedExecution) -> Settlement:
     """What Redis hears once the ledger has it."""
-    claim, ended = ending.claim, ending.ended
+    lease, ended = ending.lease, ending.ended
     outcome = ended.outcome
     hold = outcome if isinstance(outcome, Hold) else None
     return Settlement(
-        claim=claim,
+        lease=lease,
         verdict=None if ending.heard else _verdict(ending),
         to=_move(ending),
         hint_s=outcome.hint_s if isinstance(outcome, Throttled) else None,
@@ -106,24 +106,24 @@ def settlement(ending: Ending) -> Settlement:
     )
 
 
-def returned(claim: Claim) -> Returned:
+def returned(lease: Lease) -> Returned:
     """The ledger's side of giving a job back: nothing spent."""
-    return Returned(job_id=claim.job, execution_id=claim.execution, status="queued")
+    return Returned(job_id=lease.job, execution_id=lease.execution, status="queued")
 
 
-def given_back(claim: Claim, *, used: bool) -> Settlement:
+def given_back(lease: Lease, *, used: bool) -> Settlement:
     """The job goes back to its place; `used`: its permit may have been used for a call."""
-    return Settlement(claim=claim, verdict="gone" if used else "unused", to="front")
+    return Settlement(lease=lease, verdict="gone" if used else "unused", to="front")
 
 
-def dropped(claim: Claim) -> Settlement:
+def dropped(lease: Lease) -> Settlement:
     """The ledger wants no call for it: it has ended, or nobody asks for it any more."""
-    return Settlement(claim=claim, verdict="unused", to="drop")
+    return Settlement(lease=lease, verdict="unused", to="drop")
 
 
-def set_aside(claim: Claim) -> Settlement:
+def set_aside(lease: Lease) -> Settlement:
     """It is no job of ours."""
-    return Settlement(claim=claim, verdict="unused", to="refuse")
+    return Settlement(lease=lease, verdict="unused", to="refuse")
 
 
 def described(error: Exception | None) -> JobError:
@@ -132,7 +132,7 @@ def described(error: Exception | None) -> JobError:
     return JobError(type=type(error).__name__, message=str(error), status_code=status_code)
 
 
-def _verdict(ending: Ending) -> Verdict:
+def _verdict(ending: FinishedExecution) -> Verdict:
     # A server that answers badly is there: taking it for an outage would ask, and pay, for ever.
     outcome = ending.ended.outcome
     if isinstance(outcome, Hold):
@@ -147,11 +147,11 @@ def _verdict(ending: Ending) -> Verdict:
         case Unreachable():
             return "unreachable"
         case Transient() if not isinstance(ending.ended.error, HFBadAnswerError):
-            return "suspect" if ending.claim.suspect else "transient"
+            return "suspect" if ending.lease.suspect else "transient"
     return "ok"
 
 
-def _move(ending: Ending) -> Move:
+def _move(ending: FinishedExecution) -> Move:
     outcome = ending.ended.outcome
     if isinstance(outcome, Done):
         return "finished"
@@ -162,7 +162,7 @@ def _move(ending: Ending) -> Move:
     return "delay" if isinstance(outcome, Transient) else "front"
 
 
-def _why(ended: Ended) -> str | None:
+def _why(ended: ExecutionResult) -> str | None:
     if isinstance(ended.outcome, Unreachable):
         return "unreachable"
     if isinstance(ended.error, HFModelLoadingError):
@@ -174,7 +174,7 @@ def _hint_s(error: Exception | None) -> float | None:
     return error.hint_s if isinstance(error, HFAPIError) else None
 
 
-def _answer_row(ended: Ended) -> AnswerRow:
+def _answer_row(ended: ExecutionResult) -> AnswerRow:
     answer = ended.answer
     if answer is None:
         raise AssertionError("a Done without an answer")

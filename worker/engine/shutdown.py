@@ -18,7 +18,7 @@ _GOODBYE_S = 10.0
 _SAME_SIGNAL_S = 0.3
 
 
-class Leaving:
+class Shutdown:
     """Once told, no new job is taken; at `left_s() == 0` what still runs is given back."""
 
     def __init__(self, grace_s: float, told: Callable[[], None]) -> None:
@@ -32,11 +32,11 @@ class Leaving:
         self.signal_received: int | None = None
 
     @property
-    def is_told(self) -> bool:
+    def is_requested(self) -> bool:
         return self._leave_at is not None
 
     @property
-    def is_due(self) -> bool:
+    def is_overdue(self) -> bool:
         """The grace is over."""
         return self._leave_at is not None and time.monotonic() >= self._leave_at
 
@@ -44,20 +44,20 @@ class Leaving:
         """Seconds that may be waited: `at_most_s`, or what is left of the grace."""
         return at_most_s if self._leave_at is None else min(at_most_s, max(0.0, self._leave_at - time.monotonic()))
 
-    def tell(self) -> None:
+    def request(self) -> None:
         """Safe from any thread and from signal handlers."""
         if self._leave_at is None:
             self._leave_by(self._grace_s)
         self._told()
 
-    def gone(self) -> None:
+    def complete(self) -> None:
         """The worker has left in order."""
         if self._last_resort is not None:
             self._last_resort.cancel()
 
     def _leave_by(self, seconds: float) -> None:
         self._leave_at = time.monotonic() + seconds
-        self.gone()
+        self.complete()
         self._last_resort = threading.Timer(seconds + _GOODBYE_S, self._leave_at_once)
         self._last_resort.daemon = True
         self._last_resort.start()
@@ -76,6 +76,6 @@ class Leaving:
         again = self.signal_received is not None and now - self._signaled_at > _SAME_SIGNAL_S
         self._signaled_at = now
         self.signal_received = self.signal_received or number
-        self.tell()
+        self.request()
         if again:
             self._leave_by(0.0)

@@ -2,7 +2,7 @@
 
 One thread decides: it settles what ended (ledger, then Redis), takes new jobs with permits, writes them down as
 started and hands them to threads that make the calls. Only it takes and settles, so nothing needs a lock; the
-heartbeat and the janitor have threads of their own, so that neither waits for the other or for the ledger.
+heartbeat and the maintenance have threads of their own, so that neither waits for the other or for the ledger.
 """
 
 import dataclasses
@@ -17,21 +17,30 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from jobs.broker.error_text import redis_trouble
-from jobs.core.clock import WORLD, Clock
+from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.errors import ChartqError, StoreError
 from jobs.ledger import Ledger, StartedJob
-from worker.engine.completions import Inbox
+from worker.engine.completions import Completions
 from worker.engine.event_log import log_closing, log_ending, log_started
-from worker.engine.execute import Ended, StoppedError, Task
-from worker.engine.heartbeat import Heart
-from worker.engine.hooks import NOBODY, Watchers
-from worker.engine.lane_client import Claim, Desk, Settlement, Turn
-from worker.engine.maintenance import Janitor
+from worker.engine.execute import ExecutionResult, StoppedError, Task
+from worker.engine.heartbeat import Heartbeat
+from worker.engine.hooks import NO_HOOKS, Hooks
+from worker.engine.lane_client import LaneClient, Lease, PollResult, Settlement
+from worker.engine.maintenance import Maintenance
 from worker.engine.payload import is_our_payload
 from worker.engine.policy import Done, Refused, Unreachable
 from worker.engine.rq_worker import RqWorker
-from worker.engine.settlement import Ending, change, dropped, given_back, returned, set_aside, settlement, verdict_first
-from worker.engine.shutdown import Leaving
+from worker.engine.settlement import (
+    FinishedExecution,
+    change,
+    dropped,
+    given_back,
+    returned,
+    set_aside,
+    settlement,
+    verdict_first,
+)
+from worker.engine.shutdown import Shutdown
 from worker.engine.threads import ThreadPool
 
 log = logging.getLogger("chartq.worker")
@@ -49,25 +58,25 @@ class ChartWorker(RqWorker):
         connection: Redis,
         ledger: Ledger,
         task: Task,
-        desk_for: Callable[[str], Desk],
+        lane_client_for: Callable[[str], LaneClient],
         concurrency: int = 16,
         grace_s: float = 30.0,
         name: str | None = None,
         revive_redis: Callable[[], None] = lambda: None,
-        watchers: Watchers = NOBODY,
-        clock: Clock = WORLD,
+        hooks: Hooks = NO_HOOKS,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__(connection, name)
         self._ledger, self._task = ledger, task
-        self._desk = desk_for(self.name)
-        self._revive_redis, self._watchers, self._clock = revive_redis, watchers, clock
+        self._lane_client = lane_client_for(self.name)
+        self._revive_redis, self._hooks, self._clock = revive_redis, hooks, clock
         self._concurrency = concurrency
         self._pool = ThreadPool(concurrency)
-        self._inbox = Inbox()
-        self.leaving = Leaving(grace_s, told=self.wake)
-        self._in_flight: dict[str, Claim] = {}  # by execution
+        self._completions = Completions()
+        self.shutdown = Shutdown(grace_s, told=self.wake)
+        self._in_flight: dict[str, Lease] = {}  # by execution
         self._stopped: set[str] = set()  # executions that somebody stopped
-        self._endings: list[Ending] = []  # ended, not yet in the ledger
+        self._endings: list[FinishedExecution] = []  # ended, not yet in the ledger
         self._settlements: list[Settlement] = []  # in the ledger, not yet in Redis
         self._owed: Counter[str] = Counter()  # attempts that an outage gives back, not yet in the ledger
         self._trouble: str | None = None
@@ -75,37 +84,37 @@ class ChartWorker(RqWorker):
         self._taken = 0
         self._max_jobs: int | None = None
         self._work_left = True
-        self._heart = Heart(self, self._desk, lambda: list(self._in_flight.values()))
-        self._janitor = Janitor(ledger, connection, self._desk, self._heart)
+        self._heartbeat = Heartbeat(self, self._lane_client, lambda: list(self._in_flight.values()))
+        self._maintenance = Maintenance(ledger, connection, self._lane_client, self._heartbeat)
 
     # The loop ------------------------------------------------------------------------------------------
 
     def run(self, *, burst: bool = False, max_jobs: int | None = None) -> None:
         """Work until stopped; with `burst` until no lane will have work by itself; or until `max_jobs` were taken."""
         self._max_jobs = max_jobs
-        self._heart.first_beat()
-        self.appear()
-        self._heart.start()
-        self._janitor.start()
+        self._heartbeat.first()
+        self.register()
+        self._heartbeat.start()
+        self._maintenance.start()
         log.info("worker %s started: up to %d calls in flight", self.name, self._concurrency)
         try:
             while not self._is_over(burst=burst):
-                self._watchers.turned()
-                self._step(self._inbox.wait(self.leaving.left_s(self._wait_s), in_flight=len(self._in_flight)))
+                self._hooks.polled()
+                self._step(self._completions.wait(self.shutdown.left_s(self._wait_s), in_flight=len(self._in_flight)))
         finally:
             self._go()
 
     def stop(self) -> None:
         """Take no new job; let running ones end within the grace. Safe from any thread and from signal handlers."""
-        self.leaving.tell()
+        self.shutdown.request()
 
     def wake(self) -> None:
         """Look for work now. Safe from any thread."""
-        self._inbox.wake()
+        self._completions.wake()
 
     def stop_call(self, *, job_id: str) -> None:
         """Cut the job's call and fail the job. Safe from any thread."""
-        executions = [claim.execution for claim in list(self._in_flight.values()) if claim.job == job_id]
+        executions = [lease.execution for lease in list(self._in_flight.values()) if lease.job == job_id]
         if not executions:
             log.warning("stop-job: %s is not in flight here", job_id)
         for execution in executions:
@@ -113,20 +122,20 @@ class ChartWorker(RqWorker):
             self._task.cut(execution)
 
     def _is_over(self, *, burst: bool) -> bool:
-        if self.leaving.is_due:
+        if self.shutdown.is_overdue:
             return True
         if self._in_flight or self._endings or self._settlements:
             return False
         done = self._max_jobs is not None and self._taken >= self._max_jobs
-        return self.leaving.is_told or done or (burst and not self._work_left)
+        return self.shutdown.is_requested or done or (burst and not self._work_left)
 
-    def _step(self, ended: Sequence[Ending]) -> None:
+    def _step(self, ended: Sequence[FinishedExecution]) -> None:
         self._endings.extend(ended)
         try:
             self._write_endings()  # answers first: they are paid for, whatever becomes of Redis
             self._hear_failures()
             self._write_endings()
-            turn = self._turn()
+            turn = self._poll()
             self._trouble = None
             self._begin(turn)
         except (RedisError, StoreError, OSError) as error:
@@ -155,17 +164,17 @@ class ChartWorker(RqWorker):
     def _hear_failures(self) -> None:
         """Tell the gates of transient failures before they are written: in an outage they cost no attempt."""
         unheard = {
-            ending.claim.job: spoken
+            ending.lease.job: spoken
             for ending in self._endings
             if not ending.heard and (spoken := verdict_first(ending))
         }
         if not unheard:
             return
-        turn = self._desk.turn(list(unheard.values()), want=0, in_flight=len(self._in_flight))
+        turn = self._lane_client.poll(list(unheard.values()), want=0, in_flight=len(self._in_flight))
         self._owed.update(turn.give_back)
         self._log_closings(turn)
         for index, ending in enumerate(self._endings):
-            job = ending.claim.job
+            job = ending.lease.job
             if job in unheard and not ending.heard:
                 outage = job in turn.give_back
                 self._owed[job] -= outage  # the present attempt, which is never written
@@ -176,8 +185,8 @@ class ChartWorker(RqWorker):
         if owed := {job: attempts for job, attempts in self._owed.items() if attempts > 0}:
             self._ledger.give_back_attempts(owed)
         self._owed.clear()
-        ready: list[Ending] = []
-        later: list[Ending] = []
+        ready: list[FinishedExecution] = []
+        later: list[FinishedExecution] = []
         for ending in self._endings:
             (ready if unheard_too or ending.heard or not verdict_first(ending) else later).append(ending)
         if not ready:
@@ -185,33 +194,33 @@ class ChartWorker(RqWorker):
         self._ledger.record([change(ending) for ending in ready], now=self._clock.now())
         for ending in ready:
             log_ending(ending)
-            self._watchers.ended(ending)
-            self._stopped.discard(ending.claim.execution)
+            self._hooks.ended(ending)
+            self._stopped.discard(ending.lease.execution)
         self._settlements.extend(settlement(ending) for ending in ready)
         self._endings = later
 
-    def _turn(self) -> Turn:
+    def _poll(self) -> PollResult:
         settlements = self._settlements
         calls = self._calls()
-        turn = self._desk.turn(settlements, want=self._want(calls), in_flight=len(calls))
+        turn = self._lane_client.poll(settlements, want=self._want(calls), in_flight=len(calls))
         self._log_closings(turn)
         self._settlements = []
         for settled in settlements:
-            self._in_flight.pop(settled.claim.execution, None)
+            self._in_flight.pop(settled.lease.execution, None)
         return turn
 
     @staticmethod
-    def _log_closings(turn: Turn) -> None:
+    def _log_closings(turn: PollResult) -> None:
         for closing in turn.closings:
             log_closing(closing)
 
-    def _calls(self) -> list[Claim]:
-        """What is really in flight: claims that are not about to be settled."""
-        settled = {settled.claim.execution for settled in self._settlements}
-        return [claim for execution, claim in self._in_flight.items() if execution not in settled]
+    def _calls(self) -> list[Lease]:
+        """What is really in flight: leases that are not about to be settled."""
+        settled = {settled.lease.execution for settled in self._settlements}
+        return [lease for execution, lease in self._in_flight.items() if execution not in settled]
 
-    def _want(self, calls: Sequence[Claim]) -> int:
-        if self.leaving.is_told or any(claim.alone for claim in calls):
+    def _want(self, calls: Sequence[Lease]) -> int:
+        if self.shutdown.is_requested or any(lease.alone for lease in calls):
             return 0
         free = self._concurrency - len(calls)
         if self._max_jobs is not None:
@@ -220,79 +229,79 @@ class ChartWorker(RqWorker):
 
     # Beginning -----------------------------------------------------------------------------------------
 
-    def _begin(self, turn: Turn) -> None:
-        self._wait_s = self._clock.look_s(turn.wait_s)
-        self._work_left = bool(turn.claims or turn.waiting or self._in_flight)
+    def _begin(self, turn: PollResult) -> None:
+        self._wait_s = self._clock.poll_interval_s(turn.wait_s)
+        self._work_left = bool(turn.leases or turn.waiting or self._in_flight)
         for job in turn.refused:
             log.error("set aside: %r stands on one of our queues, but is no job of ours", job)
-        ours = [claim for claim in turn.claims if self._is_ours(claim)]
-        self._in_flight.update((claim.execution, claim) for claim in ours)
+        ours = [lease for lease in turn.leases if self._is_ours(lease)]
+        self._in_flight.update((lease.execution, lease) for lease in ours)
         try:
             started = self._ledger.start([(c.job, c.execution) for c in ours], now=self._clock.now()) if ours else {}
         except StoreError:
-            self._settlements.extend(given_back(claim, used=False) for claim in ours)
+            self._settlements.extend(given_back(lease, used=False) for lease in ours)
             raise
         self._taken += len(started)
-        for claim in ours:
-            if row := started.get(claim.job):
-                log_started(claim, row)
-                self._watchers.started(claim, row)
-                self._pool.submit(partial(self._perform, claim, row))
+        for lease in ours:
+            if row := started.get(lease.job):
+                log_started(lease, row)
+                self._hooks.started(lease, row)
+                self._pool.submit(partial(self._perform, lease, row))
             else:
-                self._settlements.append(dropped(claim))
+                self._settlements.append(dropped(lease))
         if self._settlements:
             self._wait_s = 0.0
 
-    def _is_ours(self, claim: Claim) -> bool:
-        if is_our_payload(claim.data, claim.job):
+    def _is_ours(self, lease: Lease) -> bool:
+        if is_our_payload(lease.data, lease.job):
             return True
-        log.error("set aside: job %s on %s carries a payload that is not ours", claim.job, claim.queue)
-        self._settlements.append(set_aside(claim))
+        log.error("set aside: job %s on %s carries a payload that is not ours", lease.job, lease.queue)
+        self._settlements.append(set_aside(lease))
         return False
 
-    def _perform(self, claim: Claim, job: StartedJob) -> None:
+    def _perform(self, lease: Lease, job: StartedJob) -> None:
         """In a thread of the pool."""
         try:
             question = self._ledger.question(job.question_id)
-            ended = self._task.perform(job, question, suspect=bool(claim.suspect))
+            ended = self._task.perform(job, question, suspect=bool(lease.suspect))
         except StoreError as error:
             log.warning("job %s goes back: %s", job.job_id, error)
-            ended = Ended(outcome=Unreachable(), error=error)
+            ended = ExecutionResult(outcome=Unreachable(), error=error)
         except Exception as error:  # the end of a thread: a fault of ours fails this job alone, in plain sight
             log.exception("job %s: a fault in chartq, please report it", job.job_id)
-            ended = Ended(outcome=Refused(), error=error)
-        if claim.execution in self._stopped and not isinstance(ended.outcome, Done):
+            ended = ExecutionResult(outcome=Refused(), error=error)
+        if lease.execution in self._stopped and not isinstance(ended.outcome, Done):
             ended = dataclasses.replace(ended, outcome=Refused(), error=StoppedError())
-        self._inbox.put(Ending(claim=claim, ended=ended, batch_id=job.batch_id))
+        self._completions.put(FinishedExecution(lease=lease, ended=ended, batch_id=job.batch_id))
 
     # Leaving -------------------------------------------------------------------------------------------
 
     def _go(self) -> None:
         """Give back what is still in flight, and say goodbye. Best effort: leases run out by themselves."""
-        self._janitor.stop()
+        self._maintenance.stop()
         try:
             self._give_back_rest()
-            self._heart.stop()
-            self._desk.leave()
-            self.vanish()
+            self._heartbeat.stop()
+            self._lane_client.leave()
+            self.deregister()
         except (RedisError, StoreError, OSError) as error:
-            self._heart.stop()
+            self._heartbeat.stop()
             log.warning("left without goodbye, other workers take over within a minute: %s", error)
         self._pool.close()
         with suppress(RedisError, OSError):
             self.stop_listening()
-        self.leaving.gone()
+        self.shutdown.complete()
         log.info("worker %s stopped", self.name)
 
     def _give_back_rest(self) -> None:
-        self._endings.extend(self._inbox.wait(0.0, in_flight=0))
+        self._endings.extend(self._completions.wait(0.0, in_flight=0))
         with suppress(RedisError, OSError):
             self._hear_failures()
         self._write_endings(unheard_too=True)
         rest = self._calls()
         if rest:
             log.info("giving back %d jobs that are still in flight", len(rest))
-            self._ledger.record([returned(claim) for claim in rest], now=self._clock.now())
-        self._settlements.extend(given_back(claim, used=True) for claim in rest)
+            self._ledger.record([returned(lease) for lease in rest], now=self._clock.now())
+        self._settlements.extend(given_back(lease, used=True) for lease in rest)
         if self._settlements:
-            self._desk.turn(self._settlements, want=0, in_flight=0)
+            self._lane_client.poll(self._settlements, want=0, in_flight=0)

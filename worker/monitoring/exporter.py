@@ -13,14 +13,14 @@ from jobs.core.errors import InputError, InstallationError
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from worker.monitoring.worker_metrics import Meter
+    from worker.monitoring.worker_metrics import WorkerMetrics
 
 #: Listens for nobody else unless told otherwise.
 LOCALHOST = "127.0.0.1"
 
 
 @contextmanager
-def metered(session: Session, *, port: int | None, host: str = LOCALHOST) -> "Iterator[Meter | None]":
+def metered(session: Session, *, port: int | None, host: str = LOCALHOST) -> "Iterator[WorkerMetrics | None]":
     """This worker's counters and the shared state, served until the end of the `with`; None without a port.
 
     Raises InstallationError without the library, InputError if the port can't be had.
@@ -29,11 +29,11 @@ def metered(session: Session, *, port: int | None, host: str = LOCALHOST) -> "It
         yield None
         return
     registry = _registry(session)
-    from worker.monitoring.worker_metrics import Meter
+    from worker.monitoring.worker_metrics import WorkerMetrics
 
-    meter = Meter(registry)
+    metrics = WorkerMetrics(registry)
     with _served(registry, port=port, host=host):
-        yield meter
+        yield metrics
 
 
 @contextmanager
@@ -48,10 +48,10 @@ def _registry(session: Session) -> "CollectorRegistry":
         from prometheus_client import CollectorRegistry
     except ImportError:
         raise InstallationError("metrics need a library: pip install 'chartq[metrics]'") from None
-    from worker.monitoring.fleet_metrics import SharedState
+    from worker.monitoring.fleet_metrics import FleetMetrics
 
     registry = CollectorRegistry()
-    registry.register(SharedState(session.redis))
+    registry.register(FleetMetrics(session.redis))
     return registry
 
 

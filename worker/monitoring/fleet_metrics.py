@@ -26,7 +26,7 @@ _FRESH_S = 2.0
 _GATE_STATES = ("open", "closed", "hold")
 
 
-class SharedState(Collector):
+class FleetMetrics(Collector):
     """Reads Redis at a scrape: bounded in time, one at a time, not again within seconds."""
 
     def __init__(self, redis: Redis) -> None:

@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from jobs.core.job import model_of
 from jobs.ledger import StartedJob
-from worker.engine.execute import Ended
-from worker.engine.lane_client import Claim
+from worker.engine.execute import ExecutionResult
+from worker.engine.lane_client import Lease
 from worker.engine.policy import Done, Transient
-from worker.engine.settlement import Ending
+from worker.engine.settlement import FinishedExecution
 from worker.hf.errors import HFAPIError, HFConnectionError, HFTimeoutError, HFUnreachableError
 
 #: Producers name the models: a mistake in a loop must not make a time series for each.
@@ -27,8 +27,8 @@ _LATENCY_BUCKETS = (0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
 _WAIT_BUCKETS = (1, 10, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 3 * 24 * 3600)
 
 
-class Meter:
-    """The counters of this process. `started` and `ended` are a worker's watchers."""
+class WorkerMetrics:
+    """The counters of this process. `started` and `ended` are a worker's hooks."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._models: set[str] = set()
@@ -64,16 +64,16 @@ class Meter:
         Info("chartq_build", "The program", registry=registry).info({"version": version("chartq")})
         ProcessCollector(registry=registry)
 
-    def started(self, claim: Claim, job: StartedJob) -> None:
+    def started(self, lease: Lease, job: StartedJob) -> None:
         """A job was taken."""
-        model = self._label(claim)
+        model = self._label(lease)
         self._in_flight.labels(model).inc()
         if job.attempts == job.throttled == job.losses == 0:
             self._waits.labels(model).observe(max(0.0, time.time() - job.queued_at))
 
-    def ended(self, ending: Ending) -> None:
+    def ended(self, ending: FinishedExecution) -> None:
         """An execution's end stands in the ledger."""
-        ended, model = ending.ended, self._label(ending.claim)
+        ended, model = ending.ended, self._label(ending.lease)
         outcome = type(ended.outcome).__name__.lower()
         self._in_flight.labels(model).dec()
         if not ended.called:
@@ -87,8 +87,8 @@ class Meter:
             self._tokens.labels(model, "prompt").inc(ended.answer.prompt_tokens or 0)
             self._tokens.labels(model, "completion").inc(ended.answer.completion_tokens or 0)
 
-    def _label(self, claim: Claim) -> str:
-        model = model_of(claim.lane)
+    def _label(self, lease: Lease) -> str:
+        model = model_of(lease.lane)
         if model not in self._models:
             if len(self._models) >= _MODELS_MAX:
                 return _OTHER_MODELS
@@ -96,7 +96,7 @@ class Meter:
         return model
 
 
-def status_of(ended: Ended) -> str:
+def status_of(ended: ExecutionResult) -> str:
     """The HTTP status of a call's reply, or why there was none."""
     error = ended.error
     if isinstance(ended.outcome, Done):

@@ -4,7 +4,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Any
 
-from jobs.core.clock import WORLD, Clock
+from jobs.core.clock import SYSTEM_CLOCK, Clock
 from worker.rehearsal.behaviour import Behaviour
 from worker.rehearsal.record import Record
 from worker.rehearsal.stage import SentAt, Stage, unknown
@@ -23,7 +23,7 @@ class Rehearsal:
         *,
         port: int = 0,
         host: str = "127.0.0.1",
-        clock: Clock = WORLD,
+        clock: Clock = SYSTEM_CLOCK,
         sent_at: SentAt = unknown,
     ) -> None:
         """`host`: the address to listen on; in a container 0.0.0.0, for the others of its network.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, get_args
 
-from jobs.core.clock import WORLD, Clock
+from jobs.core.clock import SYSTEM_CLOCK, Clock
 from worker.rehearsal import models
 from worker.rehearsal.answers import answer, bad_answer
 from worker.rehearsal.asked import Asked, NotUnderstoodError
@@ -74,7 +74,7 @@ class Part:
 class Stage:
     """Behaviour, script and record of one stand-in."""
 
-    def __init__(self, behaviour: Behaviour, clock: Clock = WORLD, sent_at: SentAt = unknown) -> None:
+    def __init__(self, behaviour: Behaviour, clock: Clock = SYSTEM_CLOCK, sent_at: SentAt = unknown) -> None:
         self.record = Record()
         self.clock, self._sent_at = clock, sent_at
         self._latest = float("-inf")

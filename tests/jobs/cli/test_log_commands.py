@@ -16,10 +16,10 @@ from jobs.cli.log_commands import words
 from jobs.config.log_dir import log_folder, read_entries
 from jobs.config.settings import Settings
 from worker.engine.event_log import log_ending
-from worker.engine.execute import Ended
-from worker.engine.lane_client import Claim
+from worker.engine.execute import ExecutionResult
+from worker.engine.lane_client import Lease
 from worker.engine.policy import Done
-from worker.engine.settlement import Ending
+from worker.engine.settlement import FinishedExecution
 from worker.monitoring.log_file import LogFile, prune
 from worker.monitoring.logging_setup import JsonFormatter
 from worker.rehearsal import Behaviour, Rehearsal
@@ -46,9 +46,13 @@ def run(user: Stack, *args: str) -> str:
 
 def test_a_job_that_runs_alone_is_logged_with_its_batch(caplog: pytest.LogCaptureFixture) -> None:
     """The queue of such jobs is its lane's, and names no batch."""
-    claim = Claim(job="j", execution="e", queue="chat:org/model@alone", lane="chat:org/model")
+    lease = Lease(job="j", execution="e", queue="chat:org/model@alone", lane="chat:org/model")
     with caplog.at_level(logging.INFO, "chartq.worker"):
-        log_ending(Ending(claim=claim, ended=Ended(outcome=Done(), called=True), batch_id="b261122-k3x9qa"))
+        log_ending(
+            FinishedExecution(
+                lease=lease, ended=ExecutionResult(outcome=Done(), called=True), batch_id="b261122-k3x9qa"
+            )
+        )
     [record] = caplog.records
     assert vars(record)["batch_id"] == "b261122-k3x9qa"
 

@@ -40,10 +40,10 @@ def assert_kept(limits: str, permits_ms: Sequence[int]) -> None:
 
 def take_and_settle(lanes: Lanes, worker: Worker, want: int, unused: int = 0) -> list[int]:
     """When the permits were given that were used; `unused` of them go back at once."""
-    claims = worker.take(want)
-    worker.unused(*claims[:unused])
-    worker.answered(*claims[unused:])
-    return [lanes.clock.now_ms] * len(claims[unused:])
+    leases = worker.take(want)
+    worker.unused(*leases[:unused])
+    worker.answered(*leases[unused:])
+    return [lanes.clock.now_ms] * len(leases[unused:])
 
 
 WINDOWS = st.lists(
@@ -161,10 +161,10 @@ def test_refused_calls_are_spent_since_the_provider_counts_them_too(lanes: Lanes
 def test_a_permit_that_was_never_used_is_given_back(lanes: Lanes, calls: int) -> None:
     worker = lanes.worker(limits=f"{calls}/m")
     lanes.submit(calls + 5)
-    claims = worker.take(calls + 5)
-    assert len(claims) == calls
-    worker.answered(*claims[2:])
-    worker.unused(*claims[:2])
+    leases = worker.take(calls + 5)
+    assert len(leases) == calls
+    worker.answered(*leases[2:])
+    worker.unused(*leases[:2])
     assert lanes.gate().spent == (calls - 2,)
     assert len(worker.take(5)) == 2
 
@@ -172,9 +172,9 @@ def test_a_permit_that_was_never_used_is_given_back(lanes: Lanes, calls: int) ->
 def test_a_permit_is_given_back_only_once(lanes: Lanes) -> None:
     worker = lanes.worker(limits="3/m")
     lanes.submit(10)
-    claims = worker.take(3)
-    worker.unused(claims[0])
-    worker.unused(claims[0])
+    leases = worker.take(3)
+    worker.unused(leases[0])
+    worker.unused(leases[0])
     assert len(worker.take(5)) == 1
 
 
@@ -183,7 +183,7 @@ def test_a_models_own_budget_replaces_the_default_one_and_covers_its_providers(l
     provider_lane, other_provider = f"{LANE}:novita", f"{OTHER_LANE}:novita"
     for lane in (LANE, provider_lane, OTHER_LANE, other_provider):
         lanes.submit(9, batch_id=lane, lane=lane)
-    taken = [claim.lane for claim in worker.take(40)]
+    taken = [lease.lane for lease in worker.take(40)]
     assert {lane: taken.count(lane) for lane in taken} == {
         LANE: 4,
         provider_lane: 4,
@@ -201,11 +201,11 @@ def test_each_account_has_a_budget_of_its_own(lanes: Lanes) -> None:
 def test_where_workers_of_an_account_differ_the_smallest_budget_holds(lanes: Lanes) -> None:
     generous, strict = lanes.worker("w1", limits="10/h,5/m"), lanes.worker("w2", limits="3/h")
     stranger = lanes.worker("w3", limits="1/h", token="another")
-    generous.beat()
+    generous.heartbeat()
     lanes.submit(50)
     assert len(generous.take(9)) == 3
-    strict.desk.leave()
-    generous.beat()
+    strict.lane_client.leave()
+    generous.heartbeat()
     assert len(generous.take(9)) == 2, "5/m is the next smallest, and 3 are spent"
     assert len(stranger.take(9)) == 1
 
@@ -213,14 +213,14 @@ def test_where_workers_of_an_account_differ_the_smallest_budget_holds(lanes: Lan
 def test_workers_that_were_not_heard_of_for_a_while_no_longer_count(lanes: Lanes) -> None:
     generous, _ = lanes.worker("w1", limits="10/h"), lanes.worker("w2", limits="3/h")
     lanes.clock.pass_s(20)
-    generous.beat()
+    generous.heartbeat()
     lanes.submit(50)
     assert len(generous.take(20)) == 10
 
 
 def test_where_workers_differ_the_smallest_ceiling_holds(lanes: Lanes) -> None:
     wide, _ = lanes.worker("w1", ceiling=8), lanes.worker("w2", ceiling=2)
-    wide.beat()
+    wide.heartbeat()
     lanes.submit(10)
     assert len(wide.take(9)) == 2
 
@@ -265,7 +265,7 @@ def test_a_worker_that_restarts_finds_its_budget_spent(lanes: Lanes) -> None:
     before = lanes.worker("w1", limits="3/h")
     lanes.submit(10)
     before.answered(*before.take(9))
-    before.desk.leave()
+    before.lane_client.leave()
     lanes.clock.pass_s(60)
     after = lanes.worker("w2", limits="3/h")
     assert after.take(9) == []
@@ -281,9 +281,9 @@ def test_budgets_holds_and_queues_outlive_redis(tmp_path: Path, ending: signal.S
         worker = lanes.worker(limits="3/h")
         lanes.submit(10)
         lanes.submit(5, "b2", lane=OTHER_LANE)
-        claims = worker.take(2)
-        worker.answered(*(claim for claim in claims if claim.lane == LANE))
-        worker.held_up(*(claim for claim in claims if claim.lane == OTHER_LANE), scope="lane", reason="model")
+        leases = worker.take(2)
+        worker.answered(*(lease for lease in leases if lease.lane == LANE))
+        worker.held_up(*(lease for lease in leases if lease.lane == OTHER_LANE), scope="lane", reason="model")
         worker.take(2)
         end_redis(redis, socket, ending)
         with embedded_redis(tmp_path) as again, closing(Redis(unix_socket_path=str(again))) as new:
@@ -291,7 +291,7 @@ def test_budgets_holds_and_queues_outlive_redis(tmp_path: Path, ending: signal.S
 
 
 def check_that_all_is_remembered(redis: Redis, clock: Clock, worker: Worker) -> None:
-    desk = TimedDesk(
+    lane_client = TimedDesk(
         redis,
         clock,
         worker="w1",
@@ -299,10 +299,10 @@ def check_that_all_is_remembered(redis: Redis, clock: Clock, worker: Worker) -> 
         limits=RateLimits.parse("3/h"),
         ceiling=None,
     )
-    after = Worker(desk, "w1", worker.account)
+    after = Worker(lane_client, "w1", worker.account)
     assert redis.llen(f"rq:queue:{LANE}@b1") == 7
     assert redis.llen(f"rq:queue:{OTHER_LANE}@b2") == 5
     clock.pass_s(HOUR_S - 1)
     assert after.take(9) == [], "the window is as spent as before, and the other lane on hold"
     clock.pass_s(1 + GUARD_S)
-    assert [claim.lane for claim in after.take(9)] == [LANE] * 3
+    assert [lease.lane for lease in after.take(9)] == [LANE] * 3

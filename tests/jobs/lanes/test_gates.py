@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 from support.lanes import LANE, OTHER_LANE, Lanes, Worker, jobs_of, running_redis
 
-from worker.engine.lane_client import Claim
+from worker.engine.lane_client import Lease
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,9 @@ def throttled(lanes: Lanes, worker: Worker) -> None:
 def test_without_a_known_limit_everything_goes_at_once_until_the_first_refusal(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(64)
-    claims = worker.take(64)
-    assert len(claims) == 64
-    worker.refused(claims[0])
+    leases = worker.take(64)
+    assert len(leases) == 64
+    worker.refused(leases[0])
     assert worker.take(64) == []
 
 
@@ -94,9 +94,9 @@ def test_jitter_only_lengthens_a_wait_and_never_by_more_than_a_second(lanes: Lan
 def test_after_a_refusal_one_probe_goes_first_and_its_answer_opens_the_gate(lanes: Lanes) -> None:
     one, other = lanes.worker("w1"), lanes.worker("w2")
     lanes.submit(40)
-    claims = one.take(16)
-    one.refused(claims[0])
-    one.answered(*claims[1:])
+    leases = one.take(16)
+    one.refused(leases[0])
+    one.answered(*leases[1:])
     after_the_gate(lanes)
     [probe] = one.take(9)
     assert probe.probe == 1
@@ -124,22 +124,22 @@ def test_a_probe_that_says_nothing_is_followed_by_another(lanes: Lanes, verdict:
     lanes.submit(5)
     throttled(lanes, worker)
     worker.settle(worker.take(1), verdict=verdict, to="front")
-    assert [claim.probe for claim in worker.take(5)] == [1]
+    assert [lease.probe for lease in worker.take(5)] == [1]
 
 
 def test_concurrency_is_halved_by_a_refusal_and_grows_by_one_for_each_round_of_answers(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(200)
-    claims = worker.take(16)
-    worker.refused(claims[0])
-    worker.answered(*claims[1:])
+    leases = worker.take(16)
+    worker.refused(leases[0])
+    worker.answered(*leases[1:])
     after_the_gate(lanes)
     worker.answered(*worker.take(1))
     rounds = []
     for _ in range(4):
-        claims = worker.take(64)
-        rounds.append(len(claims))
-        worker.answered(*claims)
+        leases = worker.take(64)
+        rounds.append(len(leases))
+        worker.answered(*leases)
     assert rounds[0] == 8, "half of the 16 that were in flight"
     assert all(later - earlier in (0, 1) for earlier, later in pairwise(rounds))
     assert rounds[-1] >= rounds[0] + 2
@@ -150,9 +150,9 @@ def test_each_further_refusal_halves_it_again_down_to_one(lanes: Lanes) -> None:
     lanes.submit(200)
     in_force = []
     for _ in range(5):
-        claims = worker.take(16)
-        worker.refused(claims[0])
-        worker.answered(*claims[1:])
+        leases = worker.take(16)
+        worker.refused(leases[0])
+        worker.answered(*leases[1:])
         in_force.append(lanes.gate().limit)
         after_the_gate(lanes)
         worker.answered(*worker.take(1))
@@ -162,8 +162,8 @@ def test_each_further_refusal_halves_it_again_down_to_one(lanes: Lanes) -> None:
 def test_a_probes_refusal_says_nothing_about_how_many(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(50)
-    claims = worker.take(16)
-    worker.refused(claims[0])
+    leases = worker.take(16)
+    worker.refused(leases[0])
     for _ in range(3):
         after_the_gate(lanes)
         worker.refused(*worker.take(1))
@@ -173,8 +173,8 @@ def test_a_probes_refusal_says_nothing_about_how_many(lanes: Lanes) -> None:
 def test_late_answers_do_not_hold_up_the_probe(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(50)
-    claims = worker.take(16)
-    worker.refused(claims[0])
+    leases = worker.take(16)
+    worker.refused(leases[0])
     after_the_gate(lanes)
     assert lanes.gate().in_flight == 15
     assert len(worker.take(9)) == 1
@@ -183,10 +183,10 @@ def test_late_answers_do_not_hold_up_the_probe(lanes: Lanes) -> None:
 def test_the_ceiling_is_shared_by_all_workers_of_an_account(lanes: Lanes) -> None:
     one, other = lanes.worker("w1", ceiling=3), lanes.worker("w2", ceiling=3)
     lanes.submit(20)
-    claims = one.take(2)
+    leases = one.take(2)
     assert len(other.take(9)) == 1
     assert one.take(9) == []
-    one.answered(claims[0])
+    one.answered(leases[0])
     assert len(other.take(9)) == 1
     stranger = lanes.worker("w3", ceiling=3, token="another")
     assert len(stranger.take(9)) == 3
@@ -197,26 +197,26 @@ def test_concurrency_never_grows_past_the_ceiling(lanes: Lanes) -> None:
     lanes.submit(100)
     throttled(lanes, worker)
     for _ in range(10):
-        claims = worker.take(64)
-        assert len(claims) <= 4
-        worker.answered(*claims)
-    assert len(claims) == 4
+        leases = worker.take(64)
+        assert len(leases) <= 4
+        worker.answered(*leases)
+    assert len(leases) == 4
 
 
 @pytest.mark.parametrize("verdict", ["throttled", "unused", "ok", "gone"])
 def test_near_the_count_that_was_refused_before_one_at_a_time_goes_on(lanes: Lanes, verdict: str) -> None:
     worker = lanes.worker()
     lanes.submit(300)
-    claims = worker.take(40)
-    worker.answered(*claims[:30])
-    worker.refused(claims[30], hint_s=5)
-    worker.settle(claims[31:], verdict=verdict, to="front", why="throttled", hint_s=5)
+    leases = worker.take(40)
+    worker.answered(*leases[:30])
+    worker.refused(leases[30], hint_s=5)
+    worker.settle(leases[31:], verdict=verdict, to="front", why="throttled", hint_s=5)
     after_the_gate(lanes)
     granted = 0
     while granted < 30:
-        claims = worker.take(64)
-        granted += len(claims)
-        worker.answered(*claims)
+        leases = worker.take(64)
+        granted += len(leases)
+        worker.answered(*leases)
     assert granted == 30, "the edge is not overrun"
     assert len(worker.take(64)) == 1
     worker.refused(*worker.held.values(), hint_s=5)
@@ -230,8 +230,8 @@ def test_near_the_count_that_was_refused_before_one_at_a_time_goes_on(lanes: Lan
 def test_eighteen_simultaneous_refusals_close_the_gate_once(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(40)
-    claims = worker.take(18)
-    worker.refused(*claims)
+    leases = worker.take(18)
+    worker.refused(*leases)
     assert closed_for_s(lanes) == 1
     after_the_gate(lanes)
     worker.refused(*worker.take(1))
@@ -268,18 +268,18 @@ def test_an_outage_seen_by_late_calls_does_not_lengthen(lanes: Lanes) -> None:
     lanes.submit(40)
     first, *others = worker.take(8)
     worker.refused(first, hint_s=10)
-    for claim in others:
-        worker.failed(claim)
+    for lease in others:
+        worker.failed(lease)
     assert closed_for_s(lanes) == 10
 
 
 def test_an_answer_that_is_told_twice_counts_once(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(40)
-    [claim] = worker.take(1)
-    worker.refused(claim, hint_s=10)
+    [lease] = worker.take(1)
+    worker.refused(lease, hint_s=10)
     lanes.clock.pass_s(10)
-    worker.refused(claim, hint_s=10)
+    worker.refused(lease, hint_s=10)
     assert closed_for_s(lanes) == 0
 
 
@@ -288,9 +288,9 @@ def test_an_answer_that_is_told_twice_counts_once(lanes: Lanes) -> None:
 
 def refuse_as_probe(lanes: Lanes, worker: Worker) -> str:
     after_the_gate(lanes)
-    [claim] = worker.take(1)
-    worker.refused(claim)
-    return claim.job
+    [lease] = worker.take(1)
+    worker.refused(lease)
+    return lease.job
 
 
 def test_a_job_refused_three_times_as_the_probe_goes_behind_the_others_and_another_probes(lanes: Lanes) -> None:
@@ -302,22 +302,22 @@ def test_a_job_refused_three_times_as_the_probe_goes_behind_the_others_and_anoth
     assert jobs_of(worker.take(1)) == good[:1]
 
 
-def suspected(lanes: Lanes, worker: Worker) -> tuple[Claim, list[str]]:
+def suspected(lanes: Lanes, worker: Worker) -> tuple[Lease, list[str]]:
     """A job that is always refused, after all others have passed. The gate has been shut for 15 s at most so far."""
     bad, *good = lanes.submit(5)
     for _ in range(4):
         refuse_as_probe(lanes, worker)
     after_the_gate(lanes)
-    while jobs_of(claims := worker.take(1)) != [bad]:
-        assert claims[0].job in good
-        assert claims[0].suspect == 0
-        worker.answered(*claims)
-    return claims[0], good
+    while jobs_of(leases := worker.take(1)) != [bad]:
+        assert leases[0].job in good
+        assert leases[0].suspect == 0
+        worker.answered(*leases)
+    return leases[0], good
 
 
-def counted(worker: Worker, claim: Claim, *, hint_s: float | None = None) -> None:
+def counted(worker: Worker, lease: Lease, *, hint_s: float | None = None) -> None:
     """A refusal that counts as an attempt."""
-    worker.settle([claim], verdict="suspect", to="delay", delay_s=2, why="throttled", hint_s=hint_s)
+    worker.settle([lease], verdict="suspect", to="delay", delay_s=2, why="throttled", hint_s=hint_s)
 
 
 def test_if_others_pass_it_is_suspect_and_the_next_one_finds_out(lanes: Lanes) -> None:
@@ -332,22 +332,22 @@ def test_if_others_pass_it_is_suspect_and_the_next_one_finds_out(lanes: Lanes) -
     assert (other.probe, other.suspect) == (1, 0)
     worker.answered(other)
     lanes.clock.pass_s(2)
-    assert [(claim.job, claim.suspect) for claim in worker.take(1)] == [(bad.job, 1)]
+    assert [(lease.job, lease.suspect) for lease in worker.take(1)] == [(bad.job, 1)]
 
 
 def test_alone_it_is_suspect_once_the_gate_was_shut_for_twice_as_long_as_ever(lanes: Lanes) -> None:
     worker = lanes.worker()
-    claim, _ = suspected(lanes, worker)
+    lease, _ = suspected(lanes, worker)
     shut_s = lanes.clock.now_ms / 1000
-    counted(worker, claim)
+    counted(worker, lease)
     lanes.clock.pass_s(2)
-    [claim] = worker.take(1)
-    while not claim.suspect:
-        worker.refused(claim)
+    [lease] = worker.take(1)
+    while not lease.suspect:
+        worker.refused(lease)
         after_the_gate(lanes)
-        [claim] = worker.take(1)
+        [lease] = worker.take(1)
     assert 30 < lanes.clock.now_ms / 1000 - shut_s < 90
-    counted(worker, claim)
+    counted(worker, lease)
     assert closed_for_s(lanes) == 0, "it has nobody to protect"
 
 
@@ -357,9 +357,9 @@ def test_if_all_are_refused_nobody_is_suspect(lanes: Lanes) -> None:
     suspects = set()
     for _ in range(12):
         after_the_gate(lanes)
-        [claim] = worker.take(1)
-        suspects.add(claim.suspect)
-        worker.refused(claim)
+        [lease] = worker.take(1)
+        suspects.add(lease.suspect)
+        worker.refused(lease)
     assert suspects == {0}
 
 
@@ -370,17 +370,17 @@ def test_one_job_that_is_always_refused_does_not_keep_fifty_others_from_ending(l
     answered: list[str] = []
     counted, refusals = 0, 0
     for _ in range(400):
-        claims = worker.take(8)
-        for claim in claims:
-            if claim.job != bad:
-                answered.append(claim.job)
-                worker.answered(claim)
-            elif claim.suspect:
+        leases = worker.take(8)
+        for lease in leases:
+            if lease.job != bad:
+                answered.append(lease.job)
+                worker.answered(lease)
+            elif lease.suspect:
                 counted += 1
-                worker.settle([claim], verdict="suspect", to="delay", delay_s=2)
+                worker.settle([lease], verdict="suspect", to="delay", delay_s=2)
             else:
                 refusals += 1
-                worker.refused(claim)
+                worker.refused(lease)
         lanes.clock.pass_s(max(closed_for_s(lanes), 0.05))
         if counted >= 3 and len(answered) == 50:
             break
@@ -395,9 +395,9 @@ def test_one_job_that_is_always_refused_does_not_keep_fifty_others_from_ending(l
 def test_five_failures_in_a_row_of_three_jobs_close_the_gate_and_give_the_attempts_back(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(20)
-    claims = worker.take(5)
-    given_back = [worker.failed(claim, delay_s=60) for claim in claims]
-    assert given_back == [{}, {}, {}, {}, {claim.job: 1 for claim in claims}]
+    leases = worker.take(5)
+    given_back = [worker.failed(lease, delay_s=60) for lease in leases]
+    assert given_back == [{}, {}, {}, {}, {lease.job: 1 for lease in leases}]
     assert (lanes.gate().why, closed_for_s(lanes)) == ("outage", 1)
     assert worker.take(9) == []
 
@@ -405,9 +405,9 @@ def test_five_failures_in_a_row_of_three_jobs_close_the_gate_and_give_the_attemp
 def test_in_an_outage_one_probe_at_a_time_goes_and_no_attempt_is_spent(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(20)
-    claims = worker.take(16)
-    for claim in claims:
-        worker.failed(claim, delay_s=60)
+    leases = worker.take(16)
+    for lease in leases:
+        worker.failed(lease, delay_s=60)
     waits_s = [closed_for_s(lanes)]
     for _ in range(3):
         after_the_gate(lanes)
@@ -417,8 +417,8 @@ def test_in_an_outage_one_probe_at_a_time_goes_and_no_attempt_is_spent(lanes: La
     assert waits_s == [1, 2, 4, 8], "16 failures at once close it once"
     after_the_gate(lanes)
     worker.answered(*worker.take(9))
-    [claim, *_] = worker.take(9)
-    assert worker.failed(claim) == {}, "after a success, a failure is a failure again"
+    [lease, *_] = worker.take(9)
+    assert worker.failed(lease) == {}, "after a success, a failure is a failure again"
     assert closed_for_s(lanes) == 0
 
 
@@ -430,19 +430,19 @@ def test_an_outage_gives_back_what_was_spent_since_the_last_success_and_no_more(
     worker.answered(*worker.take(2)[1:])
     held = next(iter(worker.held.values()))
     assert held.job == before.job
-    claims = [held, *worker.take(3)]
-    for claim in claims:
-        assert worker.failed(claim) == {}
+    leases = [held, *worker.take(3)]
+    for lease in leases:
+        assert worker.failed(lease) == {}
     again = worker.take(1)
-    assert worker.failed(again[0]) == {**dict.fromkeys(jobs_of(claims), 1), again[0].job: 2}
+    assert worker.failed(again[0]) == {**dict.fromkeys(jobs_of(leases), 1), again[0].job: 2}
 
 
 def test_a_lone_bad_job_is_no_outage(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(2)
     for _ in range(10):
-        for claim in worker.take(2):
-            assert worker.failed(claim) == {}
+        for lease in worker.take(2):
+            assert worker.failed(lease) == {}
     assert closed_for_s(lanes) == 0
 
 
@@ -450,18 +450,18 @@ def test_failures_with_a_success_between_them_are_no_outage(lanes: Lanes) -> Non
     worker = lanes.worker()
     lanes.submit(40)
     for _ in range(4):
-        claims = worker.take(5)
-        for claim in claims[:4]:
-            assert worker.failed(claim, delay_s=900) == {}
-        worker.answered(claims[4])
+        leases = worker.take(5)
+        for lease in leases[:4]:
+            assert worker.failed(lease, delay_s=900) == {}
+        worker.answered(leases[4])
     assert closed_for_s(lanes) == 0
 
 
 def test_an_unreachable_server_closes_the_gate_at_once_and_gives_nothing_to_give_back(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(20)
-    claims = worker.take(8)
-    turns = [worker.unreached(claim) for claim in claims]
+    leases = worker.take(8)
+    turns = [worker.unreached(lease) for lease in leases]
     assert [dict(turn.give_back) for turn in turns] == [{}] * 8
     assert (lanes.gate().why, closed_for_s(lanes)) == ("unreachable", 1)
     assert lanes.queued() == 20
@@ -516,8 +516,8 @@ def two_lanes(lanes: Lanes) -> None:
     lanes.submit(40, "b2", lane=OTHER_LANE)
 
 
-def lanes_of(claims: list[Claim]) -> set[str]:
-    return {claim.lane for claim in claims}
+def lanes_of(leases: list[Lease]) -> set[str]:
+    return {lease.lane for lease in leases}
 
 
 @pytest.mark.parametrize("reason", ["token", "permission", "credits"])
@@ -527,7 +527,7 @@ def test_what_fails_for_the_account_holds_all_its_lanes_after_the_first_answer(l
     worker.held_up(*worker.take(1), reason=reason)
     assert worker.take(9) + colleague.take(9) == []
     lanes.clock.pass_s(7 * 24 * 3600)
-    worker.beat()
+    worker.heartbeat()
     assert worker.take(9) == []
     gate = lanes.gate()
     assert (gate.held, gate.reason, gate.message) == (True, reason, "Add credits")
@@ -536,8 +536,8 @@ def test_what_fails_for_the_account_holds_all_its_lanes_after_the_first_answer(l
 def test_what_fails_for_the_model_holds_its_lane_only(lanes: Lanes) -> None:
     worker = lanes.worker()
     two_lanes(lanes)
-    claims = worker.take(2)
-    worker.held_up(*(claim for claim in claims if claim.lane == LANE), scope="lane", reason="model")
+    leases = worker.take(2)
+    worker.held_up(*(lease for lease in leases if lease.lane == LANE), scope="lane", reason="model")
     assert lanes_of(worker.take(9)) == {OTHER_LANE}
     assert lanes.gate().held
     assert not lanes.gate(OTHER_LANE).held
@@ -653,8 +653,8 @@ def test_a_new_accounts_first_call_goes_alone_so_that_a_wrong_token_costs_one_ca
 def test_any_answer_that_accepts_the_token_lets_the_others_go(lanes: Lanes, verdict: str) -> None:
     worker = lanes.worker(proven=False)
     two_lanes(lanes)
-    claims = worker.take(16)
-    worker.settle(claims, verdict=verdict, to="front", why="throttled")
+    leases = worker.take(16)
+    worker.settle(leases, verdict=verdict, to="front", why="throttled")
     assert len(worker.take(16)) > 1
 
 

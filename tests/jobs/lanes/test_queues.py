@@ -64,9 +64,9 @@ def test_a_job_that_is_open_is_not_put_in_twice(lanes: Lanes, state: str) -> Non
     worker = lanes.worker()
     [job] = lanes.submit(1)
     if state != "queued":
-        [claim] = worker.take(1)
+        [lease] = worker.take(1)
     if state == "scheduled":
-        worker.failed(claim, delay_s=60)
+        worker.failed(lease, delay_s=60)
     assert lanes.queues.enqueue([job], lane=LANE, batch_id="b2") == 0
     assert lanes.queues.unknown([job, "other"]) == ["other"]
     assert lanes.redis.llen(f"rq:queue:{queue_name(LANE, 'b2')}") == 0
@@ -130,8 +130,8 @@ def test_dead_batches_leave_nothing_that_any_reader_has_to_walk_over(lanes: Lane
     worker = lanes.worker()
     for number in range(20):
         lanes.submit(2, f"b{number}", priority="high" if number % 2 else "normal")
-    while claims := worker.take(7):
-        worker.answered(*claims)
+    while leases := worker.take(7):
+        worker.answered(*leases)
     assert rq_queues(lanes) == []
     assert lanes.queues.lanes() == []
     assert lanes.redis.keys("chartq:ring:*") == []
@@ -154,8 +154,8 @@ def test_the_depth_of_a_lane_is_that_of_all_its_batches_to_the_last_job(lanes: L
     worker = lanes.worker()
     lanes.submit(3, "b1")
     lanes.submit(3, "b2")
-    claims = worker.take(4)
-    worker.failed(claims[0], delay_s=60)
+    leases = worker.take(4)
+    worker.failed(leases[0], delay_s=60)
     [depth, nothing] = lanes.queues.depths([LANE, OTHER_LANE])
     assert (depth.queued, depth.scheduled, depth.started) == (2, 1, 3)
     assert (nothing.queued, nothing.scheduled, nothing.started) == (0, 0, 0)
@@ -194,15 +194,15 @@ def test_rq_sees_a_queued_job(lanes: Lanes) -> None:
 def test_rq_sees_a_started_job_its_worker_and_its_execution(lanes: Lanes) -> None:
     worker = lanes.worker()
     [job] = lanes.submit(1)
-    [claim] = worker.take(1)
+    [lease] = worker.take(1)
     seen = rq_job(lanes, job)
     assert seen.get_status() == JobStatus.STARTED
     assert seen.worker_name == worker.name
     assert isinstance(seen.started_at, datetime)
     assert isinstance(seen.last_heartbeat, datetime)
-    execution = Execution.fetch(claim.execution, job, connection=lanes.redis)
+    execution = Execution.fetch(lease.execution, job, connection=lanes.redis)
     assert (execution.job_id, execution.worker_name) == (job, worker.name)
-    assert [found.id for found in seen.get_executions()] == [claim.execution]
+    assert [found.id for found in seen.get_executions()] == [lease.execution]
     assert rq_view(lanes) == {"queued": [], "started": [job], "scheduled": [], "finished": [], "failed": []}
     assert rq_queues(lanes) == [QUEUE]
 
@@ -212,7 +212,7 @@ def test_rq_does_not_fail_a_job_whose_worker_is_alive(lanes: Lanes) -> None:
     [job] = lanes.submit(1)
     worker.take(1)
     lanes.clock.pass_s(100)
-    worker.beat()
+    worker.heartbeat()
     StartedJobRegistry(queue=rq_queue(lanes)).cleanup(timestamp=lanes.clock.now_ms / 1000 + 100)
     assert rq_job(lanes, job).get_status() == JobStatus.STARTED
 
@@ -261,9 +261,9 @@ def test_rq_counts_what_a_worker_has_done(lanes: Lanes) -> None:
 def test_rq_sees_whether_a_worker_is_busy(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(1)
-    claims = worker.take(1)
+    leases = worker.take(1)
     assert lanes.redis.hget(f"rq:worker:{worker.name}", "state") == b"busy"
-    worker.answered(*claims)
+    worker.answered(*leases)
     assert lanes.redis.hget(f"rq:worker:{worker.name}", "state") == b"idle"
 
 

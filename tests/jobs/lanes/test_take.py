@@ -10,7 +10,7 @@ from support.lanes import LANE, OTHER_LANE, Lanes, Worker, jobs_of, running_redi
 
 from jobs.lanes import TASK, queue_name
 from jobs.lanes.scripts import text
-from worker.engine.lane_client import EXECUTION_TTL_S, LEASE_S, Claim, Settlement
+from worker.engine.lane_client import EXECUTION_TTL_S, LEASE_S, Lease, Settlement
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,9 @@ def one_by_one(worker: Worker, count: int) -> list[str]:
     """Take and answer `count` jobs, one at a time; their ids."""
     done = []
     for _ in range(count):
-        claims = worker.take(1)
-        done += jobs_of(claims)
-        worker.answered(*claims)
+        leases = worker.take(1)
+        done += jobs_of(leases)
+        worker.answered(*leases)
     return done
 
 
@@ -52,10 +52,10 @@ def test_without_a_permit_the_job_stays_where_it_is(lanes: Lanes) -> None:
 def test_without_a_job_no_permit_is_spent(lanes: Lanes) -> None:
     worker = lanes.worker(limits="2/h")
     lanes.submit(1)
-    claims = worker.take(5)
+    leases = worker.take(5)
     for _ in range(5):
         assert worker.take(5) == []
-    worker.answered(*claims)
+    worker.answered(*leases)
     assert lanes.gate().spent == (1,)
     lanes.submit(5)
     assert len(worker.take(5)) == 1
@@ -123,8 +123,8 @@ def test_a_batch_is_taken_in_the_order_of_submission(lanes: Lanes) -> None:
 def test_jobs_that_come_back_stand_ahead_of_what_never_started(lanes: Lanes, verdict: str) -> None:
     worker = lanes.worker()
     job_ids = lanes.submit(10)
-    claims = worker.take(3)
-    worker.settle(claims[1:2], verdict=verdict, to="front", why="throttled", scope="lane", reason="model", message="")
+    leases = worker.take(3)
+    worker.settle(leases[1:2], verdict=verdict, to="front", why="throttled", scope="lane", reason="model", message="")
     lanes.gates.resume(lanes.gates.all())
     lanes.clock.pass_s(60)
     assert jobs_of(worker.take(1)) == [job_ids[1]]
@@ -165,7 +165,7 @@ def test_lanes_take_turns(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(100)
     lanes.submit(10, "b2", lane=OTHER_LANE)
-    assert [claim.lane for claim in worker.take(8)].count(OTHER_LANE) == 4
+    assert [lease.lane for lease in worker.take(8)].count(OTHER_LANE) == 4
     taken = [worker.take(1)[0].lane for _ in range(8)]
     assert taken.count(OTHER_LANE) == 4
 
@@ -174,15 +174,15 @@ def test_lanes_take_turns(lanes: Lanes) -> None:
 def test_a_lane_that_has_to_wait_never_blocks_another(lanes: Lanes, obstacle: str) -> None:
     worker = lanes.worker(limits="org/model=1/h" if obstacle == "spent" else "")
     lanes.submit(20)
-    claims = worker.take(1)
+    leases = worker.take(1)
     if obstacle == "closed":
-        worker.refused(*claims, hint_s=60)
+        worker.refused(*leases, hint_s=60)
     elif obstacle == "held":
-        worker.held_up(*claims, scope="lane")
+        worker.held_up(*leases, scope="lane")
     elif obstacle == "full":
         lanes.redis.hset(f"chartq:gate:{worker.account}:{LANE}", "limit", 1)
     lanes.submit(10, "b2", lane=OTHER_LANE)
-    assert {claim.lane for claim in worker.take(10)} == {OTHER_LANE}
+    assert {lease.lane for lease in worker.take(10)} == {OTHER_LANE}
     assert len(worker.held) >= 10
 
 
@@ -222,9 +222,9 @@ def test_an_api_kind_that_this_worker_has_no_account_for_is_left_to_others(lanes
 # One holder at a time -----------------------------------------------------------------------------------
 
 
-def lost(worker: Worker) -> list[tuple[Claim, str]]:
-    """What has run out, as the janitor sees it."""
-    return worker.desk.expired(100)
+def lost(worker: Worker) -> list[tuple[Lease, str]]:
+    """What has run out, as the maintenance sees it."""
+    return worker.lane_client.expired(100)
 
 
 def status_of(lanes: Lanes, job_id: str) -> str:
@@ -266,11 +266,11 @@ def contents(redis: Redis) -> dict[bytes, bytes | None]:
 def test_settling_twice_is_as_good_as_once(lanes: Lanes, to: Any) -> None:
     worker = lanes.worker(limits="5/h")
     lanes.submit(3)
-    [claim] = worker.take(1)
-    settled = [Settlement(claim=claim, verdict="ok", to=to, delay_s=5)]
-    worker.turn(settled, want=0)
+    [lease] = worker.take(1)
+    settled = [Settlement(lease=lease, verdict="ok", to=to, delay_s=5)]
+    worker.poll(settled, want=0)
     before = contents(lanes.redis)
-    worker.turn(settled, want=0)
+    worker.poll(settled, want=0)
     assert contents(lanes.redis) == before
     assert lanes.redis.hget("rq:worker:w1", "successful_job_count") in (None, b"1")
 
@@ -281,10 +281,10 @@ def test_a_lease_that_ran_out_is_found_and_a_live_one_is_not(lanes: Lanes) -> No
     gone, kept = dead.take(2), live.take(2)
     for _ in range(4):
         lanes.clock.pass_s(5)
-        live.beat()
+        live.heartbeat()
     found = lost(live)
-    assert sorted(claim.execution for claim, _ in found) == sorted(claim.execution for claim in gone)
-    assert {(claim.lane, claim.queue, name) for claim, name in found} == {(LANE, queue_name(LANE, "b1"), "dead")}
+    assert sorted(lease.execution for lease, _ in found) == sorted(lease.execution for lease in gone)
+    assert {(lease.lane, lease.queue, name) for lease, name in found} == {(LANE, queue_name(LANE, "b1"), "dead")}
     live.answered(*kept)
     lanes.clock.pass_s(3600)
     assert len(lost(live)) == 2
@@ -307,15 +307,15 @@ def test_rq_sees_an_execution_for_much_longer_than_our_lease_so_that_it_never_fa
 def test_a_heartbeat_writes_down_anew_what_redis_has_lost(lanes: Lanes) -> None:
     worker, other = lanes.worker("w1", ceiling=2), lanes.worker("w2", ceiling=2)
     [job, _] = lanes.submit(2)
-    [claim] = worker.take(1)
+    [lease] = worker.take(1)
     lanes.redis.flushall()
-    known_since = worker.beat().known_since_ms
+    known_since = worker.heartbeat().known_since_ms
     assert known_since == lanes.clock.now_ms
     assert lanes.queues.unknown([job]) == [], "resume doesn't put it back while it runs"
     assert lanes.redis.zcard(f"chartq:permits:{worker.account}:{LANE}") == 1
     lanes.clock.pass_s(5)
-    assert worker.beat().known_since_ms == known_since
-    worker.answered(claim)
+    assert worker.heartbeat().known_since_ms == known_since
+    worker.answered(lease)
     assert status_of(lanes, job) == "finished"
     assert lost(other) == []
 
@@ -325,16 +325,16 @@ def test_a_heartbeat_tells_which_executions_are_somebody_elses_by_now(lanes: Lan
     lanes.submit(2)
     mine, kept = slow.take(2)
     lanes.clock.pass_s(LEASE_S + 1)
-    quick.settle([claim for claim, _ in lost(quick) if claim.job == mine.job], to="front")
+    quick.settle([lease for lease, _ in lost(quick) if lease.job == mine.job], to="front")
     quick.take(1)
-    assert slow.beat().lost == [mine.execution]
+    assert slow.heartbeat().lost == [mine.execution]
     assert kept.execution in slow.held
 
 
 def test_a_worker_that_left_no_longer_counts(lanes: Lanes) -> None:
     worker = lanes.worker()
     assert len(lanes.gates.workers()) == 1
-    worker.desk.leave()
+    worker.lane_client.leave()
     assert lanes.gates.workers() == []
 
 
@@ -345,10 +345,10 @@ def send_alone(lanes: Lanes, count: int = 1) -> list[str]:
     """`count` jobs that were lost with their worker."""
     victim = lanes.worker("victim")
     job_ids = lanes.submit(count, "lost", priority="high")
-    claims = victim.take(count)
-    assert sorted(jobs_of(claims)) == sorted(job_ids)
-    victim.settle(claims, to="alone")
-    victim.desk.leave()
+    leases = victim.take(count)
+    assert sorted(jobs_of(leases)) == sorted(job_ids)
+    victim.settle(leases, to="alone")
+    victim.lane_client.leave()
     lanes.redis.delete(f"chartq:permits:{victim.account}:{LANE}")
     return job_ids
 
@@ -357,9 +357,9 @@ def test_a_job_that_was_lost_with_its_worker_runs_alone_in_its_next_one(lanes: L
     worker = lanes.worker()
     [job] = send_alone(lanes)
     lanes.submit(10)
-    claims = worker.take(9)
-    assert [(claim.job, claim.alone) for claim in claims] == [(job, 1)]
-    worker.answered(*claims)
+    leases = worker.take(9)
+    assert [(lease.job, lease.alone) for lease in leases] == [(job, 1)]
+    worker.answered(*leases)
     assert len(worker.take(9)) == 9
 
 
@@ -383,18 +383,18 @@ def test_one_worker_empties_itself_while_the_others_go_on_without_the_lone_jobs(
     alone = send_alone(lanes, 2)
     assert first.take(5) == []
     assert len(second.take(16)) == 16
-    assert {claim.alone for claim in second.held.values()} == {0}
+    assert {lease.alone for lease in second.held.values()} == {0}
     first.answered(*busy)
-    [claim] = first.take(5)
-    assert claim.job in alone
-    assert {claim.alone for claim in second.take(16)} == {0}
+    [lease] = first.take(5)
+    assert lease.job in alone
+    assert {lease.alone for lease in second.take(16)} == {0}
 
 
 def test_a_lone_job_finds_a_place_while_another_worker_fills_the_lane_to_its_ceiling(lanes: Lanes) -> None:
     first, second = (lanes.worker(name, ceiling=2) for name in ("w1", "w2"))
     [job] = send_alone(lanes)
     mine = first.take(1)
-    assert [claim.alone for claim in mine] == [1]
+    assert [lease.alone for lease in mine] == [1]
     lanes.submit(20, "b9")
     assert len(second.take(2)) == 1, "the ceiling is two"
     first.settle(mine, verdict="gone", to="front")
@@ -404,8 +404,8 @@ def test_a_lone_job_finds_a_place_while_another_worker_fills_the_lane_to_its_cei
     for _ in range(3):
         second.answered(*second.held.values())
         second.take(2)
-        if claims := first.take(2):
-            assert [(claim.job, claim.alone) for claim in claims] == [(job, 1)]
+        if leases := first.take(2):
+            assert [(lease.job, lease.alone) for lease in leases] == [(job, 1)]
             return
     raise AssertionError("the other worker took every place")
 
@@ -416,7 +416,7 @@ def test_a_lone_job_that_comes_back_later_is_alone_again(lanes: Lanes) -> None:
     lanes.submit(10)
     worker.failed(worker.take(1)[0], delay_s=5)
     busy = worker.take(3)
-    assert {claim.alone for claim in busy} == {0}
+    assert {lease.alone for lease in busy} == {0}
     lanes.clock.pass_s(5)
     assert worker.take(5) == []
     worker.answered(*busy)
@@ -429,7 +429,7 @@ def test_lone_jobs_wait_for_their_gate_like_all_others_and_do_not_block_them(lan
     send_alone(lanes)
     lanes.submit(5, "b2", lane=OTHER_LANE)
     worker.refused(*worker.take(1), hint_s=60)
-    assert {claim.lane for claim in worker.take(9)} == {OTHER_LANE}
+    assert {lease.lane for lease in worker.take(9)} == {OTHER_LANE}
 
 
 def test_when_the_worker_that_empties_itself_leaves_another_takes_the_turn(lanes: Lanes) -> None:
@@ -440,7 +440,7 @@ def test_when_the_worker_that_empties_itself_leaves_another_takes_the_turn(lanes
     assert first.take(1) == []
     assert second.take(1) == []
     assert second.turned.waiting == 1, "work that will come: nobody has to leave for want of it"
-    first.desk.leave()
+    first.lane_client.leave()
     assert jobs_of(second.take(1)) == [job]
 
 
@@ -462,7 +462,7 @@ def test_forged_ids_among_the_lone_jobs_are_set_aside_too(lanes: Lanes) -> None:
     worker = lanes.worker()
     send_alone(lanes)
     lanes.redis.lpush(f"rq:queue:{LANE}@alone", "forged")
-    assert [claim.alone for claim in worker.take(5)] == [1]
+    assert [lease.alone for lease in worker.take(5)] == [1]
     assert list(worker.turned.refused) == ["forged"]
 
 
@@ -489,9 +489,9 @@ def test_a_payload_of_any_bytes_reaches_the_worker_and_is_settled_as_it_says(lan
     forged = b"id-\xff"
     lanes.redis.hset(b"rq:job:" + forged, mapping={"status": "queued", "data": b"\x80\x04\x95\xff pickled"})
     lanes.redis.lpush(f"rq:queue:{LANE}@b1", forged)
-    claims = worker.take(5)
-    assert claims[0].data.encode("utf-8", "surrogateescape") == b"\x80\x04\x95\xff pickled"
-    worker.settle(claims[:1], verdict="unused", to="refuse")
+    leases = worker.take(5)
+    assert leases[0].data.encode("utf-8", "surrogateescape") == b"\x80\x04\x95\xff pickled"
+    worker.settle(leases[:1], verdict="unused", to="refuse")
     assert not lanes.redis.exists(b"rq:job:" + forged)
     assert lanes.redis.lrange("chartq:refused", 0, -1) == [forged]
 
@@ -507,7 +507,7 @@ def test_the_list_of_what_was_set_aside_is_bounded(lanes: Lanes) -> None:
 def test_a_claim_says_what_to_run_and_nothing_more(lanes: Lanes) -> None:
     worker = lanes.worker()
     [job] = lanes.submit(1)
-    [claim] = worker.take(1)
-    assert json.loads(claim.data) == [TASK, None, [job], {}]
-    assert (claim.lane, claim.queue, claim.account) == (LANE, f"{LANE}@b1", worker.account)
-    assert claim.spent_ms == lanes.clock.now_ms
+    [lease] = worker.take(1)
+    assert json.loads(lease.data) == [TASK, None, [job], {}]
+    assert (lease.lane, lease.queue, lease.account) == (LANE, f"{LANE}@b1", worker.account)
+    assert lease.spent_ms == lanes.clock.now_ms

@@ -506,7 +506,7 @@ def test_losses_run_again_until_there_are_too_many(ledger: Ledger) -> None:
 def test_a_loss_that_redis_did_not_hear_of_still_leads_to_running_alone(ledger: Ledger) -> None:
     submit(ledger, "a", now=1)
     start(ledger, "a", "e")
-    for _ in range(2):  # the janitor was stopped between ledger and Redis, and comes again
+    for _ in range(2):  # the maintenance was stopped between ledger and Redis, and comes again
         lost = ledger.lose([(id_of("a"), "e")], max_losses=2, now=2)
         assert (lost.again, lost.failed) == ([id_of("a")], [])
     assert ledger.job(id_of("a")).losses == 1

@@ -15,7 +15,7 @@ from jobs.charts.storage import stored_path
 from jobs.core.errors import InputError
 from jobs.core.job import Question
 from jobs.submit.batch_line import parse_request
-from jobs.submit.messages import PLACE, read_messages
+from jobs.submit.messages import IMAGE_SLOT, read_messages
 
 URL = "charts/a.png"
 PNG = encoded(picture())
@@ -35,7 +35,7 @@ def test_a_text_and_a_picture_are_the_question_that_p_asks() -> None:
 
 
 def test_a_prompt_may_say_what_marks_the_pictures_place() -> None:
-    assert read_messages(ask(f"What is {PLACE}?", URL)).messages is None
+    assert read_messages(ask(f"What is {IMAGE_SLOT}?", URL)).messages is None
 
 
 def test_what_says_nothing_makes_no_other_job() -> None:
@@ -88,7 +88,7 @@ def test_any_other_conversation_is_kept_as_it_is(
     assert found.image_url == URL
     assert found.prompt == prompt
     assert found.messages is not None
-    assert json.loads(json.dumps(found.messages).replace(PLACE, URL)) == messages
+    assert json.loads(json.dumps(found.messages).replace(IMAGE_SLOT, URL)) == messages
     question = parsed(request("r", body(messages)))
     assert question.messages == found.messages
     assert question.id != Question(prompt=prompt, model=MODEL, parameters={"max_tokens": 50}).id

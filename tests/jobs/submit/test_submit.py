@@ -290,7 +290,7 @@ def test_a_batch_that_is_through_is_not_taken_up_but_another_submit_is_a_batch_o
     first = user.submit(charts)["batch_id"]
     assert user.submit(charts)["batch_id"] != first
     with user.session() as session:
-        taken_up = session.submit(order_of(user, charts), take_up_unfinished=True)
+        taken_up = session.submit(order_of(user, charts), resume_existing=True)
         assert taken_up.batch is not None
         assert taken_up.batch.batch_id != first  # the newest unfinished one
 

@@ -12,13 +12,13 @@ import pytest
 from support.producer import Producer, producer_in
 from support.stack import Stack, draw_charts, eventually, finish, stack
 
-from jobs.core.clock import WORLD, FastClock
+from jobs.core.clock import SYSTEM_CLOCK, FastClock
 from jobs.core.rates import RateLimits
 from worker.cli.forecast import Forecast, Provider, Tally, fitting_speed
-from worker.engine.execute import Ended
-from worker.engine.lane_client import Claim
+from worker.engine.execute import ExecutionResult
+from worker.engine.lane_client import Lease
 from worker.engine.policy import Done, Outcome, Refused, Throttled
-from worker.engine.settlement import Ending
+from worker.engine.settlement import FinishedExecution
 from worker.main import chartq
 from worker.rehearsal import Asked, Behaviour
 from worker.rehearsal.budget import Spent, tightest
@@ -149,9 +149,11 @@ def test_the_speed_is_lowered_to_what_the_machine_can_show(rate: str, charts: in
 # What is told
 
 
-def ending(outcome: Outcome, *, answer: Any = None, called: bool = True, latency_s: float = 0.1) -> Ending:
-    claim = Claim(job="j", execution="e", queue="q", lane="l")
-    return Ending(claim=claim, ended=Ended(outcome=outcome, answer=answer, called=called, latency_s=latency_s))
+def ending(outcome: Outcome, *, answer: Any = None, called: bool = True, latency_s: float = 0.1) -> FinishedExecution:
+    lease = Lease(job="j", execution="e", queue="q", lane="l")
+    return FinishedExecution(
+        lease=lease, ended=ExecutionResult(outcome=outcome, answer=answer, called=called, latency_s=latency_s)
+    )
 
 
 def test_calls_are_told_apart_by_what_came_of_them() -> None:
@@ -197,13 +199,13 @@ def test_a_fast_clock_stands_still_until_it_is_started() -> None:
     passed_s = clock.now() - clock.began_at
     clock.start()
     assert clock.now() - clock.began_at >= passed_s >= 50
-    assert clock.redis_ms() == pytest.approx(clock.now() * 1000, abs=600_000)
+    assert clock.redis_now_ms() == pytest.approx(clock.now() * 1000, abs=600_000)
 
 
 def test_waits_shrink_but_nobody_looks_all_the_time() -> None:
     clock = FastClock(100)
-    assert (clock.look_s(0), clock.look_s(0.001), clock.look_s(60)) == (0, 0.005, 0.6)
-    assert (WORLD.look_s(0.001), WORLD.redis_ms(), WORLD.speed) == (0.001, None, 1)
+    assert (clock.poll_interval_s(0), clock.poll_interval_s(0.001), clock.poll_interval_s(60)) == (0, 0.005, 0.6)
+    assert (SYSTEM_CLOCK.poll_interval_s(0.001), SYSTEM_CLOCK.redis_now_ms(), SYSTEM_CLOCK.speed) == (0.001, None, 1)
 
 
 # The stand-in

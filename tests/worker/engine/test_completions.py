@@ -5,17 +5,19 @@ import time
 
 import pytest
 
-from worker.engine.completions import Inbox, company_s
-from worker.engine.execute import Ended
-from worker.engine.lane_client import Claim
+from worker.engine.completions import Completions, batching_delay_s
+from worker.engine.execute import ExecutionResult
+from worker.engine.lane_client import Lease
 from worker.engine.policy import Done, Outcome, Throttled
-from worker.engine.settlement import Ending
+from worker.engine.settlement import FinishedExecution
 
-CLAIM = Claim(job="j", execution="e", queue="chat:org/model@b", lane="chat:org/model")
+CLAIM = Lease(job="j", execution="e", queue="chat:org/model@b", lane="chat:org/model")
 
 
-def ending(latency_s: float, outcome: Outcome | None = None) -> Ending:
-    return Ending(claim=CLAIM, ended=Ended(outcome=outcome or Done(), called=True, latency_s=latency_s))
+def ending(latency_s: float, outcome: Outcome | None = None) -> FinishedExecution:
+    return FinishedExecution(
+        lease=CLAIM, ended=ExecutionResult(outcome=outcome or Done(), called=True, latency_s=latency_s)
+    )
 
 
 @pytest.mark.parametrize(
@@ -32,13 +34,13 @@ def ending(latency_s: float, outcome: Outcome | None = None) -> Ending:
     ],
 )
 def test_an_answer_waits_a_hundredth_of_its_call_for_others(
-    endings: list[Ending], in_flight: int, pause_s: float
+    endings: list[FinishedExecution], in_flight: int, pause_s: float
 ) -> None:
-    assert company_s(endings, in_flight=in_flight) == pytest.approx(pause_s)
+    assert batching_delay_s(endings, in_flight=in_flight) == pytest.approx(pause_s)
 
 
 def test_what_ends_meanwhile_is_settled_in_the_same_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = Inbox()
+    told = Completions()
     paused_s: list[float] = []
 
     def another_ends(seconds: float) -> None:
@@ -52,7 +54,7 @@ def test_what_ends_meanwhile_is_settled_in_the_same_turn(monkeypatch: pytest.Mon
 
 
 def test_a_wait_ends_when_it_is_woken_or_its_time_is_up() -> None:
-    told = Inbox()
+    told = Completions()
     threading.Timer(0.05, told.wake).start()
     began = time.monotonic()
     assert told.wait(60.0, in_flight=5) == []

@@ -7,11 +7,11 @@ import pytest
 
 from jobs.core.errors import ImageError
 from jobs.ledger import Change, Failed, Finished, JobError, Returned
-from worker.engine.execute import Ended
-from worker.engine.lane_client import Claim, Move, Verdict
+from worker.engine.execute import ExecutionResult
+from worker.engine.lane_client import Lease, Move, Verdict
 from worker.engine.policy import Done, Hold, Outcome, Refused, Throttled, Transient, Unreachable
 from worker.engine.settlement import (
-    Ending,
+    FinishedExecution,
     change,
     described,
     dropped,
@@ -23,7 +23,7 @@ from worker.engine.settlement import (
 from worker.hf import errors
 from worker.hf.replies import Answer
 
-CLAIM = Claim(job="j", execution="e", queue="chat:org/model@b", lane="chat:org/model", account="a", generation="0.0")
+CLAIM = Lease(job="j", execution="e", queue="chat:org/model@b", lane="chat:org/model", account="a", generation="0.0")
 
 TROUBLE = errors.HFServerError("HTTP 502", status_code=502, hint_s=4.0)
 NO_ANSWER = errors.HFBadAnswerError("null content", status_code=200)
@@ -51,16 +51,16 @@ class Case:
     to: Move
 
     @property
-    def ending(self) -> Ending:
-        ended = Ended(
+    def ending(self) -> FinishedExecution:
+        ended = ExecutionResult(
             outcome=self.outcome,
             answer=None if self.error else ANSWER,
             error=self.error,
             called=self.called,
             latency_s=1.5,
         )
-        claim = dataclasses.replace(CLAIM, suspect=self.suspect)
-        return Ending(claim=claim, ended=ended, outage=self.outage, heard=self.heard)
+        lease = dataclasses.replace(CLAIM, suspect=self.suspect)
+        return FinishedExecution(lease=lease, ended=ended, outage=self.outage, heard=self.heard)
 
 
 def returned(**about: object) -> Returned:
@@ -177,11 +177,13 @@ def test_every_ending_is_written_heard_and_moved_as_the_table_says(case: Case) -
     settled = settlement(case.ending)
     assert change(case.ending) == case.writes
     assert (settled.verdict, settled.to) == (case.verdict, case.to)
-    assert settled.claim.execution == "e"
+    assert settled.lease.execution == "e"
 
 
 def test_an_answer_is_written_whole_and_passes_the_gate() -> None:
-    ending = Ending(claim=CLAIM, ended=Ended(outcome=Done(), answer=ANSWER, called=True, latency_s=1.5))
+    ending = FinishedExecution(
+        lease=CLAIM, ended=ExecutionResult(outcome=Done(), answer=ANSWER, called=True, latency_s=1.5)
+    )
     written, settled = change(ending), settlement(ending)
     assert isinstance(written, Finished)
     assert (written.job_id, written.execution_id, written.attempts_spent) == ("j", "e", 1)
@@ -192,22 +194,22 @@ def test_an_answer_is_written_whole_and_passes_the_gate() -> None:
 
 
 def test_an_answer_counts_even_in_an_outage() -> None:
-    ended = Ended(outcome=Done(), answer=ANSWER, called=True)
-    ending = Ending(claim=CLAIM, ended=ended, outage=True)
+    ended = ExecutionResult(outcome=Done(), answer=ANSWER, called=True)
+    ending = FinishedExecution(lease=CLAIM, ended=ended, outage=True)
     assert isinstance(change(ending), Finished)
     assert settlement(ending).to == "finished"
 
 
 def test_a_rehearsals_answer_is_marked() -> None:
-    ended = Ended(outcome=Done(), answer=dataclasses.replace(ANSWER, rehearsal=True), called=True)
-    written = change(Ending(claim=CLAIM, ended=ended))
+    ended = ExecutionResult(outcome=Done(), answer=dataclasses.replace(ANSWER, rehearsal=True), called=True)
+    written = change(FinishedExecution(lease=CLAIM, ended=ended))
     assert isinstance(written, Finished)
     assert written.answer.rehearsal
 
 
 def test_a_done_without_an_answer_is_a_fault_of_ours() -> None:
     with pytest.raises(AssertionError):
-        change(Ending(claim=CLAIM, ended=Ended(outcome=Done(), called=True)))
+        change(FinishedExecution(lease=CLAIM, ended=ExecutionResult(outcome=Done(), called=True)))
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -16,8 +16,8 @@ from support.redis_servers import own_redis
 from support.stack import Stack, draw_charts, eventually, finish, stack
 
 from jobs.core.rates import RateLimits
-from worker.engine.heartbeat import Heart
-from worker.engine.lane_client import Desk, Pulse
+from worker.engine.heartbeat import Heartbeat
+from worker.engine.lane_client import HeartbeatTiming, LaneClient
 from worker.rehearsal import Behaviour, Rehearsal
 
 #: Moments of the start at which a signal comes, as shares of the time that the start takes.
@@ -110,8 +110,8 @@ class Nobody:
 def test_after_a_jump_of_the_walls_clock_nobody_counts_as_dead_for_two_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine slept: by Redis's clock every lease has run out, by the steady clock nothing has happened."""
     with own_redis() as running, closing(Redis(port=running.port)) as client:
-        desk = Desk(client, worker="w", accounts={}, limits=RateLimits(), ceiling=None)
-        heart = Heart(Nobody(), desk, list)
+        lane_client = LaneClient(client, worker="w", accounts={}, limits=RateLimits(), ceiling=None)
+        heartbeat = Heartbeat(Nobody(), lane_client, list)
         now = {"steady": time.monotonic(), "wall": time.time()}
         monkeypatch.setattr("worker.engine.heartbeat.time.monotonic", lambda: now["steady"])
         monkeypatch.setattr("worker.engine.heartbeat.time.time", lambda: now["wall"])
@@ -119,30 +119,35 @@ def test_after_a_jump_of_the_walls_clock_nobody_counts_as_dead_for_two_beats(mon
         def beats(count: int) -> bool:
             for _ in range(count):
                 now.update(steady=now["steady"] + 5, wall=now["wall"] + 5)
-                heart.first_beat()
-            return heart.is_steady
+                heartbeat.first()
+            return heartbeat.is_steady
 
         assert [beats(1), beats(2)] == [False, True]
         now["wall"] += 3600
-        assert not heart.is_steady
+        assert not heartbeat.is_steady
         assert [beats(1), beats(1)] == [False, True]
 
 
 def test_a_connection_that_is_closed_under_a_slow_heartbeat_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
     with own_redis() as running:
         client = Redis(port=running.port, retry=Retry(NoBackoff(), 0))
-        desk = Desk(
-            client, worker="w", accounts={}, limits=RateLimits(), ceiling=None, pulse=Pulse(beat_s=0.05, lease_s=15)
+        lane_client = LaneClient(
+            client,
+            worker="w",
+            accounts={},
+            limits=RateLimits(),
+            ceiling=None,
+            timing=HeartbeatTiming(interval_s=0.05, lease_s=15),
         )
-        heart = Heart(Nobody(), desk, list)
-        heart.first_beat()
+        heartbeat = Heartbeat(Nobody(), lane_client, list)
+        heartbeat.first()
         running.process.send_signal(signal.SIGSTOP)
-        heart.start()
+        heartbeat.start()
         time.sleep(0.5)  # a beat is under way
-        heart.stop()
+        heartbeat.stop()
         for connection in list(client.connection_pool._in_use_connections):
             connection.disconnect()
         running.process.send_signal(signal.SIGCONT)
-        eventually(lambda: not heart._thread.is_alive())
+        eventually(lambda: not heartbeat._thread.is_alive())
         client.close()
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -114,14 +114,14 @@ def test_one_thread_watches_all_calls(transport: Transport) -> None:
         time.sleep(0.5)
         connection.sendall(HELLO)
 
-    def watchers() -> set[threading.Thread]:
+    def hooks() -> set[threading.Thread]:
         return {thread for thread in threading.enumerate() if thread.name == "hf-deadlines"}
 
-    others = watchers()
+    others = hooks()
     with raw_server(slow) as url, ThreadPoolExecutor(30) as pool:
         calls = [pool.submit(post, transport, url) for _ in range(30)]
         time.sleep(0.2)
-        assert len(watchers() - others) == 1
+        assert len(hooks() - others) == 1
         assert all(call.result().status == 200 for call in calls)
 
 

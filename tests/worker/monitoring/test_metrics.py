@@ -20,15 +20,15 @@ from support.stack import draw_charts, eventually, stack
 from jobs.core.rates import Window
 from jobs.lanes import Depth, Gate, Gates, LaneQueues
 from jobs.ledger import StartedJob
-from worker.engine.execute import Ended
-from worker.engine.lane_client import Claim
+from worker.engine.execute import ExecutionResult
+from worker.engine.lane_client import Lease
 from worker.engine.policy import Done, Outcome, Refused, Throttled, Transient, Unreachable
-from worker.engine.settlement import Ending
+from worker.engine.settlement import FinishedExecution
 from worker.hf.errors import HFConnectionError, HFRateLimitError, HFServerError, HFTimeoutError, HFUnreachableError
 from worker.hf.replies import Answer
-from worker.monitoring.fleet_metrics import SharedState
+from worker.monitoring.fleet_metrics import FleetMetrics
 from worker.monitoring.snapshot import runnable, state_of
-from worker.monitoring.worker_metrics import Meter
+from worker.monitoring.worker_metrics import WorkerMetrics
 from worker.rehearsal import Behaviour, Rehearsal
 
 LANE = "chat:org/model"
@@ -57,12 +57,12 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-def meter(registry: CollectorRegistry) -> Meter:
-    return Meter(registry)
+def metrics(registry: CollectorRegistry) -> WorkerMetrics:
+    return WorkerMetrics(registry)
 
 
-def claim(lane: str = LANE) -> Claim:
-    return Claim(job="j", execution="e", queue=f"{lane}@b", lane=lane)
+def lease(lane: str = LANE) -> Lease:
+    return Lease(job="j", execution="e", queue=f"{lane}@b", lane=lane)
 
 
 def job(*, waited_s: float = 5.0, attempts: int = 0) -> StartedJob:
@@ -80,10 +80,10 @@ def job(*, waited_s: float = 5.0, attempts: int = 0) -> StartedJob:
     )
 
 
-def ending(outcome: Outcome, error: Exception | None = None, *, called: bool = True, **more: Any) -> Ending:
+def ending(outcome: Outcome, error: Exception | None = None, *, called: bool = True, **more: Any) -> FinishedExecution:
     answer = Answer(text="up", raw={}, prompt_tokens=30, completion_tokens=4) if isinstance(outcome, Done) else None
-    ended = Ended(outcome=outcome, error=error, answer=answer, called=called, latency_s=1.5)
-    return Ending(claim=claim(), ended=ended, **more)
+    ended = ExecutionResult(outcome=outcome, error=error, answer=answer, called=called, latency_s=1.5)
+    return FinishedExecution(lease=lease(), ended=ended, **more)
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,14 @@ def ending(outcome: Outcome, error: Exception | None = None, *, called: bool = T
     ],
 )
 def test_a_call_is_counted_by_model_status_and_outcome(
-    registry: CollectorRegistry, meter: Meter, outcome: Outcome, error: Exception | None, status: str, name: str
+    registry: CollectorRegistry,
+    metrics: WorkerMetrics,
+    outcome: Outcome,
+    error: Exception | None,
+    status: str,
+    name: str,
 ) -> None:
-    meter.ended(ending(outcome, error))
+    metrics.ended(ending(outcome, error))
     found = samples(generate_latest(registry).decode())
     assert value(found, "chartq_calls_total", model="org/model", status=status, outcome=name) == 1
     assert value(found, "chartq_call_duration_seconds_sum", model="org/model") == 1.5
@@ -108,10 +113,10 @@ def test_a_call_is_counted_by_model_status_and_outcome(
     assert value(found, "chartq_retries_total", model="org/model") == (1 if retried else None)
 
 
-def test_tokens_waits_and_calls_in_flight(registry: CollectorRegistry, meter: Meter) -> None:
+def test_tokens_waits_and_calls_in_flight(registry: CollectorRegistry, metrics: WorkerMetrics) -> None:
     for attempts in (0, 0, 1):  # a second attempt's wait says nothing about the queue
-        meter.started(claim(), job(attempts=attempts))
-    meter.ended(ending(Done()))
+        metrics.started(lease(), job(attempts=attempts))
+    metrics.ended(ending(Done()))
     found = samples(generate_latest(registry).decode())
     assert value(found, "chartq_in_flight", model="org/model") == 2
     assert value(found, "chartq_tokens_total", model="org/model", kind="prompt") == 30
@@ -121,18 +126,20 @@ def test_tokens_waits_and_calls_in_flight(registry: CollectorRegistry, meter: Me
     assert value(found, "chartq_queue_wait_seconds_bucket", model="org/model", le="1.0") == 0
 
 
-def test_what_was_not_called_is_no_call_and_an_outage_no_retry(registry: CollectorRegistry, meter: Meter) -> None:
-    meter.ended(ending(Refused(), called=False))
-    meter.ended(ending(Transient(1.0, last=False), HFServerError("no", status_code=502), outage=True))
+def test_what_was_not_called_is_no_call_and_an_outage_no_retry(
+    registry: CollectorRegistry, metrics: WorkerMetrics
+) -> None:
+    metrics.ended(ending(Refused(), called=False))
+    metrics.ended(ending(Transient(1.0, last=False), HFServerError("no", status_code=502), outage=True))
     found = samples(generate_latest(registry).decode())
     assert value(found, "chartq_uncalled_total", model="org/model", outcome="refused") == 1
     assert sum(count for (name, _), count in found.items() if name == "chartq_calls_total") == 1
     assert value(found, "chartq_retries_total", model="org/model") is None
 
 
-def test_a_thousand_models_make_no_thousand_series(registry: CollectorRegistry, meter: Meter) -> None:
+def test_a_thousand_models_make_no_thousand_series(registry: CollectorRegistry, metrics: WorkerMetrics) -> None:
     for number in range(1000):
-        meter.started(claim(f"chat:org/model-{number}"), job())
+        metrics.started(lease(f"chat:org/model-{number}"), job())
     flying = {key: count for key, count in samples(generate_latest(registry).decode()).items() if "flight" in key[0]}
     assert len(flying) == 51
     assert flying["chartq_in_flight", (("model", "other"),)] == 950
@@ -206,7 +213,7 @@ def redis() -> Iterator[Redis]:
 
 def scraped(redis: Redis) -> Samples:
     registry = CollectorRegistry()
-    registry.register(SharedState(redis))
+    registry.register(FleetMetrics(redis))
     return samples(generate_latest(registry).decode())
 
 
@@ -234,7 +241,7 @@ def test_a_redis_that_hangs_holds_no_scrape_up() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         port = silent.getsockname()[1]
         with closing(Redis(port=port, socket_timeout=20, retry=Retry(NoBackoff(), 0))) as redis:
-            state = SharedState(redis)
+            state = FleetMetrics(redis)
             registry = CollectorRegistry()
             registry.register(state)
             began = time.monotonic()
