@@ -25,7 +25,7 @@ from jobs.core.job import Api, Task
 from jobs.core.rates import RateLimits
 from jobs.core.secret import Secret
 
-#: Served by several providers, without "thinking" (hf/FACTS.md).
+#: Served by several providers, without "thinking".
 DEFAULT_VISION_MODEL = "Qwen/Qwen3-VL-30B-A3B-Instruct"
 DEFAULT_REASONING_MODEL = "Qwen/Qwen3-235B-A22B-Instruct-2507"
 

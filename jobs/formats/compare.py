@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, TextIO
 
 from jobs.core.text import dumps
+from jobs.formats.compared_batch import ComparedBatch, sides
 from jobs.formats.csv_table import csv_line, spreadsheet_cell
 from jobs.formats.files import data_file
 from jobs.formats.format import ReportContext, Row
@@ -13,7 +14,6 @@ from jobs.formats.html_comparison import write_html_comparison
 from jobs.formats.markdown import cell, table_head, table_row
 from jobs.formats.pairs import Pairs, compare_rows
 from jobs.formats.rows import outcome_text
-from jobs.formats.side import Side, sides
 
 __all__ = ["COMPARISONS", "compare_rows", "comparison_format_of", "write_comparison"]
 
@@ -38,7 +38,7 @@ def comparison_format_of(path: Path) -> str | None:
     return _SUFFIXES.get(path.suffix.lower())
 
 
-def _csv(pairs: Pairs, out: TextIO, _a: Side, _b: Side) -> None:
+def _csv(pairs: Pairs, out: TextIO, _a: ComparedBatch, _b: ComparedBatch) -> None:
     names = ["custom_id", "outcome", *(f"{side}_{field}" for side in "ab" for field in _SIDE_FIELDS)]
     out.write(csv_line(names))
     for pair in pairs:
@@ -46,14 +46,14 @@ def _csv(pairs: Pairs, out: TextIO, _a: Side, _b: Side) -> None:
         out.write(csv_line([spreadsheet_cell(value) for value in (pair.custom_id, pair.outcome, *cells)]))
 
 
-def _markdown(pairs: Pairs, out: TextIO, a: Side, b: Side) -> None:
+def _markdown(pairs: Pairs, out: TextIO, a: ComparedBatch, b: ComparedBatch) -> None:
     out.write(table_head(("chart", "", f"A: {cell(a.name)}", f"B: {cell(b.name)}"), aligned="llll"))
     for pair in pairs:
         texts = (cell(outcome_text(row)) if row else "" for row in (pair.a, pair.b))
         out.write(table_row([cell(pair.custom_id), _WORDS[pair.outcome], *texts]))
 
 
-def _jsonl(pairs: Pairs, out: TextIO, _a: Side, _b: Side) -> None:
+def _jsonl(pairs: Pairs, out: TextIO, _a: ComparedBatch, _b: ComparedBatch) -> None:
     for pair in pairs:
         out.write(dumps({"custom_id": pair.custom_id, "outcome": pair.outcome, "a": pair.a, "b": pair.b}) + "\n")
 
@@ -61,7 +61,7 @@ def _jsonl(pairs: Pairs, out: TextIO, _a: Side, _b: Side) -> None:
 _WORDS: dict[str, str] = {"differ": "differ", "same": "same", "one": "one answer", "none": "no answers"}
 
 #: The forms of a comparison by name.
-COMPARISONS: Mapping[str, Callable[[Pairs, TextIO, Side, Side], Any]] = MappingProxyType(
+COMPARISONS: Mapping[str, Callable[[Pairs, TextIO, ComparedBatch, ComparedBatch], Any]] = MappingProxyType(
     {"html": write_html_comparison, "csv": _csv, "markdown": _markdown, "jsonl": _jsonl}
 )
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import TextIO
 
-from jobs.formats import cards
+from jobs.formats import components
+from jobs.formats.compared_batch import ComparedBatch
 from jobs.formats.format import Row
 from jobs.formats.page import Page, esc, page
 from jobs.formats.pairs import Outcome, Pair, Pairs
 from jobs.formats.rows import fields_of
-from jobs.formats.side import Side
 from jobs.formats.thumbnails import Album, Shot, with_shots
 from jobs.formats.word_diff import Piece, pieces
 
@@ -22,7 +22,7 @@ _OUTCOMES: tuple[tuple[Outcome, str], ...] = (
 _SORTS = (("n", "As submitted"), ("status", "Differences first"), ("name", "Name"))
 
 
-def write_html_comparison(pairs: Pairs, out: TextIO, a: Side, b: Side) -> None:
+def write_html_comparison(pairs: Pairs, out: TextIO, a: ComparedBatch, b: ComparedBatch) -> None:
     """Write the page, pair by pair."""
     shell = Page(
         title=f"{a.name} and {b.name} · chartq",
@@ -35,7 +35,7 @@ def write_html_comparison(pairs: Pairs, out: TextIO, a: Side, b: Side) -> None:
         out.write(piece)
 
 
-def _cards(pairs: Pairs, a: Side, b: Side) -> Iterator[str]:
+def _cards(pairs: Pairs, a: ComparedBatch, b: ComparedBatch) -> Iterator[str]:
     albums = [Album.of(one.context) for one in (a, b)]
 
     def shot(pair: Pair) -> Shot:
@@ -45,23 +45,23 @@ def _cards(pairs: Pairs, a: Side, b: Side) -> Iterator[str]:
         yield _card(number, pair, taken, a, b)
 
 
-def _card(number: int, pair: Pair, shot: Shot, a: Side, b: Side) -> str:
+def _card(number: int, pair: Pair, shot: Shot, a: ComparedBatch, b: ComparedBatch) -> str:
     label = dict(_OUTCOMES)[pair.outcome].lower()
     a_shown, b_shown = _both(pair)
     return (
-        f'<article class="card"{cards.sort_keys(number, pair.either, pair.outcome)}>'
-        f'{cards.picture(shot, pair.custom_id)}<div class="both"><header>{cards.heading(pair.custom_id)}'
-        f'<p class="pills">{cards.pill(pair.outcome, label)}</p></header><div class="sides">'
+        f'<article class="card"{components.sort_keys(number, pair.either, pair.outcome)}>'
+        f'{components.picture(shot, pair.custom_id)}<div class="both"><header>{components.heading(pair.custom_id)}'
+        f'<p class="pills">{components.pill(pair.outcome, label)}</p></header><div class="sides">'
         f"{_side('A', a, pair.a, a_shown)}{_side('B', b, pair.b, b_shown)}</div></div></article>"
     )
 
 
-def _side(letter: str, side: Side, row: Row | None, shown: str) -> str:
-    state = "" if row is None or row["status"] == "finished" else cards.pill(row["status"])
-    mark = cards.rehearsal_mark(row) if row else ""
-    small = f'<div class="small">{cards.figures(row)}</div>' if row else ""
+def _side(letter: str, side: ComparedBatch, row: Row | None, shown: str) -> str:
+    state = "" if row is None or row["status"] == "finished" else components.pill(row["status"])
+    mark = components.rehearsal_mark(row) if row else ""
+    small = f'<div class="small">{components.figures(row)}</div>' if row else ""
     who = f'<p class="who"><span class="letter">{letter}</span><span>{esc(side.name)}</span>{state}{mark}</p>'
-    asked = cards.question(row["prompt"]) if row and row["prompt"] != side.context.question.prompt else ""
+    asked = components.question(row["prompt"]) if row and row["prompt"] != side.context.question.prompt else ""
     return f"<div>{who}{asked}{shown}{small}</div>"
 
 
@@ -73,22 +73,22 @@ def _both(pair: Pair) -> tuple[str, str]:
     a_fields, b_fields = fields_of(a_text), fields_of(b_text)
     if a_fields and b_fields:
         differing = [name for name in {**a_fields, **b_fields} if a_fields.get(name) != b_fields.get(name)]
-        return cards.fielded(a_fields, differing), cards.fielded(b_fields, differing)
+        return components.fielded(a_fields, differing), components.fielded(b_fields, differing)
     if pair.outcome == "same" or a_fields or b_fields:
-        return cards.outcome(pair.a), cards.outcome(pair.b)
+        return components.outcome(pair.a), components.outcome(pair.b)
     a_pieces, b_pieces = pieces(*(text.strip().replace("**", "") for text in (a_text, b_text)))
-    return cards.folded(_marked(a_pieces), a_text), cards.folded(_marked(b_pieces), b_text)
+    return components.folded(_marked(a_pieces), a_text), components.folded(_marked(b_pieces), b_text)
 
 
 def _alone(row: Row | None) -> str:
-    return cards.outcome(row) if row else '<p class="none">not in this batch</p>'
+    return components.outcome(row) if row else '<p class="none">not in this batch</p>'
 
 
 def _marked(parts: list[Piece]) -> str:
     return "".join(f"<mark>{esc(text)}</mark>" if differs else esc(text) for text, differs in parts)
 
 
-def _head(pairs: Pairs, a: Side, b: Side) -> str:
+def _head(pairs: Pairs, a: ComparedBatch, b: ComparedBatch) -> str:
     counts = pairs.counts
     compared = counts["differ"] + counts["same"]
     agreement = f"{100 * counts['same'] / compared:.0f}%" if compared else "-"
@@ -104,15 +104,15 @@ def _head(pairs: Pairs, a: Side, b: Side) -> str:
     return (
         '<header class="head"><p class="brand">chartq comparison</p>'
         f"<h1><bdi>{esc(a.name)}</bdi> <span>and</span> <bdi>{esc(b.name)}</bdi></h1>"
-        f"{cards.REHEARSAL_BANNER if pairs.rehearsal else ''}"
-        f"{cards.question(a.context.question.prompt) if same_prompt else ''}"
+        f"{components.REHEARSAL_BANNER if pairs.rehearsal else ''}"
+        f"{components.question(a.context.question.prompt) if same_prompt else ''}"
         f'<div class="sides">{_about("A", a, prompt=not same_prompt)}{_about("B", b, prompt=not same_prompt)}</div>'
-        f"{cards.bar([(name, counts[name]) for name in ('same', 'differ', 'one', 'none')])}"
-        f"{cards.facts(facts)}</header>"
+        f"{components.bar([(name, counts[name]) for name in ('same', 'differ', 'one', 'none')])}"
+        f"{components.facts(facts)}</header>"
     )
 
 
-def _about(letter: str, side: Side, *, prompt: bool) -> str:
+def _about(letter: str, side: ComparedBatch, *, prompt: bool) -> str:
     document = side.document
     counts, usage = document["request_counts"], document["usage"]
     told = [
@@ -120,12 +120,12 @@ def _about(letter: str, side: Side, *, prompt: bool) -> str:
         ("finished", f"{counts['finished']:,}"),
         ("failed", f"{counts['failed']:,}"),
         ("tokens", f"{usage['prompt_tokens']:,} + {usage['completion_tokens']:,}"),
-        ("submitted", cards.clock(document["created_at"])),
+        ("submitted", components.clock(document["created_at"])),
     ]
     codes = dict.fromkeys(str(document[key]) for key in ("name", "model", "batch_id") if document[key])
     shown = "".join(f"<code>{esc(code)}</code>" for code in codes if code != side.name)
     return (
         f'<section class="side"><h2><span class="letter">{letter}</span> <bdi>{esc(side.name)}</bdi></h2>'
         f'<p class="pills">{shown}</p>'
-        f"{cards.question(side.context.question.prompt) if prompt else ''}{cards.facts(told)}</section>"
+        f"{components.question(side.context.question.prompt) if prompt else ''}{components.facts(told)}</section>"
     )

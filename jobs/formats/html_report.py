@@ -5,7 +5,7 @@ from itertools import chain, islice
 from typing import Any, TextIO
 
 from jobs.core.job import ENDED_STATES, OPEN_STATES
-from jobs.formats import cards
+from jobs.formats import components
 from jobs.formats.format import ReportContext, Row
 from jobs.formats.page import Page, esc, page
 from jobs.formats.rows import is_rehearsal
@@ -46,12 +46,13 @@ def write_html(rows: Iterable[Row], out: TextIO, context: ReportContext) -> None
 def _card(number: int, row: Row, shot: Shot, prompt: str) -> str:
     """`prompt`: what the head of the page says; a row that asks something else says so itself."""
     status = row["status"]
-    asked = cards.question(row["prompt"]) if row["prompt"] != prompt else ""
-    marks = cards.pill(status) + cards.rehearsal_mark(row)
+    asked = components.question(row["prompt"]) if row["prompt"] != prompt else ""
+    marks = components.pill(status) + components.rehearsal_mark(row)
     return (
-        f'<article class="card"{cards.sort_keys(number, row, status)}>{cards.picture(shot, row["custom_id"])}'
-        f'<div class="text"><header>{cards.heading(row["custom_id"])}<p class="pills">{marks}</p></header>'
-        f'{asked}{cards.outcome(row)}<div class="small">{cards.figures(row)}{_details(row)}</div></div></article>'
+        f'<article class="card"{components.sort_keys(number, row, status)}>{components.picture(shot, row["custom_id"])}'
+        f'<div class="text"><header>{components.heading(row["custom_id"])}<p class="pills">{marks}</p></header>'
+        f"{asked}{components.outcome(row)}"
+        f'<div class="small">{components.figures(row)}{_details(row)}</div></div></article>'
     )
 
 
@@ -75,12 +76,12 @@ def _head(document: Mapping[str, Any], prompt: str, *, rehearsal: bool) -> str:
     return (
         '<header class="head">'
         f'<p class="brand">chartq report</p><h1 dir="auto">{esc(named)}</h1>'
-        f'<p class="pills">{cards.pill(status, status.replace("_", " "))}'
+        f'<p class="pills">{components.pill(status, status.replace("_", " "))}'
         f"<code>{esc(document['model'])}</code><code>{esc(document['batch_id'])}</code></p>"
-        f"{cards.REHEARSAL_BANNER if rehearsal else ''}{_hold(document)}"
-        f"{cards.question(prompt)}"
-        f"{cards.bar([(state, counts[state]) for state in _STATES])}"
-        f"{cards.facts(_facts(document))}</header>"
+        f"{components.REHEARSAL_BANNER if rehearsal else ''}{_hold(document)}"
+        f"{components.question(prompt)}"
+        f"{components.bar([(state, counts[state]) for state in _STATES])}"
+        f"{components.facts(_facts(document))}</header>"
     )
 
 
@@ -97,9 +98,9 @@ def _facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("to come", f"{unfinished:,}" if unfinished else ""),
         ("prompt tokens", f"{usage['prompt_tokens']:,}"),
         ("completion tokens", f"{usage['completion_tokens']:,}"),
-        ("submitted", cards.clock(document["created_at"])),
-        ("ended", cards.clock(ended_at)),
-        ("took", cards.took(document["created_at"], ended_at) if ended_at else ""),
+        ("submitted", components.clock(document["created_at"])),
+        ("ended", components.clock(ended_at)),
+        ("took", components.took(document["created_at"], ended_at) if ended_at else ""),
     ]
 
 

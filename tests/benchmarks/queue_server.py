@@ -24,7 +24,7 @@ _FROM_A_SCRIPT = re.compile(rb"\+[\d.]+ \[\d+ lua\]")
 
 
 @dataclass(frozen=True)
-class Asked:
+class ParsedRequest:
     """What the server has done so far."""
 
     #: Times that it read from a client: a request and its answer, or a pipeline and its answers.
@@ -41,9 +41,9 @@ class QueueServer:
         retry = Retry(ConstantBackoff(0.02), 200)
         self.client = Redis(port=port, retry=retry, retry_on_error=[RedisConnectionError])
 
-    def asked(self) -> Asked:
+    def asked(self) -> ParsedRequest:
         info: dict[str, Any] = self.client.info("everything")
-        return Asked(
+        return ParsedRequest(
             reads=info["total_reads_processed"],
             cpu_s=info["used_cpu_sys"] + info["used_cpu_user"],
             used_bytes=info["used_memory"],

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from worker.rehearsal import Asked, Behaviour, Call, Fault, Rehearsal
+from worker.rehearsal import Behaviour, Call, Fault, ParsedRequest, Rehearsal
 from worker.rehearsal.behaviour import Hints
 
 #: A picture (SHA-256 of its bytes as they were sent) and a question: what makes a job.
@@ -87,7 +87,7 @@ class Provider:
         self._lucky = True
         self.end()
 
-    def _fault_of(self, asked: Asked) -> Fault | None:
+    def _fault_of(self, asked: ParsedRequest) -> Fault | None:
         if asked.image_sha256 in self.refused:
             return UNPROCESSABLE
         luck = self._rng.randrange(1000)

@@ -1,6 +1,6 @@
 """Which error a reply is that isn't a 2xx, and what the server said about it.
 
-The table is the one of the project's notes on the API (2026): recorded exchanges and the providers' own docs.
+From recorded exchanges (2026) and the providers' own docs.
 """
 
 import re

@@ -11,9 +11,9 @@ On a command line: `python -m worker.rehearsal --latency 0.3 --budget 30/5s`.
 No answer of it is a model's, and every answer says so (header `x-chartq-rehearsal: 1`).
 """
 
-from worker.rehearsal.asked import Asked
 from worker.rehearsal.behaviour import Behaviour, Fault
 from worker.rehearsal.record import Call, Record
+from worker.rehearsal.request_parser import ParsedRequest
 from worker.rehearsal.server import Rehearsal
 
-__all__ = ["Asked", "Behaviour", "Call", "Fault", "Record", "Rehearsal"]
+__all__ = ["Behaviour", "Call", "Fault", "ParsedRequest", "Record", "Rehearsal"]

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobs.schemas import CHART
-from worker.rehearsal.asked import Asked
 from worker.rehearsal.behaviour import Behaviour
-from worker.rehearsal.look import Glance, look_at
+from worker.rehearsal.fake_json import fit, requested_schema
+from worker.rehearsal.fake_vision import ImageStats, look_at
 from worker.rehearsal.reply import EVENTS, HTML, JSON, Reply, json_reply
-from worker.rehearsal.shape import fit, requested_schema
+from worker.rehearsal.request_parser import ParsedRequest
 
 #: With this every text begins, so that nobody takes it for a model's.
 MARK = "[rehearsal]"
@@ -24,7 +24,7 @@ _QUESTION_CHARS = 60
 _PIECE = 12
 
 
-def answer(asked: Asked, behaviour: Behaviour, number: int, *, misfit: str | None = None) -> Reply:
+def answer(asked: ParsedRequest, behaviour: Behaviour, number: int, *, misfit: str | None = None) -> Reply:
     """The good answer to what was asked, or to a JSON schema a `misfit`. Raises ValueError if its image is none."""
     glance = look_at(asked.image) if asked.image is not None and behaviour.look else None
     text = _sentence(asked, glance)
@@ -41,7 +41,7 @@ def answer(asked: Asked, behaviour: Behaviour, number: int, *, misfit: str | Non
     return _streamed(asked, completion) if asked.body.get("stream") else json_reply(completion)
 
 
-def bad_answer(kind: str, asked: Asked, number: int) -> Reply:
+def bad_answer(kind: str, asked: ParsedRequest, number: int) -> Reply:
     """A 200 that is no answer."""
     if kind == "html":
         return Reply(200, b"<html><body>rehearsal: please sign in</body></html>", HTML)
@@ -62,7 +62,7 @@ def _nothing(kind: str) -> str | None:
     return None if kind == "null-content" else ""
 
 
-def _sentence(asked: Asked, glance: Glance | None) -> str:
+def _sentence(asked: ParsedRequest, glance: ImageStats | None) -> str:
     question = " ".join(asked.prompt.split())
     asks = f' The question was "{question[:_QUESTION_CHARS]}".' if question else ""
     if glance is None:
@@ -73,7 +73,7 @@ def _sentence(asked: Asked, glance: Glance | None) -> str:
     return f"{MARK} Not a model's answer. {glance.width}x{glance.height} {glance.format}; {seen}.{asks}"
 
 
-def _content(asked: Asked, glance: Glance | None, text: str, misfit: str | None) -> str:
+def _content(asked: ParsedRequest, glance: ImageStats | None, text: str, misfit: str | None) -> str:
     schema = requested_schema(asked.body)
     if schema is None or misfit == "prose":
         return text
@@ -85,7 +85,7 @@ def _content(asked: Asked, glance: Glance | None, text: str, misfit: str | None)
     return said[: len(said) // 2] if misfit == "cut-short" else said
 
 
-def _chart_answer(glance: Glance | None, text: str) -> Mapping[str, Any]:
+def _chart_answer(glance: ImageStats | None, text: str) -> Mapping[str, Any]:
     """As `--schema chart` has it. A glance sees no levels and no indicators, so none are made up."""
     seen = glance is not None and bool(glance.ends)
     return {
@@ -115,7 +115,7 @@ def _words_for(trend: str) -> tuple[str, ...]:
 
 
 def _completion(
-    asked: Asked, number: int, message: dict[str, Any], finish_reason: str, glance: Glance | None
+    asked: ParsedRequest, number: int, message: dict[str, Any], finish_reason: str, glance: ImageStats | None
 ) -> dict[str, Any]:
     prompt_tokens = 8 + len(asked.prompt) // 4 + (glance.width * glance.height // _PATCH_PX if glance else 0)
     completion_tokens = 1 + len(message["content"] or message.get("reasoning", "")) // 4
@@ -134,7 +134,7 @@ def _completion(
     }
 
 
-def _streamed(asked: Asked, completion: dict[str, Any]) -> Reply:
+def _streamed(asked: ParsedRequest, completion: dict[str, Any]) -> Reply:
     """The same completion as server-sent events."""
     base = {key: completion[key] for key in ("id", "created", "model", "system_fingerprint")}
     base["object"] = "chat.completion.chunk"

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from worker.rehearsal.asked import Asked
+from worker.rehearsal.request_parser import ParsedRequest
 
 #: Whether a budget's windows lie in a fixed row or move along with the calls.
 Window = Literal["fixed", "sliding"]
 
-#: In which form a 429 says how long to wait: every form that FACTS.md lists, and none at all.
+#: In which form a 429 says how long to wait: every form that servers have been seen to use, and none at all.
 Hints = Literal[
     "none", "retry-after", "retry-after-float", "retry-after-date", "retry-after-ms", "ratelimit", "message"
 ]
@@ -78,7 +78,7 @@ class Behaviour:
     #: By a part of the prompt.
     prompt_faults: Mapping[str, Fault] = field(default_factory=dict)
     #: Any other rule; must be quick, since it runs under the server's lock.
-    fault_for: Callable[[Asked], Fault | None] | None = None
+    fault_for: Callable[[ParsedRequest], Fault | None] | None = None
     #: After an error the connection is closed without a word, as `transformers serve` does after a 500.
     hang_up_after_errors: bool = False
     #: Seconds between the pieces of a "drip".

@@ -1,13 +1,13 @@
-"""The API's refusals, in the words and shapes that were seen on the live service (shared FACTS: "Errors")."""
+"""The API's refusals, in the words and shapes that were seen on the live service."""
 
 import math
 from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
 
-from worker.rehearsal.asked import Asked, NotUnderstoodError
 from worker.rehearsal.behaviour import Hints
 from worker.rehearsal.reply import HTML, PLAIN, Reply, json_reply
+from worker.rehearsal.request_parser import NotUnderstoodError, ParsedRequest
 
 _CREDITS = (
     "You have depleted your monthly included credits. Purchase pre-paid credits to continue using Inference "
@@ -39,7 +39,7 @@ _HTML_STATUSES = (502, 503, 504)
 _HINTED_STATUSES = (429, 503)
 
 
-def refuse(fault: int | str, asked: Asked, *, hints: Hints, wait_s: float, now_unix: float) -> Reply:
+def refuse(fault: int | str, asked: ParsedRequest, *, hints: Hints, wait_s: float, now_unix: float) -> Reply:
     """The refusal for a status or for one of the refusals that have a name."""
     if fault == "throttled":
         fault = 429
@@ -75,7 +75,7 @@ def _by_status(status: int, hints: Hints, wait_s: float, now_unix: float) -> Rep
     return json_reply(body, status, headers)
 
 
-def _unsupported(asked: Asked) -> Reply:
+def _unsupported(asked: ParsedRequest) -> Reply:
     if asked.kind != "chat":
         return json_reply(_JSON_BODIES[404], 404)
     message = f"The requested model '{asked.model}' is not supported by any provider you have enabled."

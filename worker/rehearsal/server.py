@@ -6,9 +6,9 @@ from typing import Any
 
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from worker.rehearsal.behaviour import Behaviour
+from worker.rehearsal.http_server import HttpServer
 from worker.rehearsal.record import Record
-from worker.rehearsal.stage import SentAt, Stage, unknown
-from worker.rehearsal.wire import HttpServer
+from worker.rehearsal.state import SentAt, ServerState, unknown
 
 #: How often the accepting thread looks whether it should stop; stop() waits for that.
 _POLL_S = 0.02
@@ -30,7 +30,7 @@ class Rehearsal:
 
         `clock`: whose seconds latency, budgets, hints and loading are counted in. `sent_at`: see `SentAt`.
         """
-        self._stage = Stage(behaviour or Behaviour(), clock, sent_at)
+        self._state = ServerState(behaviour or Behaviour(), clock, sent_at)
         self._port, self._host = port, host
         self._http: HttpServer | None = None
         self._thread: Thread | None = None
@@ -48,20 +48,20 @@ class Rehearsal:
     @property
     def record(self) -> Record:
         """What it saw."""
-        return self._stage.record
+        return self._state.record
 
     @property
     def behaviour(self) -> Behaviour:
-        return self._stage.behaviour
+        return self._state.behaviour
 
     def behave(self, **changes: Any) -> None:
         """From the next call on, with these fields of Behaviour changed, all at once."""
-        self._stage.behave(**changes)
+        self._state.behave(**changes)
 
     def start(self) -> "Rehearsal":
         if self._http is not None:
             raise RuntimeError("the rehearsal server is running already")
-        self._http = HttpServer(self._stage, self._port, self._host)
+        self._http = HttpServer(self._state, self._port, self._host)
         self._port = self._http.server_port
         name = f"rehearsal-{self._port}"
         self._thread = Thread(target=self._http.serve_forever, args=(_POLL_S,), name=name, daemon=True)

@@ -20,10 +20,10 @@ from worker.engine.lane_client import Lease
 from worker.engine.policy import Done, Outcome, Refused, Throttled
 from worker.engine.settlement import FinishedExecution
 from worker.main import chartq
-from worker.rehearsal import Asked, Behaviour
+from worker.rehearsal import Behaviour, ParsedRequest
 from worker.rehearsal.budget import Spent, tightest
-from worker.rehearsal.script import Script
-from worker.rehearsal.stage import Stage
+from worker.rehearsal.fault_plan import FaultPlan
+from worker.rehearsal.state import ServerState
 
 
 @pytest.fixture
@@ -212,8 +212,8 @@ def test_waits_shrink_but_nobody_looks_all_the_time() -> None:
 
 
 def test_of_several_budgets_all_hold() -> None:
-    script = Script(Behaviour(budget=(2, 1.0), further_budgets=[(3, 60.0)]))
-    asked = Asked(kind="chat", model="org/m")
+    script = FaultPlan(Behaviour(budget=(2, 1.0), further_budgets=[(3, 60.0)]))
+    asked = ParsedRequest(kind="chat", model="org/m")
     allowed = [script.decide(asked, now).fault is None for now in (0.0, 0.1, 0.2, 1.5, 2.5)]
     assert allowed == [True, True, False, False, False]  # the refused one counts in the other window
     assert script.decide(asked, 2.6).wait_s == pytest.approx(57.4)
@@ -227,8 +227,8 @@ def test_the_longest_wait_of_those_that_refuse_is_told() -> None:
 
 def test_a_call_arrives_when_it_was_sent_if_that_is_known_and_never_before_the_last_one() -> None:
     sent = {"first": 100.0, "late": 161.0, "earlier": 130.0}
-    stage = Stage(Behaviour(budget=(2, 60.0)), FastClock(1000), sent.get)
-    asked = Asked(kind="chat", model="org/m")
+    stage = ServerState(Behaviour(budget=(2, 60.0)), FastClock(1000), sent.get)
+    asked = ParsedRequest(kind="chat", model="org/m")
     arrived = [stage.enter("/", asked, {"x-amzn-trace-id": name}).call.outcome for name in sent]
     assert arrived == ["answer", "answer", "answer"]
     assert stage.enter("/", asked, {"x-amzn-trace-id": "earlier"}).call.outcome == "throttled"

@@ -27,14 +27,14 @@ from support.repository import ROOT
 
 from jobs.schemas import CHART as CHART_SCHEMA
 from jobs.schemas.validator import Checker
-from worker.rehearsal import Asked, Behaviour, Fault, Rehearsal
+from worker.rehearsal import Behaviour, Fault, ParsedRequest, Rehearsal
 from worker.rehearsal.__main__ import parse_budget
 from worker.rehearsal.behaviour import MisfitKind
 from worker.rehearsal.budget import Budget
-from worker.rehearsal.look import look_at
+from worker.rehearsal.fake_json import fit
+from worker.rehearsal.fake_vision import look_at
+from worker.rehearsal.fault_plan import FaultPlan
 from worker.rehearsal.refusals import hint_headers
-from worker.rehearsal.script import Script
-from worker.rehearsal.shape import fit
 
 MODEL = "Qwen/Qwen3-VL-30B-A3B-Instruct"
 #: Generous: for machines that do other things as well.
@@ -247,18 +247,18 @@ def test_a_sliding_window_says_when_there_is_room() -> None:
     assert budget.take(5.0).allowed
 
 
-def asked(token: str = "a", model: str = MODEL, prompt: str = "") -> Asked:
-    return Asked(kind="chat", model=model, token=token, prompt=prompt)
+def asked(token: str = "a", model: str = MODEL, prompt: str = "") -> ParsedRequest:
+    return ParsedRequest(kind="chat", model=model, token=token, prompt=prompt)
 
 
 def test_each_token_and_each_model_has_its_own_budget() -> None:
-    script = Script(Behaviour(budget=(1, 60.0)))
+    script = FaultPlan(Behaviour(budget=(1, 60.0)))
     calls = [asked(), asked("b"), asked(model="x/y"), asked(model=f"{MODEL}:together"), asked()]
     assert [script.decide(call, 0.0).fault for call in calls] == [None, None, None, "throttled", "throttled"]
 
 
 def test_a_cold_model_loads_from_its_first_call_on() -> None:
-    script = Script(Behaviour(cold_start_s=6.0))
+    script = FaultPlan(Behaviour(cold_start_s=6.0))
     assert script.is_cold(MODEL, 10.0)
     decisions = [script.decide(asked(), now) for now in (10.0, 12.0, 15.9, 16.0)]
     assert [one.fault for one in decisions] == ["loading", "loading", "loading", None]
@@ -267,26 +267,26 @@ def test_a_cold_model_loads_from_its_first_call_on() -> None:
 
 
 def test_credits_are_each_token_s_own_and_come_back_when_they_are_changed() -> None:
-    script = Script(Behaviour(credits=1))
+    script = FaultPlan(Behaviour(credits=1))
     assert [script.decide(asked(token), 0.0).fault for token in "aab"] == [None, 402, None]
     script.behave(Behaviour(credits=2))
     assert script.decide(asked(), 0.0).fault is None
 
 
 def test_a_refused_call_costs_no_credit() -> None:
-    script = Script(Behaviour(credits=1, prompt_faults={"bad": 500}))
+    script = FaultPlan(Behaviour(credits=1, prompt_faults={"bad": 500}))
     assert [script.decide(asked(prompt=prompt), 0.0).fault for prompt in ("bad", "good")] == [500, None]
 
 
 def test_the_same_budget_goes_on_when_something_else_changes() -> None:
-    script = Script(Behaviour(budget=(1, 60.0)))
+    script = FaultPlan(Behaviour(budget=(1, 60.0)))
     script.decide(asked(), 0.0)
     script.behave(replace(script.behaviour, latency_s=1.0))
     assert script.decide(asked(), 1.0).fault == "throttled"
 
 
 def test_every_nth_call_fails() -> None:
-    script = Script(Behaviour(fail_every=(3, 502)))
+    script = FaultPlan(Behaviour(fail_every=(3, 502)))
     assert [script.decide(asked(), 0.0).fault for _ in range(6)] == [None, None, 502, None, None, 502]
 
 

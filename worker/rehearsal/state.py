@@ -9,12 +9,12 @@ from typing import Any, get_args
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from worker.rehearsal import models
 from worker.rehearsal.answers import answer, bad_answer
-from worker.rehearsal.asked import Asked, NotUnderstoodError
 from worker.rehearsal.behaviour import BadAnswerKind, Behaviour, BrokenKind, MisfitKind
+from worker.rehearsal.fault_plan import Decision, FaultPlan
 from worker.rehearsal.record import Call, Record
 from worker.rehearsal.refusals import hint_headers, not_understood, refuse
 from worker.rehearsal.reply import Reply, json_reply
-from worker.rehearsal.script import Decision, Script
+from worker.rehearsal.request_parser import NotUnderstoodError, ParsedRequest
 
 #: From a call's trace id to when it was sent, in the clock's steady seconds. On a fast clock the machine's own
 #: milliseconds would be minutes, and calls would seem to arrive in windows that they were not sent in.
@@ -35,7 +35,7 @@ _WHAT = "chartq's rehearsal server: it stands in for Hugging Face's API. No answ
 class Part:
     """A call's part in the play, from its arrival on."""
 
-    asked: Asked
+    asked: ParsedRequest
     #: The behaviour at its arrival; later changes are for later calls.
     behaviour: Behaviour
     decision: Decision
@@ -71,37 +71,37 @@ class Part:
         return replace(reply, headers={**reply.headers, "RateLimit": stand, "RateLimit-Policy": policy})
 
 
-class Stage:
+class ServerState:
     """Behaviour, script and record of one stand-in."""
 
     def __init__(self, behaviour: Behaviour, clock: Clock = SYSTEM_CLOCK, sent_at: SentAt = unknown) -> None:
         self.record = Record()
         self.clock, self._sent_at = clock, sent_at
         self._latest = float("-inf")
-        self._script = Script(behaviour)
+        self._plan = FaultPlan(behaviour)
         self._lock = Lock()
         self._numbers = 0
 
     @property
     def behaviour(self) -> Behaviour:
-        return self._script.behaviour
+        return self._plan.behaviour
 
     def behave(self, **changes: Any) -> None:
         with self._lock:
-            self._script.behave(replace(self._script.behaviour, **changes))
+            self._plan.behave(replace(self._plan.behaviour, **changes))
 
-    def enter(self, path: str, asked: Asked, headers: Mapping[str, str]) -> Part:
+    def enter(self, path: str, asked: ParsedRequest, headers: Mapping[str, str]) -> Part:
         """Decide on a call and note it, in one step, so that record and budget agree on the order."""
         call = _call(path, asked, headers)
         with self._lock:
-            decision = self._script.decide(asked, self._moment(headers))
-            self._script.in_flight[asked.model_id] += 1
+            decision = self._plan.decide(asked, self._moment(headers))
+            self._plan.in_flight[asked.model_id] += 1
             self._numbers += 1
             call.at = time.time()
-            call.concurrent = self._script.in_flight.total()
+            call.concurrent = self._plan.in_flight.total()
             call.outcome = decision.fault or "answer"
             self.record.add(call)
-            return Part(asked, self._script.behaviour, decision, call, self._numbers)
+            return Part(asked, self._plan.behaviour, decision, call, self._numbers)
 
     def _moment(self, headers: Mapping[str, str]) -> float:
         """When the call arrives: when it was sent, if that is known. Moments only ever go forward."""
@@ -111,11 +111,11 @@ class Stage:
 
     def leave(self, part: Part) -> None:
         with self._lock:
-            self._script.in_flight[part.asked.model_id] -= 1
+            self._plan.in_flight[part.asked.model_id] -= 1
 
     def turn_away(self, path: str, headers: Mapping[str, str], error: NotUnderstoodError) -> Reply:
         """A request that asks nothing: noted as a call, answered outside of all limits."""
-        call = _call(path, Asked(kind="chat", model=""), headers)
+        call = _call(path, ParsedRequest(kind="chat", model=""), headers)
         call.outcome = call.status = error.status
         call.at = call.ended_at = time.time()
         self.record.add(call)
@@ -130,7 +130,7 @@ class Stage:
             return json_reply(self.record.as_json())
         self.record.lookups.append(path)
         if isinstance(behaviour.fault, int) and behaviour.fault >= 500:
-            nobody = Asked(kind="chat", model="")
+            nobody = ParsedRequest(kind="chat", model="")
             return refuse(behaviour.fault, nobody, hints="none", wait_s=0, now_unix=0)
         if path == "/v1/models":
             return models.list_models(behaviour)
@@ -144,11 +144,11 @@ class Stage:
         if behaviour.token is not None and token != behaviour.token:
             return json_reply({"error": "Invalid username or password."}, 401)
         with self._lock:
-            cold = self._script.is_cold(model_id, self.clock.steady())
+            cold = self._plan.is_cold(model_id, self.clock.steady())
         return models.task_model(model_id, behaviour, cold=cold)
 
 
-def _call(path: str, asked: Asked, headers: Mapping[str, str]) -> Call:
+def _call(path: str, asked: ParsedRequest, headers: Mapping[str, str]) -> Call:
     """Its line in the record, before anything is decided."""
     image_size, image_format = asked.image_header()
     return Call(

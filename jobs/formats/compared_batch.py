@@ -8,7 +8,7 @@ from jobs.formats.format import ReportContext
 
 
 @dataclass(frozen=True, kw_only=True)
-class Side:
+class ComparedBatch:
     """A batch and what it is called in the comparison."""
 
     name: str
@@ -17,9 +17,11 @@ class Side:
     context: ReportContext
 
 
-def sides(a: ReportContext, b: ReportContext) -> tuple[Side, Side]:
+def sides(a: ReportContext, b: ReportContext) -> tuple[ComparedBatch, ComparedBatch]:
     """Both, called by what sets them apart: their models, else their names, else their ids."""
     first, second = a.status(), b.status()
     apart = (key for key in ("model", "name") if first[key] and second[key] and first[key] != second[key])
     key = next(apart, "batch_id")
-    return Side(name=first[key], document=first, context=a), Side(name=second[key], document=second, context=b)
+    return ComparedBatch(name=first[key], document=first, context=a), ComparedBatch(
+        name=second[key], document=second, context=b
+    )

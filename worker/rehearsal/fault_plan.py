@@ -3,9 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from worker.rehearsal.asked import Asked
 from worker.rehearsal.behaviour import Behaviour, Fault
 from worker.rehearsal.budget import Budget, Spent, tightest
+from worker.rehearsal.request_parser import ParsedRequest
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Decision:
     spent: Spent | None = None
 
 
-class Script:
+class FaultPlan:
     """Asked under a lock, for it isn't thread-safe. `now`: seconds of a clock that only goes forward."""
 
     def __init__(self, behaviour: Behaviour) -> None:
@@ -42,7 +42,7 @@ class Script:
         if (before.first_faults, before.fail_every) != (behaviour.first_faults, behaviour.fail_every):
             self._position = 0
 
-    def decide(self, asked: Asked, now: float) -> Decision:
+    def decide(self, asked: ParsedRequest, now: float) -> Decision:
         """In the order in which a router looks: itself, the account, the model, the limits, the request."""
         fault = self.behaviour.fault or self._next_fault() or self._who_and_what(asked)
         if fault:
@@ -66,7 +66,7 @@ class Script:
             return self.behaviour.fail_every[1]
         return None
 
-    def _who_and_what(self, asked: Asked) -> Fault | None:
+    def _who_and_what(self, asked: ParsedRequest) -> Fault | None:
         behaviour = self.behaviour
         if behaviour.token is not None and asked.token != behaviour.token:
             return 401
@@ -78,7 +78,7 @@ class Script:
             return "gated"
         return None
 
-    def _spend(self, asked: Asked, now: float) -> Spent | None:
+    def _spend(self, asked: ParsedRequest, now: float) -> Spent | None:
         if not self.behaviour.budgets:
             return None
         key, behaviour = (asked.token_fingerprint, asked.model_id), self.behaviour
@@ -89,11 +89,11 @@ class Script:
             ]
         return tightest([budget.take(now) for budget in self._budgets[key]])
 
-    def _is_full(self, asked: Asked) -> bool:
+    def _is_full(self, asked: ParsedRequest) -> bool:
         most = self.behaviour.max_concurrency
         return most is not None and self.in_flight[asked.model_id] >= most
 
-    def _loading_s(self, asked: Asked, now: float) -> float:
+    def _loading_s(self, asked: ParsedRequest, now: float) -> float:
         if self.behaviour.cold_start_s <= 0:
             return 0.0
         return self._woken.setdefault(asked.model_id, now) + self.behaviour.cold_start_s - now
@@ -103,7 +103,7 @@ class Script:
         woken = self._woken.get(model_id, now)
         return woken + self.behaviour.cold_start_s > now
 
-    def _fault_of_request(self, asked: Asked) -> Fault | None:
+    def _fault_of_request(self, asked: ParsedRequest) -> Fault | None:
         behaviour = self.behaviour
         if behaviour.image_faults and asked.image_sha256:
             fault = behaviour.image_faults.get(asked.image_sha256)
@@ -114,7 +114,7 @@ class Script:
                 return prompt_fault
         return behaviour.fault_for(asked) if behaviour.fault_for else None
 
-    def _credit_fault(self, asked: Asked) -> Fault | None:
+    def _credit_fault(self, asked: ParsedRequest) -> Fault | None:
         """A credit is taken when the answer begins, so that calls in flight can't overdraw."""
         if self.behaviour.credits is None:
             return None

@@ -11,9 +11,9 @@ from threading import Condition, Event
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from worker.rehearsal.asked import NotUnderstoodError, read_request
 from worker.rehearsal.reply import Reply
-from worker.rehearsal.stage import Part, Stage
+from worker.rehearsal.request_parser import NotUnderstoodError, read_request
+from worker.rehearsal.state import Part, ServerState
 
 #: Connections that the kernel may hold until a thread takes them: bursts of hundreds must not be refused.
 _BACKLOG = 512
@@ -32,8 +32,8 @@ class HttpServer(ThreadingHTTPServer):
     request_queue_size = _BACKLOG
     daemon_threads = True
 
-    def __init__(self, stage: Stage, port: int, host: str) -> None:
-        self.stage = stage
+    def __init__(self, state: ServerState, port: int, host: str) -> None:
+        self.state = state
         #: Set when the server stops: ends every wait.
         self.closing = Event()
         self._open: set[socket.socket] = set()
@@ -77,21 +77,21 @@ class _Handler(BaseHTTPRequestHandler):
     server: HttpServer
 
     def do_GET(self) -> None:
-        self._send(self.server.stage.look_up(self._path(), self._token()))
+        self._send(self.server.state.look_up(self._path(), self._token()))
 
     def do_POST(self) -> None:
-        stage, path, headers = self.server.stage, self._path(), self._kept_headers()
+        state, path, headers = self.server.state, self._path(), self._kept_headers()
         try:
             asked = read_request(path, self.headers.get("Content-Type", ""), self._read_body(), self._token())
         except NotUnderstoodError as error:
-            self._send(stage.turn_away(path, headers, error))
+            self._send(state.turn_away(path, headers, error))
             return
-        part = stage.enter(path, asked, headers)
+        part = state.enter(path, asked, headers)
         try:
             reply = self._think(part)
         finally:
             # Before anything is sent: a client that has its answer must find the place free.
-            stage.leave(part)
+            state.leave(part)
         self._reply(part, reply)
 
     def _think(self, part: Part) -> Reply:
@@ -100,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         if part.decision.fault == "hang":
             closing.wait()
         elif reply.status == 200 and part.behaviour.latency_s > 0:
-            closing.wait(part.behaviour.latency_s / self.server.stage.clock.speed)
+            closing.wait(part.behaviour.latency_s / self.server.state.clock.speed)
         return reply
 
     def _reply(self, part: Part, reply: Reply) -> None:
@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             raise NotUnderstoodError(411, "Length Required")
         data = self.rfile.read(length)
-        if length > self.server.stage.behaviour.max_body_bytes:
+        if length > self.server.state.behaviour.max_body_bytes:
             message = "Failed to buffer the request body: length limit exceeded"
             raise NotUnderstoodError(413, message, plain=True)
         return data

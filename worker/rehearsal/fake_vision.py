@@ -26,7 +26,7 @@ _FILLED = 0.2
 
 
 @dataclass(frozen=True)
-class Glance:
+class ImageStats:
     """What a look at the image gave."""
 
     width: int
@@ -42,7 +42,7 @@ class Glance:
         return "up" if self.ends[1] > self.ends[0] else "down"
 
 
-def look_at(data: bytes) -> Glance:
+def look_at(data: bytes) -> ImageStats:
     """Raises ValueError when this is no image."""
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -51,7 +51,7 @@ def look_at(data: bytes) -> Glance:
             ends = _ends(_ink(_shrunk(image)))
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"cannot identify image: {error}") from error
-    return Glance(*size, name, ends)
+    return ImageStats(*size, name, ends)
 
 
 def _shrunk(image: Image.Image) -> Image.Image:

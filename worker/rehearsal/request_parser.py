@@ -36,7 +36,7 @@ class NotUnderstoodError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class ParsedRequest:
     """One question to one model."""
 
     kind: Kind
@@ -71,7 +71,7 @@ class Asked:
             return None, None
 
 
-def read_request(path: str, content_type: str, data: bytes, token: str | None) -> Asked:
+def read_request(path: str, content_type: str, data: bytes, token: str | None) -> ParsedRequest:
     """Read a POST. Raises NotUnderstoodError as the API would answer."""
     if path in _CHAT_ROUTES:
         return _read_chat(_read_json(data), token)
@@ -83,7 +83,7 @@ def read_request(path: str, content_type: str, data: bytes, token: str | None) -
         return _read_chat({"model": model, **_read_json(data)}, token)
     if content_type.startswith("application/json") or data[:1] == b"{":
         return _read_task(model, _read_json(data), token)
-    return Asked(kind="image-to-text", model=model, image=data, token=token)
+    return ParsedRequest(kind="image-to-text", model=model, image=data, token=token)
 
 
 def _read_json(data: bytes) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _not_deserialized(what: str) -> NotUnderstoodError:
     return NotUnderstoodError(422, message, plain=True)
 
 
-def _read_chat(body: dict[str, Any], token: str | None) -> Asked:
+def _read_chat(body: dict[str, Any], token: str | None) -> ParsedRequest:
     messages = body.get("messages")
     if messages is None:
         raise _not_deserialized("missing field `messages`")
@@ -118,7 +118,7 @@ def _read_chat(body: dict[str, Any], token: str | None) -> Asked:
             if part.get("type") == "image_url":
                 image = _image_of(part)
     model = str(body.get("model") or "unnamed")
-    return Asked(kind="chat", model=model, prompt=prompt, image=image, token=token, body=_without_image(body))
+    return ParsedRequest(kind="chat", model=model, prompt=prompt, image=image, token=token, body=_without_image(body))
 
 
 def _parts(content: Any) -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ def _decode(encoded: str) -> bytes:
         raise NotUnderstoodError(400, "Error in `inputs`: Invalid image: bad base64") from error
 
 
-def _read_task(model: str, body: dict[str, Any], token: str | None) -> Asked:
+def _read_task(model: str, body: dict[str, Any], token: str | None) -> ParsedRequest:
     inputs, clean = body.get("inputs"), _without_image(body)
     # The official client puts question and image beside `inputs`; a dict in `inputs` is the documented way.
     question = inputs if isinstance(inputs, dict) and inputs else body
@@ -158,17 +158,17 @@ def _read_task(model: str, body: dict[str, Any], token: str | None) -> Asked:
         image = _decode(_DATA_URI.sub("", question["image"]))
         prompt = str(question["question"])
         kind: Kind = "visual-question-answering"
-        return Asked(kind=kind, model=model, prompt=prompt, image=image, token=token, body=clean)
+        return ParsedRequest(kind=kind, model=model, prompt=prompt, image=image, token=token, body=clean)
     if not isinstance(inputs, str):
         wrong = "field required" if inputs is None else f"Invalid image: {inputs}"
         raise NotUnderstoodError(400, f"Error in `inputs`: {wrong}")
     if not _looks_like_image(inputs):
-        return Asked(kind="text-generation", model=model, prompt=inputs, token=token, body=clean)
+        return ParsedRequest(kind="text-generation", model=model, prompt=inputs, token=token, body=clean)
     if "prompt" in (body.get("parameters") or {}):
         message = "The following `model_kwargs` are not used by the model: ['prompt']"
         raise NotUnderstoodError(400, message)
     image = _decode(_DATA_URI.sub("", inputs))
-    return Asked(kind="image-to-text", model=model, image=image, token=token, body=clean)
+    return ParsedRequest(kind="image-to-text", model=model, image=image, token=token, body=clean)
 
 
 def _looks_like_image(text: str) -> bool:
