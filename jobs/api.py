@@ -12,6 +12,7 @@ from jobs.core.failure_limit import FailureLimit
 from jobs.core.job import ENDED_STATES, OPEN_STATES
 from jobs.schemas import SchemaSource
 from jobs.submit.batch_file import look_at
+from jobs.submit.folder import ChartFiles
 from jobs.submit.question import make_question
 from jobs.submit.submit import Order
 
@@ -47,15 +48,18 @@ def submit_folder(
         raise InputError("no path was given: name at least one image file or folder")
     if sample is not None and sample < 1:
         raise InputError(f"sample={sample}: a sample has at least one chart")
-    order = Order(
+    charts = ChartFiles(
         paths=[Path(source) for source in sources],
         question=make_question(settings, prompt=prompt, model=model, parameters=parameters or {}, schema=schema),
-        name=name,
         recursive=recursive,
-        refresh=refresh,
         chart_root=settings.chart_root,
-        count_rehearsals=settings.rehearsal,
         sample=sample,
+    )
+    order = Order(
+        source=charts,
+        name=name,
+        refresh=refresh,
+        count_rehearsals=settings.rehearsal,
         max_failures=None if max_failures is None else FailureLimit.parse(str(max_failures)),
     )
     with Session(settings) as session:
@@ -76,14 +80,10 @@ def submit_requests(
     StoreError, QueueError; lines that can't be taken are in `rejected`.
     """
     settings = settings or producer_settings()
-    requests = look_at(Path(path), model=model)
     order = Order(
-        paths=[requests.path],
-        question=requests.question,
-        requests=requests,
+        source=look_at(Path(path), model=model, chart_root=settings.chart_root),
         name=name,
         refresh=refresh,
-        chart_root=settings.chart_root,
         count_rehearsals=settings.rehearsal,
     )
     with Session(settings) as session:

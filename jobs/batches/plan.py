@@ -10,7 +10,8 @@ from jobs.batches.eta import eta_s
 from jobs.batches.session import Session
 from jobs.core.time_text import clock, duration, iso
 from jobs.lanes import Gate
-from jobs.submit.submit import Order, Submitted, accepted, charts_in, chunked, find_batch
+from jobs.submit.source import Rejected
+from jobs.submit.submit import Order, Submitted, accepted, chunked, find_batch, rows_of
 
 _CHUNK = 1000
 
@@ -22,7 +23,7 @@ class _Figures:
     total: int
     cached: int
     calls: int
-    rejected: Sequence[Mapping[str, str]]
+    rejected: Sequence[Rejected]
     #: How many charts there are, if this is a sample of them.
     sample_of: int | None = None
 
@@ -48,7 +49,7 @@ class Plan(_Figures):
             "total": self.total,
             "queued": self.total - self.cached,
             "cached": self.cached,
-            "rejected": self.rejected,
+            "rejected": [reject.to_json() for reject in self.rejected],
             "dry_run": True,
             "calls": self.calls,
             "tokens": self.cost.tokens_document() if self.cost else None,
@@ -89,7 +90,9 @@ def plan(session: Session, order: Order, prices_of: PricesOf = no_prices) -> Pla
     done = Submitted()
     to_call: set[str] = set()
     batch = find_batch(session.ledger, order, resume_existing=False)
-    for chunk in chunked(accepted(order, done, already=charts_in(session.ledger, order, batch)), _CHUNK):
+    rows = rows_of(session.ledger, order, batch)
+    done.sample_of = rows.sample_of
+    for chunk in chunked(accepted(rows.items, done.rejected), _CHUNK):
         answered = (
             set()
             if order.refresh

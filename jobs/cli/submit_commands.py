@@ -1,6 +1,6 @@
 """`submit`, and what it shares with `run`: the options, the order they make, and the words on what was refused."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,8 +19,10 @@ from jobs.core.failure_limit import SHARE_FROM, FailureLimit
 from jobs.core.job import Question
 from jobs.core.text import dumps
 from jobs.lanes import Priority
-from jobs.submit.batch_file import RequestsFile, is_requests_file, look_at
+from jobs.submit.batch_file import BatchFile, is_batch_file, look_at
+from jobs.submit.folder import ChartFiles
 from jobs.submit.question import make_question, parse_parameters, read_prompt_file
+from jobs.submit.source import Rejected
 from jobs.submit.submit import Order, Submitted
 
 #: Rejected files that are named to people.
@@ -70,38 +72,42 @@ def submit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def make_order(settings: Settings, options: dict[str, Any]) -> Order:
     """The order that the options of `submit_options` describe. Wrong ones are wrong usage."""
-    requests = _requests_file(options)
-    question = requests.question if requests else _question(settings, options)
+    source = _batch_file(settings, options) or _chart_files(settings, options)
     try:
         max_failures = FailureLimit.parse(options["max_failures"]) if options["max_failures"] is not None else None
     except InputError as error:
         raise click.UsageError(str(error)) from None
     return Order(
-        paths=options["paths"],
-        question=question,
-        requests=requests,
+        source=source,
         name=options["name"],
-        recursive=options["recursive"],
         refresh=options["refresh"],
         priority=cast(Priority, options["priority"]),
-        chart_root=settings.chart_root,
         count_rehearsals=settings.rehearsal,
-        sample=options["sample"],
         max_failures=max_failures,
     )
 
 
-def _requests_file(options: dict[str, Any]) -> RequestsFile | None:
-    """The requests file, if that is what the only PATH is. Options that its lines set themselves are wrong usage."""
+def _chart_files(settings: Settings, options: dict[str, Any]) -> ChartFiles:
+    return ChartFiles(
+        paths=options["paths"],
+        question=_question(settings, options),
+        recursive=options["recursive"],
+        chart_root=settings.chart_root,
+        sample=options["sample"],
+    )
+
+
+def _batch_file(settings: Settings, options: dict[str, Any]) -> BatchFile | None:
+    """The batch file, if that is what the only PATH is. Options that its lines set themselves are wrong usage."""
     path, *others = options["paths"]
-    if others or not is_requests_file(path):
+    if others or not is_batch_file(path):
         return None
     for name, option in _SET_BY_LINES:
         if options[name]:
             raise click.UsageError(f"{option} and a requests file: its lines say that themselves")
     if options["sample"] is not None:
         raise click.UsageError("--sample is for folders: a requests file is asked as it stands")
-    return look_at(path, model=options["model"])
+    return look_at(path, model=options["model"], chart_root=settings.chart_root)
 
 
 def _question(settings: Settings, options: dict[str, Any]) -> Question:
@@ -134,9 +140,9 @@ def tell_sample(done: Submitted) -> None:
         say(sentence)
 
 
-def name_rejects(rejected: Sequence[Mapping[str, str]]) -> None:
+def name_rejects(rejected: Sequence[Rejected]) -> None:
     for reject in rejected[:_REJECTS_NAMED]:
-        say(f"rejected {reject['path']!r}: {reject['error']}")
+        say(f"rejected {reject.path!r}: {reject.error}")
     if len(rejected) > _REJECTS_NAMED:
         say(f"... and {len(rejected) - _REJECTS_NAMED} more rejected (--json names all)")
 

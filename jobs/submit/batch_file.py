@@ -4,18 +4,20 @@ import hashlib
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from jobs.charts.links import chart_of
 from jobs.core.errors import InputError, StoreError
 from jobs.core.job import Question, job_id
 from jobs.ledger import NewMember
 from jobs.submit.batch_line import ChatRequest, parse_request, shown
+from jobs.submit.source import Rejected, Rows, hex_paths, printable
 
 #: Bytes of the longest line: a picture of 48 MB as a data URI.
 MAX_LINE_BYTES = 64_000_000
@@ -24,8 +26,8 @@ _BLOCK_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class RequestsFile:
-    """A requests file that was looked at."""
+class BatchFile:
+    """A file of the OpenAI Batch API's lines that was looked at: every line has a question of its own."""
 
     path: Path
     #: Of the whole file: the same file is found to be the same order.
@@ -34,38 +36,47 @@ class RequestsFile:
     model: str | None
     #: Of the first line that is a request; its model is the batch's. Without such a line nothing is ever asked.
     question: Question
+    chart_root: Path | None = None
+    #: A batch file is asked as it stands.
+    sample: None = None
+
+    @property
+    def labels(self) -> Sequence[str]:
+        return [printable(self.path)]
+
+    @property
+    def identity(self) -> Sequence[Any]:
+        return [hex_paths([self.path]), self.question.id, True, self.sha256]
+
+    def rows(self, already: Collection[str]) -> Rows:
+        """One line after another: a line may be large, and what it takes is mostly done within Python's lock."""
+        return Rows(items=self._rows())
+
+    def _rows(self) -> Iterator[NewMember | Rejected]:
+        """The requests as rows, in order, each with its picture read and checked. Raises InputError."""
+        with closing(_Names()) as names:
+            for number, line in lines(self.path):
+                try:
+                    request = _parsed(line, self.model)
+                    _check_model(request, self.question)
+                    if not names.add(request.custom_id):
+                        raise InputError(
+                            f"custom_id {shown(request.custom_id)} stands on an earlier line: give it another"
+                        )
+                    yield _member(number, request, self.path.parent, self.chart_root)
+                except InputError as error:
+                    yield Rejected(path=f"{printable(self.path)}:{number}", error=str(error))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reject:
-    """A line that is no request, or whose picture can't be asked about."""
-
-    number: int
-    error: str
-
-
-def is_requests_file(path: Path) -> bool:
+def is_batch_file(path: Path) -> bool:
     """Whether a PATH is one, by its name."""
     return path.suffix.lower() == ".jsonl" and not os.path.isdir(path)
 
 
-def look_at(path: Path, *, model: str | None = None) -> RequestsFile:
+def look_at(path: Path, *, model: str | None = None, chart_root: Path | None = None) -> BatchFile:
     """Read the file once, to know it again, and as far as its first request. Raises InputError."""
-    return RequestsFile(path=path, sha256=_digest(path), model=model, question=_first_question(path, model))
-
-
-def requested(file: RequestsFile, chart_root: Path | None) -> Iterator[NewMember | Reject]:
-    """The file's requests as rows, in order, each with its picture read and checked. Raises InputError."""
-    with closing(_Names()) as names:
-        for number, line in lines(file.path):
-            try:
-                request = _parsed(line, file.model)
-                _check_model(request, file.question)
-                if not names.add(request.custom_id):
-                    raise InputError(f"custom_id {shown(request.custom_id)} stands on an earlier line: give it another")
-                yield _member(number, request, file.path.parent, chart_root)
-            except InputError as error:
-                yield Reject(number=number, error=str(error))
+    question = _first_question(path, model)
+    return BatchFile(path=path, sha256=_digest(path), model=model, question=question, chart_root=chart_root)
 
 
 def lines(path: Path, *, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, bytes | None]]:

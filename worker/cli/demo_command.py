@@ -15,6 +15,7 @@ from jobs.config.settings import Settings, load_settings
 from jobs.core.rates import RateLimits
 from jobs.core.secret import Secret
 from jobs.core.text import visible
+from jobs.submit.folder import ChartFiles
 from jobs.submit.question import make_question
 from jobs.submit.submit import Order
 from worker.cli.run import Run, run_order
@@ -57,9 +58,9 @@ def show_demo() -> int:
 
 
 def _run(session: Session, *, rehearsal: bool) -> Run:
+    question = make_question(session.settings, prompt=_PROMPT, model=None, parameters={})
     order = Order(
-        paths=[CHARTS],
-        question=make_question(session.settings, prompt=_PROMPT, model=None, parameters={}),
+        source=ChartFiles(paths=[CHARTS], question=question),
         name="demo",
         refresh=rehearsal,
         count_rehearsals=rehearsal,

@@ -9,6 +9,7 @@ from typing import Any
 
 from jobs.core.rates import Window
 from jobs.core.time_text import duration, iso
+from jobs.submit.source import Rejected
 from worker.engine.policy import Throttled
 from worker.engine.settlement import FinishedExecution
 
@@ -84,7 +85,7 @@ class Forecast:
     tally: Tally
     #: The batch's document.
     batch: dict[str, Any]
-    rejected: Sequence[dict[str, str]] = ()
+    rejected: Sequence[Rejected] = ()
 
     @property
     def complete(self) -> bool:
@@ -104,7 +105,7 @@ class Forecast:
         """`rehearse --json`."""
         return {
             "charts": self.batch["request_counts"]["total"],
-            "rejected": list(self.rejected),
+            "rejected": [reject.to_json() for reject in self.rejected],
             "status": self.batch["status"],
             "request_counts": self.batch["request_counts"],
             "hold": self.batch["hold"],

@@ -28,7 +28,7 @@ from jobs.core.secret import Secret
 from jobs.core.text import dumps
 from jobs.core.time_text import duration
 from jobs.ledger import Batch, StartedJob
-from jobs.submit.batch_file import is_requests_file
+from jobs.submit.batch_file import is_batch_file
 from jobs.submit.submit import Order, Submitted
 from worker.cli.forecast import Forecast, Provider, Tally, fitting_speed
 from worker.cli.options import concurrency_option
@@ -108,7 +108,7 @@ def rehearse(
     Example: chartq rehearse charts/ --rate 30/h
     """
     settings = load_settings()
-    asks = options["prompt"] or options["prompt_file"] or options["schema"] or is_requests_file(options["paths"][0])
+    asks = options["prompt"] or options["prompt_file"] or options["schema"] or is_batch_file(options["paths"][0])
     if not asks:
         options["prompt"] = _PROMPT
     order = make_order(settings, options)

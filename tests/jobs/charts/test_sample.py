@@ -17,6 +17,7 @@ from jobs import submit_folder
 from jobs.charts.sample import choose, spread
 from jobs.core.errors import InputError
 from jobs.ledger import Batch
+from jobs.submit.folder import ChartFiles
 from jobs.submit.question import make_question
 from jobs.submit.submit import Order
 from worker.rehearsal import Behaviour, Rehearsal
@@ -107,7 +108,7 @@ def test_a_complete_sample_is_no_complete_batch_while_the_rest_is_added(user: Pr
         def look(batch: Batch) -> None:
             seen.append(session.status(batch)["status"])
 
-        session.submit(Order(paths=[charts], question=question), opened=look)
+        session.submit(Order(source=ChartFiles(paths=[charts], question=question)), opened=look)
     assert seen == ["in_progress"]
 
 

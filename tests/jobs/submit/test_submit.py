@@ -15,6 +15,7 @@ from support.stores import STORES, finished, id_of, new_store, start
 from support.stores import submit as submit_rows
 
 from jobs.ledger import Batch, Ledger
+from jobs.submit.folder import ChartFiles
 from jobs.submit.question import make_question
 from jobs.submit.submit import Order, Submitted
 from worker.rehearsal import Behaviour, Rehearsal
@@ -34,7 +35,7 @@ def charts(user: Producer) -> Path:
 def order_of(user: Producer, *paths: Path) -> Order:
 
     question = make_question(user.settings, prompt="Up?", model=None, parameters={})
-    return Order(paths=paths, question=question)
+    return Order(source=ChartFiles(paths=paths, question=question))
 
 
 # What goes in
