@@ -80,12 +80,15 @@ class Body:
         return len(self.head) + 4 * ((len(self.image or b"") + 2) // 3) + len(self.tail)
 
     def __iter__(self) -> Iterator[bytes]:
-        yield self.head
-        if self.image is not None:
-            image = memoryview(self.image.take())
-            for start in range(0, len(image), _PIECE_BYTES):
-                yield base64.b64encode(image[start : start + _PIECE_BYTES])
-        yield self.tail
+        """Pieces, each sent by itself: head and tail go along with the image's first and last."""
+        image = memoryview(b"" if self.image is None else self.image.take())
+        waiting = self.head
+        for start in range(0, len(image), _PIECE_BYTES):
+            if start:
+                yield waiting
+                waiting = b""
+            waiting += base64.b64encode(image[start : start + _PIECE_BYTES])
+        yield waiting + self.tail
 
 
 def image_to_send(image: ImageInput) -> ImageToSend:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
+from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
 from worker.hf.connections import WatchedAdapter, carrying
@@ -44,6 +45,9 @@ _MIN_SCRUBBED_CHARS = 6
 
 _CHUNK_BYTES = 65_536
 
+#: URLs whose way is kept; a worker has one per API kind and model.
+_WAYS_KEPT = 256
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
@@ -62,6 +66,7 @@ class Transport:
         self._token = token or None
         self._watchdog = Watchdog()
         self._session = _session(self._token, pool_size)
+        self._ways: dict[tuple[str, str, bool], _Way] = {}
 
     def __repr__(self) -> str:
         return f"Transport(token={'***' if self._token else None})"
@@ -86,14 +91,12 @@ class Transport:
 
         Raises HFTimeoutError, HFUnreachableError, HFConnectionError, HFBadAnswerError (too long).
         """
-        auth = _NoAuth() if anonymous else self._session.auth
-        request = {"method": method, "url": url, "data": body, "headers": dict(headers or {}), "auth": auth}
         call = Call(timeout_s, name)
         error: HFAPIError
         with self._watchdog.watching(call), carrying(call):
             for _ in range(2):
                 try:
-                    return self._exchange(request, call)
+                    return self._exchange(self._way(method, url, anonymous=anonymous), body, headers or {}, call)
                 except _FOREIGN as trouble:
                     if _was_stale(call):
                         call.fresh, call.connected, call.reused = True, False, False
@@ -109,13 +112,23 @@ class Transport:
     def close(self) -> None:
         self._session.close()
 
-    def _exchange(self, request: dict[str, Any], call: Call) -> Reply:
+    def _way(self, method: str, url: str, *, anonymous: bool) -> "_Way":
+        """How this request goes out, worked out the first time it does. Two threads may do so at once: no harm."""
+        key = method, url, anonymous
+        way = self._ways.get(key)
+        if way is None:
+            if len(self._ways) >= _WAYS_KEPT:
+                self._ways.clear()
+            way = self._ways[key] = _prepared(self._session, method, url, anonymous=anonymous)
+        return way
+
+    def _exchange(self, way: "_Way", body: Body | None, headers: Mapping[str, str], call: Call) -> Reply:
         timeout = (call.remaining_s(), call.remaining_s())
-        with self._session.request(**request, timeout=timeout, stream=True, allow_redirects=False) as response:
-            body = _read(response, call)
+        with way.adapter.send(way.request(body, headers), timeout=timeout, **way.options) as response:
+            read = _read(response, call)
         if call.overdue and response.status_code < 300:  # cut, a reply without a length looks whole
             raise TimeoutError
-        return self._scrubbed(response, body)
+        return self._scrubbed(response, read)
 
     def _scrubbed(self, response: requests.Response, body: bytes) -> Reply:
         headers = {name.lower(): value for name, value in response.headers.items()}
@@ -143,15 +156,46 @@ class _NoAuth(_Bearer):
         super().__init__(None)
 
 
-class _Session(requests.Session):
-    """Follows nothing: requests reads a redirect's whole body even when told not to follow it."""
+@dataclass(frozen=True, kw_only=True)
+class _Way:
+    """How the calls to one URL go out: what `requests.Session.request` works out anew for each.
 
-    def get_redirect_target(self, resp: requests.Response) -> None:  # its signature
-        return None
+    Proxies and certificates of the environment are looked up once: that alone takes longer than to send a call.
+    Redirects are not followed, cookies not kept, hooks not called: an adapter does none of these by itself.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    adapter: WatchedAdapter
+    #: `stream`, `verify`, `cert` and `proxies` of the adapter's `send`.
+    options: Mapping[str, Any]
+
+    def request(self, body: Body | None, headers: Mapping[str, str]) -> requests.PreparedRequest:
+        request = requests.PreparedRequest()
+        request.method, request.url = self.method, self.url
+        request.headers = CaseInsensitiveDict({**self.headers, **headers})
+        if body is not None:
+            request.headers["Content-Length"] = str(len(body))
+            request.body = body  # type: ignore[assignment]  # sent piece by piece, as its length allows
+        return request
+
+
+def _prepared(session: requests.Session, method: str, url: str, *, anonymous: bool) -> _Way:
+    """Raises requests' errors and ValueError: an URL that can't be."""
+    auth = _NoAuth() if anonymous else session.auth
+    request = session.prepare_request(requests.Request(method, url, auth=auth))
+    address = request.url or url
+    options: dict[str, Any] = dict(session.merge_environment_settings(address, {}, True, None, None))
+    adapter = session.get_adapter(address)
+    if not isinstance(adapter, WatchedAdapter):
+        raise AssertionError(f"no adapter of ours for {address}")
+    headers = {name: value for name, value in request.headers.items() if name != "Content-Length"}
+    return _Way(method=request.method or method, url=address, headers=headers, adapter=adapter, options=options)
 
 
 def _session(token: str | None, pool_size: int) -> requests.Session:
-    session = _Session()
+    session = requests.Session()
     session.auth = _Bearer(token)
     session.headers.update({"User-Agent": _user_agent(), "Accept-Encoding": "gzip, deflate"})
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
