@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.hf_server import Scripted, ScriptedServer, chat_reply
 from support.stack import Program, Stack, draw_charts, eventually, stack
 
 from jobs.ledger import Counts
@@ -181,3 +182,42 @@ def test_one_chart_that_is_always_refused_does_not_hold_up_the_others(user: Stac
     assert failed["error"]["type"] == "HFRateLimitError"
     assert failed["attempts"] == 2
     assert failed["throttled"] >= 3
+
+
+def said(finish_reason: str, **message: Any) -> Scripted:
+    told = {"role": "assistant", "content": "", **message}
+    return Scripted(chat_reply(choices=[{"index": 0, "message": told, "finish_reason": finish_reason}]))
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (said("length", reasoning_content="let me think"), "HFMaxTokensError"),
+        (said("stop", content=None, refusal="I can't help."), "HFRefusalError"),
+        (said("content_filter"), "HFContentFilterError"),
+        (said("tool_calls", tool_calls=[{"id": "call_1"}]), "HFToolCallError"),
+    ],
+)
+def test_an_answer_that_would_be_the_same_again_is_paid_for_once(tmp_path: Path, reply: Scripted, error: str) -> None:
+    with ScriptedServer(reply) as server, stack(tmp_path, HF_BASE_URL=server.url, HF_TOKEN="hf_secret_token") as user:
+        batch_id = user.submit(draw_charts(user.folder / "charts", 3))
+        user.run("worker", "--burst")
+        assert [row["error"]["type"] for row in user.results(batch_id)] == [error] * 3
+        assert attempts(user, batch_id) == [1, 1, 1]
+        assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Scripted({"error": {"message": "Check your plan.", "code": "insufficient_quota"}}, 429), "credits"),
+        (Scripted(b"<html><title>Attention Required! | Cloudflare</title></html>", 403), "firewall"),
+    ],
+)
+def test_what_no_waiting_cures_is_on_hold_after_one_call(tmp_path: Path, reply: Scripted, reason: str) -> None:
+    with ScriptedServer(reply) as server, stack(tmp_path, HF_BASE_URL=server.url, HF_TOKEN="hf_secret_token") as user:
+        draw_charts(user.folder / "charts", 3)
+        command = ("run", str(user.folder / "charts"), "-p", "Up?", "--json", "--concurrency", "1")
+        document = user.run(*command, expect=3).json()
+        assert (document["status"], document["hold"]["reason"]) == ("on_hold", reason)
+        assert len(server.seen) == 1

@@ -14,6 +14,7 @@ from worker.hf.errors import (
     HFAPIError,
     HFAuthenticationError,
     HFBadAnswerError,
+    HFBlockedError,
     HFConnectionError,
     HFCreditsError,
     HFGatedModelError,
@@ -25,10 +26,11 @@ from worker.hf.errors import (
     HFServerError,
     HFTimeoutError,
     HFUnreachableError,
+    HFWouldRepeatError,
 )
 
 Scope = Literal["lane", "account"]
-Reason = Literal["token", "permission", "credits", "model", "gated", "chart_root"]
+Reason = Literal["token", "permission", "credits", "model", "gated", "firewall", "chart_root"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Transient:
 
 @dataclass(frozen=True)
 class Refused:
-    """This job's own fault: it fails at once."""
+    """This job's own fault, or an answer that would be the same again: it fails at once."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,19 @@ _HOLDS: dict[type[HFAPIError], tuple[Scope, Reason, str]] = {
     HFCreditsError: (
         "account",
         "credits",
-        "Add credits at https://huggingface.co/settings/billing or wait for next month, then: chartq resume",
+        "Add credits at https://huggingface.co/settings/billing or wait for next month "
+        "(another provider: at its own billing page), then: chartq resume",
     ),
     HFGatedModelError: (
         "lane",
         "gated",
         "Accept the model's terms on its page at https://huggingface.co, then: chartq resume",
+    ),
+    HFBlockedError: (
+        "account",
+        "firewall",
+        "Ask who runs the network or the proxy (HTTPS_PROXY) to let calls to HF_BASE_URL through, or call from another "
+        "network; if HF_BASE_URL is your own server, look at what stands before it. Then: chartq resume",
     ),
     HFModelNotFoundError: (
         "lane",
@@ -134,7 +143,7 @@ def decide(
     if _is_machines_fault(error):
         # No call was made, so none is counted; another worker, or this one later, can read the chart.
         return Transient(backoff_s(attempts, retry_delay_s=max(retry_delay_s, 1.0), jitter=jitter), last=False)
-    if isinstance(error, ImageError | SchemaError | HFRequestError):
+    if isinstance(error, ImageError | SchemaError | HFRequestError | HFWouldRepeatError):
         return Refused()
     if (hold := _hold(error)) is not None:
         return hold

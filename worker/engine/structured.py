@@ -8,7 +8,8 @@ from typing import Any
 
 from jobs.core.job import Question, canonical_json
 from jobs.schemas import schema_of
-from worker.hf.errors import HFSchemaMismatchError, clip
+from worker.hf.errors import HFMaxTokensError, HFSchemaMismatchError, clip
+from worker.hf.finish_reasons import end_of
 from worker.hf.json_text import parse_json, storable
 from worker.hf.replies import Answer
 
@@ -29,7 +30,7 @@ def check_of(question: Question) -> Mismatch | None:
 
 
 def checked(answer: Answer, mismatch: Mismatch) -> Answer:
-    """The answer, its text the plain JSON on one line. Raises HFSchemaMismatchError."""
+    """The answer, its text the plain JSON on one line. Raises HFSchemaMismatchError, HFMaxTokensError."""
     fenced = _FENCE.fullmatch(answer.text.strip())
     text = (fenced[1] if fenced else answer.text).strip()
     try:
@@ -47,9 +48,12 @@ def _compiled(schema: Mapping[str, Any]) -> Mismatch:
     return checker_for(canonical_json(dict(schema))).mismatch
 
 
-def _refused(answer: Answer, why: str) -> HFSchemaMismatchError:
-    cut = "; max_tokens ran out: raise it (--param max_tokens=4000)" if answer.finish_reason == "length" else ""
-    return HFSchemaMismatchError(
+def _refused(answer: Answer, why: str) -> HFSchemaMismatchError | HFMaxTokensError:
+    """JSON that was cut off would be cut off again; other misfits may fit the next time."""
+    is_cut = end_of(answer.finish_reason) == "length"
+    kind = HFMaxTokensError if is_cut else HFSchemaMismatchError
+    cut = "; max_tokens ran out: raise it (--param max_tokens=4000)" if is_cut else ""
+    return kind(
         f"{clip(why, 290)}{cut}. It said: {clip(answer.text, _SHOWN_CHARS)}",
         status_code=200,
         request_id=answer.request_id,

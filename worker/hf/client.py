@@ -23,6 +23,7 @@ from worker.hf.errors import (
     HFRateLimitError,
     HFServerError,
     HFTimeoutError,
+    HFWouldRepeatError,
 )
 from worker.hf.replies import Answer, Api, read_reply
 from worker.hf.request_body import Body, ImageInput, chat_body, image_to_send, task_body
@@ -32,7 +33,7 @@ from worker.hf.transport import Transport
 #: sits in front of it. A 429 that asks for more is raised at once, with the wish in `hint_s`.
 MAX_WAIT_S = 60.0
 
-#: What may pass. Others (token, credits, model, request) won't, however often one asks.
+#: What may pass, but for HFWouldRepeatError. Others (token, credits, model, request) won't, however often one asks.
 RETRIED = (
     HFRateLimitError,
     HFModelLoadingError,
@@ -190,6 +191,8 @@ class HuggingFaceClient:
         for attempt in range(1, self.config.max_retries + 1):
             try:
                 return self._send(body, api=api, model=model, timeout_s=None, trace_id=trace_id)
+            except HFWouldRepeatError:
+                raise
             except RETRIED as error:
                 wait_s = self._wait_s(error, attempt)
                 if wait_s is None:

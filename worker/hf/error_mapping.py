@@ -13,6 +13,7 @@ from worker.hf.errors import (
     ErrorContext,
     HFAPIError,
     HFAuthenticationError,
+    HFBlockedError,
     HFCreditsError,
     HFGatedModelError,
     HFModelLoadingError,
@@ -24,6 +25,7 @@ from worker.hf.errors import (
     clip,
 )
 from worker.hf.json_text import parse_json
+from worker.hf.quota import is_used_up
 from worker.hf.retry_hints import hint_s
 
 #: Where servers put their words, best first.
@@ -43,6 +45,8 @@ _HTML_TITLE = re.compile(r"<(title|h1)[^>]{0,200}>([^<]{1,500})", re.I)
 _HTML_TAG = re.compile(r"<[^<>]{0,500}>")
 _NOT_SERVED = re.compile(r"model_not_(?:supported|found)|(?:is )?not supported by (?:any )?provider", re.I)
 _LOADING = re.compile(r"\bloading\b|estimated_time|scaled to zero|\binitiali[sz]ing\b|\bwarming up\b", re.I)
+#: Cloudflare's page in a line.
+_PLAIN_PAGE = re.compile(r"error code: 1\d{3}\s*")
 _NO_PERMISSION = re.compile(r"sufficient permissions?", re.I)
 
 _BY_STATUS: dict[int, type[HFAPIError]] = {
@@ -55,8 +59,17 @@ _BY_STATUS: dict[int, type[HFAPIError]] = {
     409: HFServerError,
     424: HFServerError,
     425: HFServerError,
+    407: HFBlockedError,
     429: HFRateLimitError,
+    451: HFBlockedError,
+    511: HFBlockedError,  # RFC 6585: a network that wants a login first
 }
+
+#: With these, a page instead of JSON is not the API's answer: a firewall, a proxy or a portal stands before it.
+_PAGE_MEANS_BLOCKED = (401, 403)
+
+#: With these, a text may say that the account has nothing left.
+_MAY_BE_USED_UP = (400, 403, 429)
 
 _SAYS: dict[type[HFAPIError], str] = {
     HFAuthenticationError: "The token was refused",
@@ -64,6 +77,7 @@ _SAYS: dict[type[HFAPIError], str] = {
     HFCreditsError: "The account's credits are used up",
     HFModelNotFoundError: "The model is not served here",
     HFGatedModelError: "The model is closed to this account",
+    HFBlockedError: "A firewall or proxy, not the API, turned the call away",
     HFRateLimitError: "Too many requests",
     HFModelLoadingError: "The model is being loaded",
     HFRequestError: "The server refused this request",
@@ -74,13 +88,18 @@ _SAYS: dict[type[HFAPIError], str] = {
 def refusal(status: int, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None) -> HFAPIError:
     """The typed error for a reply with this status. Takes any bytes and headers; `now` is for HTTP dates."""
     said = error_text(headers, body)
-    kind = _kind(status, body, said)
     wait_s = hint_s(status, headers, body, now=now or datetime.now(UTC))
+    kind = _kind(status, headers, body, said, wait_s)
     place = _redirect(status, headers)
     return kind(
         f"{_SAYS[kind]} ({status}){place}: {said or 'the server gave no reason'}",
         **vars(context(status, headers, wait_s)),
     )
+
+
+def credits_error(status: int, headers: Mapping[str, str], said: str) -> HFCreditsError:
+    """Nothing is left, whatever the status was."""
+    return HFCreditsError(f"{_SAYS[HFCreditsError]} ({status}): {said}", **vars(context(status, headers)))
 
 
 def context(status: int, headers: Mapping[str, str], wait_s: float | None = None) -> ErrorContext:
@@ -147,26 +166,42 @@ def _from_page(page: str) -> str:
     return "; ".join(filter(None, (unescape(part).strip() for part in (title[2] if title else "", rest))))
 
 
-def _kind(status: int, body: bytes, said: str) -> type[HFAPIError]:
+def _kind(status: int, headers: Mapping[str, str], body: bytes, said: str, wait_s: float | None) -> type[HFAPIError]:
+    code = error_code(_value(body))
+    if status in _MAY_BE_USED_UP and is_used_up(said, code, hint_s=wait_s):
+        return HFCreditsError
+    if status in _PAGE_MEANS_BLOCKED and _is_page(headers, body):
+        return HFBlockedError
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if 300 <= status <= 399:
         return HFModelNotFoundError  # every job would be redirected alike: the base URL is wrong
     if status == 403:
         return HFPermissionError if _NO_PERMISSION.search(said) else HFGatedModelError
-    if status == 400 and _NOT_SERVED.search(f"{said} {_code(body)}"):
+    if status == 400 and _NOT_SERVED.search(f"{said} {code}"):
         return HFModelNotFoundError
     if status == 503 and _LOADING.search(said + body[:2_000].decode("utf-8", "replace")):
         return HFModelLoadingError
     return HFRequestError if 400 <= status <= 499 else HFServerError
 
 
-def _code(body: bytes) -> str:
-    """The machine-readable code of an OpenAI error object."""
+def _is_page(headers: Mapping[str, str], body: bytes) -> bool:
+    """HTML, or XML as storage services send it, by its type or its first character; Cloudflare's short form."""
+    start = body[:1_000].decode("utf-8-sig", "replace").lstrip()
+    is_json = start.startswith(("{", "[", '"'))
+    is_html_type = "html" in (header(headers, "content-type") or "").lower()
+    return start.startswith("<") or (is_html_type and not is_json) or _PLAIN_PAGE.fullmatch(start) is not None
+
+
+def _value(body: bytes) -> Any:
     try:
-        value = parse_json(body)
+        return parse_json(body)
     except ValueError:
-        return ""
+        return None
+
+
+def error_code(value: Any) -> str:
+    """The machine-readable codes of an OpenAI error object, with a space between them."""
     holders = [value, value.get("error")] if isinstance(value, dict) else []
     return " ".join(
         str(holder[field])[:100]

@@ -3,15 +3,21 @@
 HFAPIError                       base: status code, server's words, hint in seconds, request id, provider
 ├── HFAuthenticationError        401: the token is refused
 │   └── HFPermissionError        403: the token lacks the permission to call Inference Providers
-├── HFCreditsError               402: the account's credits are used up
+├── HFCreditsError               402, 429 insufficient_quota: the account's credits are used up
 ├── HFModelNotFoundError         404, 410, 405, 3xx, 400 model_not_supported: nobody serves this model here
 ├── HFGatedModelError            403: the model's terms have to be accepted first
+├── HFBlockedError               401, 403, 407, 451, 511: a firewall's, proxy's or portal's page, not the API's answer
 ├── HFRateLimitError             429: too many requests
 ├── HFModelLoadingError          503: cold start, the model is being loaded
 ├── HFRequestError               400, 413, 422: this request is wrong or too big
 ├── HFServerError                408, 424, 5xx: the server's trouble
 ├── HFBadAnswerError             200, but no answer in it
-│   └── HFSchemaMismatchError    an answer, but not the JSON that the question's schema asks for
+│   ├── HFSchemaMismatchError    an answer, but not the JSON that the question's schema asks for
+│   └── HFWouldRepeatError       the same question would end in the same way: never asked again
+│       ├── HFMaxTokensError     max_tokens ran out before the answer began, or amid its JSON
+│       ├── HFRefusalError       the model declined
+│       ├── HFContentFilterError the provider's filter took the answer away
+│       └── HFToolCallError      nothing but a call of a tool that nobody here runs
 ├── HFTimeoutError               no whole answer within the call's deadline
 └── HFConnectionError            the connection broke, or TLS failed
     └── HFUnreachableError       nothing reached the server: refused, unknown name, no route, proxy
@@ -65,7 +71,7 @@ class HFPermissionError(HFAuthenticationError):
 
 
 class HFCreditsError(HFAPIError):
-    """The account's credits are used up (402)."""
+    """The account's credits, plan or quota are used up (402; 429 insufficient_quota)."""
 
 
 class HFModelNotFoundError(HFAPIError):
@@ -74,6 +80,10 @@ class HFModelNotFoundError(HFAPIError):
 
 class HFGatedModelError(HFAPIError):
     """The model's terms have to be accepted first (403)."""
+
+
+class HFBlockedError(HFAPIError):
+    """A firewall, proxy or portal answered in the API's place (a page with 401 or 403; 407, 451, 511)."""
 
 
 class HFRateLimitError(HFAPIError):
@@ -98,6 +108,26 @@ class HFBadAnswerError(HFAPIError):
 
 class HFSchemaMismatchError(HFBadAnswerError):
     """The answer is not JSON, or does not fit the question's schema."""
+
+
+class HFWouldRepeatError(HFBadAnswerError):
+    """No answer, and the same question would get none again: it is not paid for twice."""
+
+
+class HFMaxTokensError(HFWouldRepeatError):
+    """`max_tokens` ran out before the answer began, or in the middle of its JSON: raise it, or turn thinking off."""
+
+
+class HFRefusalError(HFWouldRepeatError):
+    """The model declined: ask in other words, or another model."""
+
+
+class HFContentFilterError(HFWouldRepeatError):
+    """The provider's content filter stopped the answer: ask in other words, or another model or provider."""
+
+
+class HFToolCallError(HFWouldRepeatError):
+    """The model only called a tool: leave tools out of the parameters."""
 
 
 class HFTimeoutError(HFAPIError):

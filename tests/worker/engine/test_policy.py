@@ -44,6 +44,10 @@ def outcome(
         (errors.HFTimeoutError("late"), Transient(2.0, last=False)),
         (errors.HFBadAnswerError("empty"), Transient(2.0, last=False)),
         (errors.HFSchemaMismatchError("$.trend"), Transient(2.0, last=False)),
+        (errors.HFMaxTokensError("thinking"), Refused()),
+        (errors.HFRefusalError("declined"), Refused()),
+        (errors.HFContentFilterError("filtered"), Refused()),
+        (errors.HFToolCallError("a tool"), Refused()),
     ],
 )
 def test_each_error_has_its_outcome(error: Exception | None, expected: Outcome) -> None:
@@ -58,6 +62,7 @@ def test_each_error_has_its_outcome(error: Exception | None, expected: Outcome) 
         (errors.HFCreditsError("402"), "account", "credits", "billing"),
         (errors.HFModelNotFoundError("404"), "lane", "model", "chartq models"),
         (errors.HFGatedModelError("403"), "lane", "gated", "terms"),
+        (errors.HFBlockedError("403"), "account", "firewall", "network"),
     ],
 )
 def test_what_fails_for_everyone_holds_and_says_what_to_do(

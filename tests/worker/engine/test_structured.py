@@ -17,7 +17,7 @@ from jobs.core.errors import SchemaError
 from jobs.core.job import Question
 from jobs.schemas import CHART, CHART_PROMPT
 from worker.engine.structured import check_of, checked
-from worker.hf.errors import HFSchemaMismatchError
+from worker.hf.errors import HFMaxTokensError, HFSchemaMismatchError
 from worker.hf.replies import Answer
 from worker.rehearsal import Behaviour, Rehearsal
 
@@ -82,8 +82,14 @@ def test_another_is_a_bad_answer_that_says_where(text: str, says: str) -> None:
 
 
 def test_an_answer_that_was_cut_off_says_what_to_do() -> None:
-    with pytest.raises(HFSchemaMismatchError, match=r"max_tokens ran out: raise it \(--param max_tokens=4000\)"):
-        check('{"b": "x", "a": [1,', finish_reason="length")
+    """It is no misfit that may fit the next time: the same again would be cut off again."""
+    for text, reason in (('{"b": "x", "a": [1,', "length"), ('{"b": 1', "MAX_TOKENS"), ("1", "length")):
+        with pytest.raises(HFMaxTokensError, match=r"max_tokens ran out: raise it \(--param max_tokens=4000\)"):
+            check(text, finish_reason=reason)
+
+
+def test_json_that_was_whole_when_max_tokens_ran_out_counts() -> None:
+    assert check('{"b": "x", "a": []}\n\n', finish_reason="length")
 
 
 def test_only_chat_questions_with_a_schema_are_checked() -> None:
@@ -114,7 +120,7 @@ def rows_of(user: Stack, batch_id: str) -> list[dict[str, Any]]:
 
 def test_misfits_are_asked_again_and_the_fields_become_columns(user: Stack, server: Rehearsal) -> None:
     charts = draw_charts(user.folder / "charts", 4)
-    server.behave(first_faults=["misfit", "prose", "cut-short"])
+    server.behave(first_faults=["misfit", "prose"])
     document = user.run("run", str(charts), "--schema", "chart", "--json").json()
     assert document["request_counts"] == {**dict.fromkeys(document["request_counts"], 0), "total": 4, "finished": 4}
 
@@ -125,7 +131,7 @@ def test_misfits_are_asked_again_and_the_fields_become_columns(user: Stack, serv
     assert server.record[0].prompt == CHART_PROMPT
 
     rows = rows_of(user, document["batch_id"])
-    assert len(server.record) == sum(row["attempts"] for row in rows) == 7
+    assert len(server.record) == sum(row["attempts"] for row in rows) == 6
     assert all(json.loads(row["text"]) == row["answer"] for row in rows)
     assert [list(row["answer"]) for row in rows] == [CHART["required"]] * 4
     assert {row["answer"]["trend"] for row in rows} <= set(CHART["properties"]["trend"]["enum"])
@@ -139,7 +145,15 @@ def test_misfits_are_asked_again_and_the_fields_become_columns(user: Stack, serv
 
     # The same question again is no call.
     assert user.run("run", str(charts), "--schema", "chart", "--json").json()["status"] == "completed"
-    assert len(server.record) == 7
+    assert len(server.record) == 6
+
+
+def test_one_that_was_cut_off_is_not_paid_for_again(user: Stack, server: Rehearsal) -> None:
+    charts = draw_charts(user.folder / "charts", 2)
+    server.behave(fault="cut-short")
+    document = user.run("run", str(charts), "--schema", "chart", "--json", expect=1).json()
+    assert [row["error"]["type"] for row in rows_of(user, document["batch_id"])] == ["HFMaxTokensError"] * 2
+    assert len(server.record) == 2
 
 
 def test_one_that_never_fits_fails_when_its_attempts_are_used_up(user: Stack, server: Rehearsal) -> None:

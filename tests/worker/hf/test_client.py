@@ -25,6 +25,7 @@ from worker.hf_client import (
     HFModelNotFoundError,
     HFPermissionError,
     HFRateLimitError,
+    HFRefusalError,
     HFRequestError,
     HFServerError,
     HFUnreachableError,
@@ -392,6 +393,14 @@ def test_what_may_pass_is_tried_again_after_the_hint(
     assert len(server.seen) == 2
     assert server.seen[0].body == server.seen[1].body
     assert least_s <= waits[0] <= most_s
+
+
+def test_an_answer_that_would_be_the_same_again_is_not_asked_for_again(client: MakeClient, waits: list[float]) -> None:
+    declined = chat_reply(None)
+    declined["choices"][0]["message"]["refusal"] = "No."
+    with ScriptedServer(Scripted(declined), UP) as server, pytest.raises(HFRefusalError):
+        client(server).query_vision_model(JPEG, "Which way?")
+    assert (len(server.seen), waits) == (1, [])
 
 
 def test_nobody_is_kept_waiting_for_an_hour(client: MakeClient, waits: list[float]) -> None:

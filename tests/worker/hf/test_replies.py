@@ -116,9 +116,6 @@ def test_numbers_that_json_elsewhere_cannot_hold_become_null() -> None:
         (chat_reply(""), "chat", "empty content"),
         (chat_reply("<think>so the line"), "chat", "nothing but thinking"),
         (chat_reply([{"type": "image_url"}]), "chat", "empty content"),
-        ({"choices": [{"message": {"content": None}, "finish_reason": "length"}]}, "chat", "max_tokens"),
-        ({"choices": [{"message": {"content": None, "tool_calls": [{"id": 0}]}}]}, "chat", "called a tool"),
-        ({"choices": [{"message": {"content": None, "refusal": "No."}}]}, "chat", "declined (No.)"),
         ({"choices": [None]}, "chat", "no choices"),
         ([], "task", "neither"),
         ([{"generated_text": " "}], "task", "empty text"),
@@ -133,9 +130,168 @@ def test_a_200_that_is_no_answer_says_which(body: Any, api: Api, why: str) -> No
         read(body, api=api, headers={"retry-after": "5", "x-request-id": "r1"})
     assert why in str(caught.value)
     assert (caught.value.status_code, caught.value.hint_s, caught.value.request_id) == (200, None, "r1")
+    assert not isinstance(caught.value, errors.HFWouldRepeatError)
+
+
+# Refusals and other ends that would come again
+
+
+def ended(finish_reason: Any, content: Any = None, **message: Any) -> dict[str, Any]:
+    message = {"role": "assistant", "content": content, **message}
+    return chat_reply(choices=[{"index": 0, "message": message, "finish_reason": finish_reason}])
+
+
+CALL = [{"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]
+CUT, TOOL = errors.HFMaxTokensError, errors.HFToolCallError
+NO, FILTER = errors.HFRefusalError, errors.HFContentFilterError
+
+
+@pytest.mark.parametrize(
+    ("body", "api", "kind", "why"),
+    [
+        (ended("length", ""), "chat", CUT, "max_tokens"),
+        (ended("length", "", reasoning_content="let me think"), "chat", CUT, "enable_thinking"),
+        (ended("length", None, reasoning="let me think"), "chat", CUT, "--param max_tokens=4000"),
+        (ended("length", " \n\n"), "chat", CUT, "empty content"),
+        (ended("length", "<think>so the line"), "chat", CUT, "nothing but thinking"),
+        (ended("length", "<think>so</think> "), "chat", CUT, "nothing but thinking"),
+        (ended("length", [{"type": "text", "text": ""}]), "chat", CUT, "max_tokens"),
+        (ended("length", None, tool_calls=CALL), "chat", CUT, "max_tokens"),
+        *((ended(one), "chat", CUT, "max_tokens") for one in ("max_tokens", "MAX_TOKENS", "model_length", "Length")),
+        (chat_reply(choices=[{"message": {}, "finish_details": {"type": "max_tokens"}}]), "chat", CUT, "max_tokens"),
+        ([{"generated_text": "", "details": {"finish_reason": "length"}}], "task", CUT, "max_tokens"),
+        (ended("stop", None, refusal="I can't help."), "chat", NO, "declined (I can't help.)"),
+        (ended("stop", "", refusal="No."), "chat", NO, "ask in other words"),
+        (ended("length", None, refusal="No."), "chat", NO, "declined (No.)"),
+        (ended("stop", "As an AI,", refusal="No."), "chat", NO, "declined (No.)"),
+        (ended("stop", [{"type": "refusal", "refusal": "No."}]), "chat", NO, "declined (No.)"),
+        (ended("refusal", "I won't."), "chat", NO, "declined (I won't.)"),
+        (ended(None, None, refusal="No."), "chat", NO, "declined (No.)"),
+        (ended("content_filter"), "chat", FILTER, "content filter"),
+        (ended("content_filter", "The chart is"), "chat", FILTER, "after 'The chart is'"),
+        (ended("content_filter", "", reasoning_content="Hm."), "chat", FILTER, "content filter"),
+        *((ended(one), "chat", FILTER, "filter") for one in ("content-filter", "SAFETY", "contentFilter")),
+        ({"error": {"message": "policy", "code": "content_filter", "type": "invalid"}}, "chat", FILTER, "policy"),
+        (ended("tool_calls", None, tool_calls=CALL), "chat", TOOL, "leave tools out"),
+        (ended("stop", "", tool_calls=CALL), "chat", TOOL, "called a tool"),
+        (ended("stop", "", tool_calls=CALL, reasoning="I look it up."), "chat", TOOL, "called a tool"),
+        (ended("function_call", None, function_call={"name": "look"}), "chat", TOOL, "called a tool"),
+        (ended("tool_use", None), "chat", TOOL, "called a tool"),
+    ],
+)  # fmt: skip
+def test_what_would_come_out_the_same_is_an_error_of_its_own(
+    body: Any, api: Api, kind: type[errors.HFAPIError], why: str
+) -> None:
+    with pytest.raises(errors.HFWouldRepeatError) as caught:
+        read(body, api=api, headers={"x-request-id": "r1"})
+    assert type(caught.value) is kind
+    assert why in str(caught.value)
+    assert (caught.value.status_code, caught.value.request_id) == (200, "r1")
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "reason"),
+    [
+        (ended("length", "The trend is up because the pri"), "The trend is up because the pri", "length"),
+        (ended("stop", "", reasoning_content="It is up."), "It is up.", "stop"),
+        (ended("stop", None, reasoning="It is up."), "It is up.", "stop"),
+        (ended("eos_token", " \n", reasoning_content=" It is up. "), "It is up.", "eos_token"),
+        (ended(None, "", reasoning_content="It is up."), "It is up.", None),
+        (ended("stop", "", reasoning_content="", reasoning="It is up."), "It is up.", "stop"),
+        (ended("stop", [], reasoning_details=[{"text": "It is "}, {"text": "up."}]), "It is up.", "stop"),
+        (ended("stop", "<think>a</think>", reasoning_content="It is up."), "It is up.", "stop"),
+        (ended("stop", "Up.", reasoning_content="Hm."), "Up.", "stop"),
+        (ended("stop", "Up.", refusal="", tool_calls=[]), "Up.", "stop"),
+        (ended("stop", "Up.", refusal=None, tool_calls=CALL), "Up.", "stop"),
+        (ended("tool_calls", "Up.", tool_calls=CALL), "Up.", "tool_calls"),
+        (chat_reply(choices=[*ended("stop", "")["choices"], *ended("stop", "Up.")["choices"]]), "Up.", "stop"),
+    ],
+)
+def test_what_a_model_said_before_it_ended_by_itself_is_the_answer(body: Any, text: str, reason: str | None) -> None:
+    answer = read(body)
+    assert (answer.text, answer.finish_reason) == (text, reason)
+
+
+def test_a_task_reply_tells_why_it_ended() -> None:
+    body = [{"generated_text": "a chart that", "details": {"finish_reason": "length"}}]
+    assert read(body, api="task").finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [ended("stop"), ended("stop", ""), ended(None, " "), ended("stop", "<think>so the line"), ended("error", "The tr")],
+)
+def test_what_may_go_better_the_next_time_is_asked_again(body: Any) -> None:
+    with pytest.raises(errors.HFBadAnswerError) as caught:
+        read(body)
+    assert type(caught.value) is errors.HFBadAnswerError
 
 
 # Errors
+
+
+QUOTA = "You exceeded your current quota, please check your plan and billing details."
+CREDITS, RATE = errors.HFCreditsError, errors.HFRateLimitError
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "headers", "kind"),
+    [
+        (429, {"message": QUOTA, "type": "insufficient_quota", "code": "insufficient_quota"}, {}, CREDITS),
+        (429, {"message": "no", "code": "insufficient_quota"}, {"Retry-After": "20"}, CREDITS),
+        (429, QUOTA, {}, CREDITS),
+        (429, {"message": "Billing hard limit has been reached", "code": "billing_hard_limit_reached"}, {}, CREDITS),
+        (429, {"message": "x", "type": "billing_not_active"}, {}, CREDITS),
+        (429, "You have reached your monthly usage limit", {}, CREDITS),
+        (429, "Monthly spending limit exceeded", {}, CREDITS),
+        (429, "Quota exceeded for this month", {}, CREDITS),
+        (403, "You have exceeded your monthly included credits", {}, CREDITS),
+        (403, "Insufficient credits", {}, CREDITS),
+        (400, "Your credit balance is too low to access the API", {}, CREDITS),
+        (200, {"message": QUOTA, "code": "insufficient_quota"}, {}, CREDITS),
+        (429, QUOTA + " Please retry in 20s.", {}, RATE),
+        (429, "Quota exceeded for requests per minute: try again in 20s", {}, RATE),
+        (429, QUOTA, {"Retry-After": "7"}, RATE),
+        (429, "Quota exceeded for requests per minute", {}, RATE),
+        (429, "Rate limit reached. You reached free usage limit (reset hourly). Please subscribe to a plan", {}, RATE),
+        (429, {"message": "Rate limit reached for tokens", "code": "rate_limit_exceeded"}, {}, RATE),
+        (429, "", {}, RATE),
+        (500, QUOTA, {}, errors.HFServerError),
+    ],
+)
+def test_what_is_used_up_is_told_from_what_only_takes_time(
+    status: int, error: Any, headers: dict[str, str], kind: type[errors.HFAPIError]
+) -> None:
+    assert type(failure({"error": error}, status, headers)) is kind
+
+
+WAF = b"<html><title>Attention Required! | Cloudflare</title></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "kind"),
+    [
+        (403, WAF, {"content-type": "text/html"}, errors.HFBlockedError),
+        (403, WAF, {}, errors.HFBlockedError),
+        (403, b"\xef\xbb\xbf \n<!-- x --><HTML>Access Denied</HTML>", {}, errors.HFBlockedError),
+        (403, b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", {}, errors.HFBlockedError),
+        (403, b"Access Denied", {"Content-Type": "text/html; charset=utf-8"}, errors.HFBlockedError),
+        (403, b"", {"Content-Type": "text/html"}, errors.HFBlockedError),
+        (403, b"error code: 1020", {"Content-Type": "text/plain"}, errors.HFBlockedError),
+        (401, b"<html><title>Proxy login</title></html>", {}, errors.HFBlockedError),
+        (407, b"", {}, errors.HFBlockedError),
+        (511, b"<html>Log in to the guest network</html>", {}, errors.HFBlockedError),
+        (403, {"error": "accept the terms"}, {"content-type": "text/html"}, errors.HFGatedModelError),
+        (403, {"error": "<b>accept</b> the terms"}, {}, errors.HFGatedModelError),
+        (401, {"error": "Invalid username or password."}, {}, errors.HFAuthenticationError),
+        (404, b"<html><title>404 Not Found</title></html>", {}, errors.HFModelNotFoundError),
+        (429, b"<html><title>Slow down</title></html>", {}, errors.HFRateLimitError),
+    ],
+)
+def test_a_page_is_a_firewalls_and_not_the_models(
+    status: int, body: Any, headers: dict[str, str], kind: type[errors.HFAPIError]
+) -> None:
+    assert type(failure(body, status, headers)) is kind
 
 
 @pytest.mark.parametrize(
