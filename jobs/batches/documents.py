@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobs.batches.eta import eta_s
+from jobs.charts.storage import split_pictures
 from jobs.core.time_text import iso
 from jobs.lanes import Gate
 from jobs.ledger import Batch, Counts, JobError, JobRow, ResultRow
@@ -54,7 +55,7 @@ def job_document(row: JobRow) -> dict[str, Any]:
     return {
         "job_id": row.job_id,
         "custom_id": row.custom_id,
-        "image": row.image,
+        "image": _image(row.image),
         "model": row.question.model,
         "prompt": row.question.prompt,
         "status": row.status,
@@ -73,7 +74,7 @@ def result_document(row: ResultRow, *, structured: bool = False) -> dict[str, An
     return {
         "job_id": row.job_id,
         "custom_id": row.custom_id,
-        "image": row.image,
+        "image": _image(row.image),
         "model": row.model,
         "prompt": row.prompt,
         "status": row.status,
@@ -90,6 +91,12 @@ def result_document(row: ResultRow, *, structured: bool = False) -> dict[str, An
         "finished_at": iso(row.finished_at) if row.status in ("finished", "failed", "canceled") else None,
         "rehearsal": row.rehearsal if row.status == "finished" else None,
     }
+
+
+def _image(stored: str) -> str | list[str] | None:
+    """Where the picture lies; several are a list, text alone has none."""
+    pictures = split_pictures(stored)
+    return pictures if len(pictures) > 1 else next(iter(pictures), None)
 
 
 def _status(batch: Batch, counts: Counts, open_jobs: int, *, held: bool) -> str:

@@ -1,4 +1,4 @@
-"""From the URL of a request's picture to the chart: a data URI, a `file://` URL, or a path."""
+"""From the URL of a request's picture to the chart: a data URI, a `file://` URL, a path, or one for the provider."""
 
 import base64
 import binascii
@@ -7,16 +7,20 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from jobs.charts.image_check import check_image, read_bounded
 from jobs.charts.storage import picture_name, stored_path
 from jobs.core.errors import ImageError, InputError
+from jobs.core.job import url_hash
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 #: Characters of a URL that are repeated to the user.
 _SHOWN_CHARS = 120
+
+#: Characters of the longest URL; browsers and servers take about as many.
+_MAX_URL_CHARS = 8000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,13 @@ class LinkedChart:
 
 
 def chart_of(url: str, *, folder: Path, chart_root: Path | None) -> LinkedChart:
-    """Read and check the picture; relative paths begin at `folder`. Raises InputError, ImageError."""
+    """Read and check the picture; relative paths begin at `folder`. Raises InputError, ImageError.
+
+    `https://` goes to the provider as it is: nobody here looks what lies there.
+    """
+    if url[:8].lower() == "https://":
+        stored = _checked_url(url)
+        return LinkedChart(sha256=url_hash(stored), stored=stored)
     if url[:5].lower() == "data:":
         data = _decoded(url)
         check_image(data)
@@ -41,6 +51,16 @@ def chart_of(url: str, *, folder: Path, chart_root: Path | None) -> LinkedChart:
     data = read_bounded(path)
     check_image(data)
     return LinkedChart(sha256=hashlib.sha256(data).hexdigest(), stored=stored_path(path, chart_root))
+
+
+def _checked_url(url: str) -> str:
+    """The URL in the ledger's spelling. Raises InputError: no provider could fetch it."""
+    stored = f"https://{url[8:]}"
+    if len(stored) > _MAX_URL_CHARS or any(char.isspace() or not char.isprintable() for char in stored):
+        raise InputError(f"the picture is at {url[:_SHOWN_CHARS]!r}: that is no URL that can be fetched")
+    if not urlsplit(stored).hostname:
+        raise InputError(f"the picture is at {url[:_SHOWN_CHARS]!r}: it names no host")
+    return stored
 
 
 def _decoded(uri: str) -> bytes:
@@ -58,13 +78,11 @@ def _path_in(url: str) -> Path:
     scheme = _SCHEME.match(url)
     if scheme is None:
         return Path(url)
-    if scheme[1].lower() in ("http", "https"):
-        raise InputError(
-            f"the picture is at {url[:_SHOWN_CHARS]!r}: chartq doesn't fetch from the web; download it first, and "
-            "write its path or a data URI"
-        )
     if scheme[1].lower() != "file":
-        raise InputError(f"the picture is at {url[:_SHOWN_CHARS]!r}: write a data URI, a file:// URL or a path")
+        raise InputError(
+            f"the picture is at {url[:_SHOWN_CHARS]!r}: write an https:// URL, which the provider fetches, a data URI, "
+            "a file:// URL or a path"
+        )
     host, slash, path = url[scheme.end() :].partition("/")
     if host.lower() not in ("", "localhost") or not slash:
         raise InputError(f"{url[:_SHOWN_CHARS]!r} is no file of this machine: write file:///folder/chart.png")

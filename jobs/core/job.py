@@ -1,4 +1,4 @@
-"""What a job is: one image, one question. Its id is a pure function of both.
+"""What a job is: a question about pictures, one, several or none. Its id is a pure function of both.
 
 The wire (what stands in Redis) is the id alone; everything else stands in the ledger.
 """
@@ -33,7 +33,7 @@ def canonical_json(value: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is asked of every chart of a batch: everything that shapes the call except the image."""
+    """What is asked of every chart of a batch: everything that shapes the call except the pictures."""
 
     prompt: str
     model: str
@@ -49,7 +49,7 @@ class Question:
 
     @property
     def messages(self) -> Sequence[Any] | None:
-        """Chat messages with a place for the chart (`conversation.py`); None: the prompt and the chart, no more."""
+        """Chat messages with a slot for each picture (jobs/submit/messages.py); None: the prompt and the pictures."""
         return self.parameters.get(MESSAGES)
 
     @property
@@ -63,13 +63,26 @@ def model_of(lane: str) -> str:
     return lane.partition(":")[2]
 
 
-def job_id(image_sha256: str, question_id: str) -> str:
-    """The same chart with the same question is one job, in any batch and any run.
+def job_id(subject: str, question_id: str) -> str:
+    """The same pictures with the same question are one job, in any batch and any run. `subject`: see `subject_of`.
 
     >>> job_id("ab" * 32, "cd" * 16) == job_id("ab" * 32, "cd" * 16)
     True
     """
-    return _digest(f"{image_sha256}:{question_id}".encode())
+    return _digest(f"{subject}:{question_id}".encode())
+
+
+def subject_of(hashes: Sequence[str]) -> str:
+    """What a job is about: the SHA-256 of its picture; of several, in their order; "" for text alone.
+
+    A URL is known by its own hash (`url_hash`): what lies there may change, and nobody here looks.
+    """
+    return ",".join(hashes)
+
+
+def url_hash(url: str) -> str:
+    """What stands in a picture's hash's place for one that the provider fetches."""
+    return f"url-{hashlib.sha256(url.encode()).hexdigest()}"
 
 
 def _digest(data: bytes) -> str:

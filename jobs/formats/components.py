@@ -21,6 +21,11 @@ _MOST_FIELDS = 40
 _BOLD = re.compile(r"\*\*(?=\S)((?:(?!&#10;).){1,300}?)(?<=\S)\*\*")
 
 
+def pictures(shots: Sequence[Shot], name: str) -> str:
+    """All that the row shows; nothing at all for text alone."""
+    return "".join(picture(shot, name) for shot in shots)
+
+
 def picture(shot: Shot, name: str) -> str:
     """The chart's picture, or why there is none."""
     if isinstance(shot, Missing):

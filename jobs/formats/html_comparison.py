@@ -1,6 +1,6 @@
 """The page of a comparison: each chart once, with both answers and where they differ."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from jobs.formats import components
@@ -38,19 +38,19 @@ def write_html_comparison(pairs: Pairs, out: TextIO, a: ComparedBatch, b: Compar
 def _cards(pairs: Pairs, a: ComparedBatch, b: ComparedBatch) -> Iterator[str]:
     albums = [Album.of(one.context) for one in (a, b)]
 
-    def shot(pair: Pair) -> Shot:
-        return albums[0].shot(pair.a) if pair.a else albums[1].shot(pair.either)
+    def shots(pair: Pair) -> Sequence[Shot]:
+        return albums[0].shots(pair.a) if pair.a else albums[1].shots(pair.either)
 
-    for number, (pair, taken) in enumerate(with_shots(pairs, shot), 1):
+    for number, (pair, taken) in enumerate(with_shots(pairs, shots), 1):
         yield _card(number, pair, taken, a, b)
 
 
-def _card(number: int, pair: Pair, shot: Shot, a: ComparedBatch, b: ComparedBatch) -> str:
+def _card(number: int, pair: Pair, shots: Sequence[Shot], a: ComparedBatch, b: ComparedBatch) -> str:
     label = dict(_OUTCOMES)[pair.outcome].lower()
     a_shown, b_shown = _both(pair)
     return (
         f'<article class="card"{components.sort_keys(number, pair.either, pair.outcome)}>'
-        f'{components.picture(shot, pair.custom_id)}<div class="both"><header>{components.heading(pair.custom_id)}'
+        f'{components.pictures(shots, pair.custom_id)}<div class="both"><header>{components.heading(pair.custom_id)}'
         f'<p class="pills">{components.pill(pair.outcome, label)}</p></header><div class="sides">'
         f"{_side('A', a, pair.a, a_shown)}{_side('B', b, pair.b, b_shown)}</div></div></article>"
     )

@@ -1,6 +1,6 @@
 """The report of a batch: every chart with its answer on one page."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, TextIO
 
@@ -8,7 +8,7 @@ from jobs.core.job import ENDED_STATES, OPEN_STATES
 from jobs.formats import components
 from jobs.formats.format import ReportContext, Row
 from jobs.formats.page import Page, esc, page
-from jobs.formats.rows import is_rehearsal
+from jobs.formats.rows import image_text, is_rehearsal
 from jobs.formats.thumbnails import Album, Shot, with_shots
 
 #: Rows looked at for rehearsal answers before the head is written; a home has one kind or the other.
@@ -38,18 +38,19 @@ def write_html(rows: Iterable[Row], out: TextIO, context: ReportContext) -> None
         sorts=_SORTS,
         kind="batch",
     )
-    shots = with_shots(chain(first, waiting), Album.of(context).shot)
-    for piece in page(shell, (_card(number, row, shot, prompt) for number, (row, shot) in enumerate(shots, 1))):
+    shots = with_shots(chain(first, waiting), Album.of(context).shots)
+    for piece in page(shell, (_card(number, row, taken, prompt) for number, (row, taken) in enumerate(shots, 1))):
         out.write(piece)
 
 
-def _card(number: int, row: Row, shot: Shot, prompt: str) -> str:
+def _card(number: int, row: Row, shots: Sequence[Shot], prompt: str) -> str:
     """`prompt`: what the head of the page says; a row that asks something else says so itself."""
     status = row["status"]
     asked = components.question(row["prompt"]) if row["prompt"] != prompt else ""
     marks = components.pill(status) + components.rehearsal_mark(row)
     return (
-        f'<article class="card"{components.sort_keys(number, row, status)}>{components.picture(shot, row["custom_id"])}'
+        f'<article class="card"{components.sort_keys(number, row, status)}>'
+        f"{components.pictures(shots, row['custom_id'])}"
         f'<div class="text"><header>{components.heading(row["custom_id"])}<p class="pills">{marks}</p></header>'
         f"{asked}{components.outcome(row)}"
         f'<div class="small">{components.figures(row)}{_details(row)}</div></div></article>'
@@ -60,7 +61,7 @@ def _details(row: Row) -> str:
     """Where it came from, for whoever wants to look it up."""
     told = (
         ("job", row["job_id"]),
-        ("image", row["image"]),
+        ("image", image_text(row["image"])),
         ("provider", row["provider"]),
         ("request", row["request_id"]),
         ("ended", row["finished_at"]),

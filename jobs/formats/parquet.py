@@ -32,6 +32,12 @@ def _inside(name: str, key: str) -> Callable[[Row], Any]:
     return value
 
 
+def _image(row: Row) -> str | None:
+    """A path; several are a JSON list, as in CSV."""
+    image = row["image"]
+    return encodable(image) if isinstance(image, str) else image and dumps(image)
+
+
 def _finished_at(row: Row) -> datetime | None:
     return datetime.fromisoformat(row["finished_at"]) if row["finished_at"] else None
 
@@ -44,7 +50,7 @@ def _raw(row: Row) -> str | None:
 _COLUMNS: tuple[Column, ...] = (
     ("job_id", "string", _plain("job_id")),
     ("custom_id", "string", _plain("custom_id")),
-    ("image", "string", _plain("image")),
+    ("image", "string", _image),
     ("model", "string", _plain("model")),
     ("prompt", "string", _plain("prompt")),
     ("status", "string", _plain("status")),

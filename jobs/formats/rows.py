@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from jobs.core.text import visible
@@ -46,6 +47,11 @@ def tokens_of(row: Row) -> tuple[int | None, int | None]:
     """Prompt and completion tokens, where the server told them."""
     usage = row.get("usage") or {}
     return usage.get("prompt_tokens"), usage.get("completion_tokens")
+
+
+def image_text(image: str | Sequence[str] | None) -> str:
+    """Where the row's pictures lie, in a line; "" for text alone."""
+    return image if isinstance(image, str) else ", ".join(image or ())
 
 
 def outcome_text(row: Row) -> str:

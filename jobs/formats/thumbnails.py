@@ -5,7 +5,7 @@ import hashlib
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 from PIL import Image, ImageOps
 
 from jobs.charts.image_check import opened
-from jobs.charts.storage import read_chart
+from jobs.charts.storage import is_url, read_chart
 from jobs.core.errors import ImageError
 from jobs.core.job import Pictures, job_id
 from jobs.formats.format import ReportContext, Row
@@ -74,30 +74,43 @@ class Album:
             image_sha256=context.image_sha256,
         )
 
-    def shot(self, row: Row) -> Shot:
-        """The row's chart, small."""
+    def shots(self, row: Row) -> Sequence[Shot]:
+        """The row's pictures, small; none for text alone."""
+        image = row["image"]
+        if image is None:
+            return ()
+        if isinstance(image, str):
+            return (self._shot(image, lambda sha256: self._is_asked(row["job_id"], sha256)),)
+        hashes = self.image_sha256(row["job_id"]).split(",")
+        return [self._shot(stored, asked.__eq__) for stored, asked in zip(image, hashes, strict=False)]
+
+    def _shot(self, stored: str, is_asked: Callable[[str], bool]) -> Shot:
+        if is_url(stored):
+            return Missing(reason=f"the provider fetched it from {stored}")
         try:
-            data = read_chart(row["image"], self.chart_root, self.pictures)
-            sha256 = hashlib.sha256(data).hexdigest()
-            if row["job_id"] != job_id(sha256, self.question_id) and sha256 != self.image_sha256(row["job_id"]):
+            data = read_chart(stored, self.chart_root, self.pictures)
+            if not is_asked(hashlib.sha256(data).hexdigest()):
                 return Missing(reason="the file has changed since it was asked about")
             return _shrunk(data)
         except ImageError as error:
             return Missing(reason=str(error))
 
+    def _is_asked(self, job: str, sha256: str) -> bool:
+        return job == job_id(sha256, self.question_id) or sha256 == self.image_sha256(job)
 
-def with_shots(items: Iterable[T], take: Callable[[T], Shot]) -> Iterator[tuple[T, Shot]]:
-    """Each item with its picture, in order; worked out in threads, a bounded number ahead."""
+
+def with_shots(items: Iterable[T], take: Callable[[T], Sequence[Shot]]) -> Iterator[tuple[T, Sequence[Shot]]]:
+    """Each item with its pictures, in order; worked out in threads, a bounded number ahead."""
     page = _Page()
-    waiting: deque[tuple[T, Future[Shot]]] = deque()
+    waiting: deque[tuple[T, Future[Sequence[Shot]]]] = deque()
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="thumbnail") as pool:
         for item in items:
-            waiting.append((item, pool.submit(page.shot, take, item)))
+            waiting.append((item, pool.submit(page.shots, take, item)))
             if len(waiting) >= 4 * _THREADS:
-                first, shot = waiting.popleft()
-                yield first, page.place(shot.result())
-        for item, shot in waiting:
-            yield item, page.place(shot.result())
+                first, shots = waiting.popleft()
+                yield first, page.place(shots.result())
+        for item, shots in waiting:
+            yield item, page.place(shots.result())
 
 
 class _Page:
@@ -106,10 +119,13 @@ class _Page:
     def __init__(self) -> None:
         self._left = _PAGE_BYTES
 
-    def shot(self, take: Callable[[T], Shot], item: T) -> Shot:
-        return take(item) if self._left > 0 else _NO_ROOM
+    def shots(self, take: Callable[[T], Sequence[Shot]], item: T) -> Sequence[Shot]:
+        return take(item) if self._left > 0 else (_NO_ROOM,)
 
-    def place(self, shot: Shot) -> Shot:
+    def place(self, shots: Sequence[Shot]) -> Sequence[Shot]:
+        return [self._placed(shot) for shot in shots]
+
+    def _placed(self, shot: Shot) -> Shot:
         if isinstance(shot, Missing):
             return shot
         self._left -= len(shot.uri)

@@ -11,7 +11,7 @@ from jobs.ledger.schema import pictures
 
 def put(connection: Connection, rows: Iterable[NewMember]) -> None:
     """Write the pictures that rows bring along, unless they are there."""
-    brought = {row.image_sha256: row.picture for row in rows if row.picture is not None}
+    brought = {sha256: data for row in rows for sha256, data in row.pictures.items()}
     there = select(pictures.c.sha256).where(pictures.c.sha256.in_(brought))
     new = brought.keys() - set(connection.execute(there).scalars() if brought else ())
     if new:

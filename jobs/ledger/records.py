@@ -1,6 +1,6 @@
 """What goes into the ledger and what comes out of it. Times are seconds since the epoch, UTC."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,17 +43,19 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class NewMember:
-    """One image of a submit."""
+    """One row of a submit."""
 
     position: int
     custom_id: str
     job_id: str
+    #: What the job is about (`subject_of`): its picture's hash, several, or "" for text alone.
     image_sha256: str
+    #: Where that lies (`join_pictures`).
     image: str
     #: What is asked about it; None: the batch's question. Always of the batch's lane.
     question: Question | None = None
-    #: The picture itself, where no file holds it.
-    picture: bytes | None = field(default=None, repr=False)
+    #: The pictures themselves, by their hashes, where no file holds them.
+    pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

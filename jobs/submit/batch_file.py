@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from jobs.charts.links import chart_of
+from jobs.charts.storage import join_pictures
 from jobs.core.errors import InputError, StoreError
-from jobs.core.job import Question, job_id
+from jobs.core.job import Question, job_id, subject_of
 from jobs.ledger import NewMember
 from jobs.submit.batch_line import ChatRequest, parse_request, shown
 from jobs.submit.source import Rejected, Rows, hex_paths, printable
@@ -53,7 +54,7 @@ class BatchFile:
         return Rows(items=self._rows())
 
     def _rows(self) -> Iterator[NewMember | Rejected]:
-        """The requests as rows, in order, each with its picture read and checked. Raises InputError."""
+        """The requests as rows, in order, each with its pictures read and checked. Raises InputError."""
         with closing(_Names()) as names:
             for number, line in lines(self.path):
                 try:
@@ -115,15 +116,16 @@ def _check_model(request: ChatRequest, first: Question) -> None:
 
 
 def _member(number: int, request: ChatRequest, folder: Path, chart_root: Path | None) -> NewMember:
-    chart = chart_of(request.image_url, folder=folder, chart_root=chart_root)
+    charts = [chart_of(url, folder=folder, chart_root=chart_root) for url in request.image_urls]
+    subject = subject_of([chart.sha256 for chart in charts])
     return NewMember(
         position=number,
         custom_id=request.custom_id,
-        job_id=job_id(chart.sha256, request.question.id),
-        image_sha256=chart.sha256,
-        image=chart.stored,
+        job_id=job_id(subject, request.question.id),
+        image_sha256=subject,
+        image=join_pictures([chart.stored for chart in charts]),
         question=request.question,
-        picture=chart.picture,
+        pictures={chart.sha256: chart.picture for chart in charts if chart.picture is not None},
     )
 
 

@@ -4,6 +4,7 @@ Shape: https://platform.openai.com/docs/api-reference/batch/request-input
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +24,12 @@ _SHOWN_CHARS = 80
 
 @dataclass(frozen=True, kw_only=True)
 class ChatRequest:
-    """A request that can be made, if its picture can be read."""
+    """A request that can be made, if its pictures can be read."""
 
     custom_id: str
     question: Question
-    #: A data URI, a file:// URL or a path.
-    image_url: str
+    #: Of its pictures, in their order: a data URI, a file:// or https:// URL, or a path. Empty: text alone.
+    image_urls: Sequence[str]
 
 
 def parse_request(line: bytes, *, model: str | None = None) -> ChatRequest:
@@ -50,7 +51,7 @@ def parse_request(line: bytes, *, model: str | None = None) -> ChatRequest:
         parameters={name: value for name, value in body.items() if name not in ("model", "messages", "stream", "n")},
         messages=conversation.messages,
     )
-    return ChatRequest(custom_id=custom_id, question=question, image_url=conversation.image_url)
+    return ChatRequest(custom_id=custom_id, question=question, image_urls=conversation.image_urls)
 
 
 def shown(value: Any) -> str:

@@ -1,8 +1,8 @@
-"""The messages of a chat request: which picture is asked about, and what has to be kept of the rest. Pure.
+"""The messages of a chat request: which pictures are asked about, and what has to be kept of the rest. Pure.
 
-One user message of a text and then a picture is what `-p` sends: no more than the prompt is kept of it, so that
-both are the same job. Anything else, a system message, earlier turns, several texts, the picture first, is kept as
-it is, with a place for the picture.
+One user message of a text and then the pictures is what `-p` sends: no more than the prompt is kept of it, so that
+both are the same job. Anything else, a system message, earlier turns, several texts, a picture first, is kept as
+it is, with a slot for each picture.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,10 @@ from typing import Any
 
 from jobs.core.errors import InputError
 
-#: Stands where the picture's URL was in messages that are kept.
+#: Pictures of one request; providers refuse more, or far fewer.
+MAX_PICTURES = 64
+
+#: Stands where a picture's URL was in messages that are kept.
 IMAGE_SLOT = "{chart}"
 
 
@@ -21,21 +24,31 @@ class Conversation:
 
     #: For people: the text of the last user message.
     prompt: str
-    image_url: str
-    #: The messages, IMAGE_SLOT in their picture's stead; None if the prompt says it all.
+    #: In the order in which they are shown; none for text alone.
+    image_urls: list[str]
+    #: The messages, IMAGE_SLOT in each picture's stead; None if the prompt says it all.
     messages: list[Any] | None
 
 
 def read_messages(messages: Any) -> Conversation:
-    """Raises InputError: these are no chat messages, or they don't ask about exactly one picture."""
+    """Raises InputError: these are no chat messages, or they ask nothing."""
     if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
         raise InputError('"messages" is no list of chat messages: [{"role": "user", "content": [...]}]')
-    url = _only_image([part for message in messages for part in _parts(message) if part.get("type") == "image_url"])
+    urls = [_url(part) for message in messages for part in _parts(message) if part.get("type") == "image_url"]
+    if len(urls) > MAX_PICTURES:
+        raise InputError(f"there are {len(urls)} pictures in it; at most {MAX_PICTURES} are taken")
     prompt = next((_text(message) for message in reversed(messages) if message["role"] == "user"), "")
-    plain = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": url}}]
-    if prompt.strip() and messages == [{"role": "user", "content": plain}]:
-        return Conversation(prompt=prompt, image_url=url, messages=None)
-    return Conversation(prompt=prompt, image_url=url, messages=[_kept(message) for message in messages])
+    if not urls and not prompt.strip():
+        raise InputError("it asks nothing: neither a text nor a picture is in its user messages")
+    if prompt.strip() and messages in ([{"role": "user", "content": one}] for one in _plain(prompt, urls)):
+        return Conversation(prompt=prompt, image_urls=urls, messages=None)
+    return Conversation(prompt=prompt, image_urls=urls, messages=[_kept(message) for message in messages])
+
+
+def _plain(prompt: str, urls: list[str]) -> list[Any]:
+    """The contents that say no more than the prompt and the pictures."""
+    parts = [{"type": "text", "text": prompt}, *({"type": "image_url", "image_url": {"url": url}} for url in urls)]
+    return [parts] if urls else [prompt, parts]
 
 
 def _is_message(message: Any) -> bool:
@@ -55,12 +68,8 @@ def _parts(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from content
 
 
-def _only_image(images: list[dict[str, Any]]) -> str:
-    if not images:
-        raise InputError("there is no picture in it: add an image_url part with a data URI, a file:// URL or a path")
-    if len(images) > 1:
-        raise InputError(f"there are {len(images)} pictures in it; one is asked about at a time: make a line for each")
-    image_url = images[0].get("image_url")
+def _url(part: dict[str, Any]) -> str:
+    image_url = part.get("image_url")
     url = image_url.get("url") if isinstance(image_url, dict) else None
     if not isinstance(url, str) or not url:
         raise InputError('the image_url part has no URL: write {"type": "image_url", "image_url": {"url": "..."}}')

@@ -151,7 +151,7 @@ def chunked(rows: Iterator[NewMember], size: int) -> Iterator[list[NewMember]]:
     room = _CHUNK_BYTES
     for row in rows:
         chunk.append(row)
-        room -= len(row.picture or b"")
+        room -= sum(map(len, row.pictures.values()))
         if len(chunk) == size or room < 0:
             yield chunk
             chunk, room = [], _CHUNK_BYTES

@@ -40,6 +40,7 @@ def main() -> None:
         image_max_side=settings.image_max_side,
         image_max_bytes=settings.image_max_bytes,
         timeout_s=settings.vision_timeout_s,
+        text_timeout_s=settings.vision_timeout_s,
         max_attempts=settings.max_retries + 1,
         retry_delay_s=settings.retry_delay_s,
     )

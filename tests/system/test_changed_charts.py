@@ -96,6 +96,7 @@ def task_of(client: HuggingFaceClient) -> Task:
         image_max_side=1024,
         image_max_bytes=1_000_000,
         timeout_s=10,
+        text_timeout_s=10,
         max_attempts=3,
         retry_delay_s=1,
     )

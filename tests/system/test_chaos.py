@@ -59,6 +59,8 @@ def asking(number: int, *, outcome: int | str = "answer", key: tuple[str, str] =
         path="/",
         model="m",
         prompt=key[1],
+        image_count=1,
+        image_urls=[],
         image_sha256=key[0],
         image_size=None,
         image_format=None,

@@ -190,7 +190,7 @@ def test_any_reply_over_the_wire_is_an_answer_or_a_typed_error(
     ):
         began = time.monotonic()
         try:
-            answer = client.ask(model="org/model", prompt="Up?", image=PNG)
+            answer = client.ask(model="org/model", prompt="Up?", images=[PNG])
         except HFAPIError as raised:
             error = raised
         else:

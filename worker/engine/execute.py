@@ -1,4 +1,4 @@
-"""The task: read the chart, prepare it, make one call, say what came of it. No queue, no ledger, no waiting."""
+"""The task: read the pictures, prepare them, make one call, say what came of it. No queue, no ledger, no waiting."""
 
 import hashlib
 import random
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from jobs.charts.storage import read_chart
+from jobs.charts.storage import is_url, read_chart, split_pictures
 from jobs.core.errors import ChartqError, ImageError, SchemaError
 from jobs.core.job import MESSAGES, Pictures, Question
 from jobs.ledger import StartedJob
@@ -18,7 +18,7 @@ from worker.engine.structured import check_of, checked
 from worker.hf.client import HuggingFaceClient
 from worker.hf.errors import HFAPIError, HFRequestError
 from worker.hf.replies import Answer
-from worker.hf.request_body import ImageToSend
+from worker.hf.request_body import ImageToSend, ImageUrl
 from worker.image_processor import preprocess_chart_image
 
 #: Charts held at a time in one process until they are ready to be sent, and those of them that are decoded: a file
@@ -58,7 +58,9 @@ class Task:
     chart_root: Path | None
     image_max_side: int
     image_max_bytes: int
+    #: Seconds for one whole call, with pictures and without.
     timeout_s: float
+    text_timeout_s: float
     max_attempts: int
     retry_delay_s: float
     #: Where else a job's chart may lie: the same picture, submitted from several places.
@@ -73,7 +75,7 @@ class Task:
         """
         try:
             mismatch = check_of(question)
-            image = ImageToSend(partial(self._image, job))
+            images = [self._picture(job, place) for place in range(len(split_pictures(job.image)))]
         except (ImageError, SchemaError) as error:
             return self._ended(job, error, suspect=suspect)
         started = time.monotonic()
@@ -81,12 +83,12 @@ class Task:
             answer = self.client.ask(
                 model=question.model,
                 prompt=question.prompt,
-                image=image,
+                images=images,
                 parameters={name: value for name, value in question.parameters.items() if name != MESSAGES},
                 messages=question.messages,
                 api=question.api,
                 task=question.task,
-                timeout_s=self.timeout_s,
+                timeout_s=self.timeout_s if images else self.text_timeout_s,
                 trace_id=job.execution_id,
             )
             if mismatch is not None:
@@ -122,32 +124,37 @@ class Task:
         )
         return ExecutionResult(outcome=outcome, answer=answer, error=error, called=called, latency_s=latency_s)
 
-    def _image(self, job: StartedJob) -> bytes:
+    def _picture(self, job: StartedJob, place: int) -> ImageToSend | ImageUrl:
+        stored = split_pictures(job.image)[place]
+        return ImageUrl(stored) if is_url(stored) else ImageToSend(partial(self._image, job, place))
+
+    def _image(self, job: StartedJob, place: int) -> bytes:
         with _IN_PREPARATION:
-            data = self._submitted_bytes(job)
+            data = self._submitted_bytes(job, place)
             with _DECODERS:
                 image, _ = preprocess_chart_image(data, max_side=self.image_max_side, max_bytes=self.image_max_bytes)
         return image
 
-    def _submitted_bytes(self, job: StartedJob) -> bytes:
-        """The file that was submitted, wherever it still lies; the error names what the first place holds now."""
+    def _submitted_bytes(self, job: StartedJob, place: int) -> bytes:
+        """The picture that was submitted, wherever it still lies; the error names what the first place holds now."""
+        stored, sha256 = split_pictures(job.image)[place], job.image_sha256.split(",")[place]
         try:
-            return self._verified(job, job.image)
+            return self._verified(stored, sha256)
         except ImageError:
-            for image in self.other_images(job.job_id):
-                if image != job.image:
+            for other in self.other_images(job.job_id):
+                if other != job.image:
                     try:
-                        return self._verified(job, image)
+                        return self._verified(split_pictures(other)[place], sha256)
                     except ImageError:
                         continue
             raise
 
-    def _verified(self, job: StartedJob, image: str) -> bytes:
-        data = read_chart(image, self.chart_root, self.pictures)
+    def _verified(self, stored: str, sha256: str) -> bytes:
+        data = read_chart(stored, self.chart_root, self.pictures)
         found = hashlib.sha256(data).hexdigest()
-        if found != job.image_sha256:
+        if found != sha256:
             raise ChartChangedError(
-                f"{image!r} was changed after it was submitted (submitted: {job.image_sha256[:12]}, now: "
+                f"{stored!r} was changed after it was submitted (submitted: {sha256[:12]}, now: "
                 f"{found[:12]}): submit it again"
             )
         return data

@@ -21,12 +21,13 @@ from worker.hf.errors import (
     HFConnectionError,
     HFModelLoadingError,
     HFRateLimitError,
+    HFRequestError,
     HFServerError,
     HFTimeoutError,
     HFWouldRepeatError,
 )
 from worker.hf.replies import Answer, Api, read_reply
-from worker.hf.request_body import Body, ImageInput, chat_body, image_to_send, task_body
+from worker.hf.request_body import Body, ImageInput, ImageToSend, ImageUrl, chat_body, image_to_send, task_body
 from worker.hf.transport import Transport
 
 #: Longest wait in seconds between two attempts of a `query_` method, whatever the server asks for: somebody
@@ -73,7 +74,7 @@ class HuggingFaceClient:
 
         A reply that is a list, as of the classic API, stands under "results". Raises HFAPIError's children.
         """
-        answer = self._ask_patiently(self._model(model_id, DEFAULT_VISION_MODEL), prompt, image, parameters)
+        answer = self._ask_patiently(self._model(model_id, DEFAULT_VISION_MODEL), prompt, [image], parameters)
         reply = dict(answer.raw) if isinstance(answer.raw, dict) else {"results": answer.raw}
         return {**reply, "generated_text": answer.text}
 
@@ -81,7 +82,7 @@ class HuggingFaceClient:
         self, prompt: str, model_id: str | None = None, parameters: Mapping[str, Any] | None = None
     ) -> str:
         """The text that a model writes on `prompt`. Raises HFAPIError's children."""
-        return self._ask_patiently(self._model(model_id, DEFAULT_TEXT_MODEL), prompt, None, parameters).text
+        return self._ask_patiently(self._model(model_id, DEFAULT_TEXT_MODEL), prompt, [], parameters).text
 
     def check_model_status(self, model_id: str | None = None) -> dict[str, Any]:
         """`{"available": bool, "model_id": str, ...}`, with "error" if not. Never raises HFAPIError."""
@@ -108,7 +109,7 @@ class HuggingFaceClient:
         *,
         model: str,
         prompt: str,
-        image: ImageInput | None = None,
+        images: Sequence[ImageInput | ImageUrl] = (),
         parameters: Mapping[str, Any] | None = None,
         messages: Sequence[Any] | None = None,
         api: Api | None = None,
@@ -118,12 +119,13 @@ class HuggingFaceClient:
     ) -> Answer:
         """One HTTP call, no retries. Raises HFAPIError's children, and what an ImageToSend raises to be sent again.
 
-        `messages`: a whole conversation, in the prompt's place; the image goes where its image_url part is (chat only).
+        `images`: any number, none for text alone; the classic task bodies take one at most.
+        `messages`: a whole conversation, in the prompt's place; an image goes into each image_url part (chat only).
         `api`, `task` and `timeout_s` (the whole call's) are the configuration's if not given. `trace_id`
         comes back inside the request id of Hugging Face's router.
         """
         api = api or self.config.api
-        body = self._body(api, task, model, prompt, image, parameters, messages)
+        body = self._body(api, task, model, prompt, images, parameters, messages)
         return self._send(body, api=api, model=model, timeout_s=timeout_s, trace_id=trace_id)
 
     def cut(self, trace_id: str) -> bool:
@@ -151,14 +153,17 @@ class HuggingFaceClient:
         task: TaskName | None,
         model: str,
         prompt: str,
-        image: ImageInput | None,
+        images: Sequence[ImageInput | ImageUrl],
         parameters: Mapping[str, Any] | None,
         messages: Sequence[Any] | None = None,
     ) -> Body:
-        picture = None if image is None else image_to_send(image)
+        pictures = [one.url if isinstance(one, ImageUrl) else image_to_send(one) for one in images]
         if api == "chat":
-            return chat_body(model=model, prompt=prompt, image=picture, parameters=parameters, messages=messages)
-        task = task or ("text-generation" if image is None else self.config.task)
+            return chat_body(model=model, prompt=prompt, pictures=pictures, parameters=parameters, messages=messages)
+        if len(pictures) > 1 or any(isinstance(one, str) for one in pictures):
+            raise HFRequestError('The classic task bodies take one image, and no URL of one: use api="chat"')
+        task = task or (self.config.task if pictures else "text-generation")
+        picture = next((one for one in pictures if isinstance(one, ImageToSend)), None)
         return task_body(task=task, prompt=prompt, image=picture, parameters=parameters)
 
     def _send(self, body: Body, *, api: Api, model: str, timeout_s: float | None, trace_id: str | None) -> Answer:
@@ -183,11 +188,11 @@ class HuggingFaceClient:
         return headers
 
     def _ask_patiently(
-        self, model: str, prompt: str, image: ImageInput | None, parameters: Mapping[str, Any] | None
+        self, model: str, prompt: str, images: Sequence[ImageInput], parameters: Mapping[str, Any] | None
     ) -> Answer:
         """`ask` with retries; the body is built once."""
         api, trace_id = self.config.api, str(uuid.uuid4())
-        body = self._body(api, None, model, prompt, image, parameters)
+        body = self._body(api, None, model, prompt, images, parameters)
         for attempt in range(1, self.config.max_retries + 1):
             try:
                 return self._send(body, api=api, model=model, timeout_s=None, trace_id=trace_id)

@@ -1,7 +1,7 @@
 """The JSON that is sent: chat completions, and the classic task bodies. Pure.
 
-A body is a frame of JSON around the image, whose base64 is made piece by piece while it is sent; once it has been
-sent, the image is let go: a hundred calls that wait for their answers hold none. `model` comes first, since the
+A body is a frame of JSON around the images, whose base64 is made piece by piece while it is sent; once they have been
+sent, they are let go: a hundred calls that wait for their answers hold none. `model` comes first, since the
 router reads only the start of a body to route it.
 """
 
@@ -69,26 +69,39 @@ ImageInput = bytes | str | ImageToSend
 
 
 @dataclass(frozen=True)
-class Body:
-    """`head`, the image as base64, `tail`: may be sent any number of times, its length is known beforehand."""
+class ImageUrl:
+    """An image that the provider fetches itself."""
 
-    head: bytes
-    image: ImageToSend | None = None
-    tail: bytes = b""
+    url: str
+
+
+#: A picture of a chat: an image to send, or the URL of one that the provider fetches.
+Picture = ImageToSend | str
+
+
+@dataclass(frozen=True)
+class Body:
+    """JSON, and images that go out as base64: may be sent any number of times, its length is known beforehand."""
+
+    parts: Sequence[bytes | ImageToSend]
 
     def __len__(self) -> int:
-        return len(self.head) + 4 * ((len(self.image or b"") + 2) // 3) + len(self.tail)
+        return sum(len(part) if isinstance(part, bytes) else 4 * ((len(part) + 2) // 3) for part in self.parts)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Pieces, each sent by itself: head and tail go along with the image's first and last."""
-        image = memoryview(b"" if self.image is None else self.image.take())
-        waiting = self.head
-        for start in range(0, len(image), _PIECE_BYTES):
-            if start:
-                yield waiting
-                waiting = b""
-            waiting += base64.b64encode(image[start : start + _PIECE_BYTES])
-        yield waiting + self.tail
+        """Pieces, each sent by itself: the JSON goes along with an image's first or last."""
+        waiting = b""
+        for part in self.parts:
+            if isinstance(part, bytes):
+                waiting += part
+                continue
+            image = memoryview(part.take())
+            for start in range(0, len(image), _PIECE_BYTES):
+                if start:
+                    yield waiting
+                    waiting = b""
+                waiting += base64.b64encode(image[start : start + _PIECE_BYTES])
+        yield waiting
 
 
 def image_to_send(image: ImageInput) -> ImageToSend:
@@ -112,35 +125,42 @@ def chat_body(
     *,
     model: str,
     prompt: str,
-    image: ImageToSend | None,
+    pictures: Sequence[Picture] = (),
     parameters: Mapping[str, Any] | None,
     messages: Sequence[Any] | None = None,
 ) -> Body:
-    """One user message: the prompt, then the image as a data URI; or `messages`, the image in its image_url part.
+    """One user message: the prompt, then the pictures; or `messages`, a picture in each of their image_url parts.
 
-    Raises HFRequestError.
+    An image goes as a data URI, a URL as it is. Raises HFRequestError.
     """
     head = b'{"model":%b,"messages":' % _json(model)
-    rest = b"," + _json({**chat_parameters(parameters or {}), "stream": False})[1:]
-    if image is None:
-        return Body(head + _json(messages or [{"role": "user", "content": prompt}]) + rest)
-    parts = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": ""}}]
-    before, after = _around_image(messages or [{"role": "user", "content": parts}])
-    uri = b"data:%b;base64," % image.mime.encode()
-    return Body(head + before + uri, image, after + rest)
+    tail = b"," + _json({**chat_parameters(parameters or {}), "stream": False})[1:]
+    if not pictures:
+        return Body([head + _json(messages or [{"role": "user", "content": prompt}]) + tail])
+    slots = [{"type": "image_url", "image_url": {"url": ""}} for _ in pictures]
+    parts: list[bytes | ImageToSend] = [head]
+    between = _around_images(messages or [{"role": "user", "content": [{"type": "text", "text": prompt}, *slots]}])
+    if len(between) != len(pictures) + 1:
+        raise HFRequestError(f"The messages have {len(between) - 1} image_url parts for {len(pictures)} pictures")
+    for json_before, picture in zip(between, pictures, strict=False):
+        if isinstance(picture, str):
+            parts.append(json_before + _json(picture)[1:-1])
+        else:
+            parts += [json_before + b"data:%b;base64," % picture.mime.encode(), picture]
+    return Body([*parts, between[-1] + tail])
 
 
 def task_body(*, task: str, prompt: str, image: ImageToSend | None, parameters: Mapping[str, Any] | None) -> Body:
     """The classic body of a task. An `image-to-text` model takes no prompt, so none is sent."""
     rest = b',"parameters":%b}' % _json(dict(parameters or {}))
     if task == "text-generation":
-        return Body(b'{"inputs":%b%b' % (_json(prompt), rest))
+        return Body([b'{"inputs":%b%b' % (_json(prompt), rest)])
     if image is None:
         raise HFRequestError(f"The task {task} needs an image")
     if task == "image-to-text":
-        return Body(b'{"inputs":"', image, b'"' + rest)
+        return Body([b'{"inputs":"', image, b'"' + rest])
     if task == "visual-question-answering":
-        return Body(b'{"inputs":{"question":%b,"image":"' % _json(prompt), image, b'"}' + rest)
+        return Body([b'{"inputs":{"question":%b,"image":"' % _json(prompt), image, b'"}' + rest])
     raise HFRequestError(f"Unknown task: {task}")
 
 
@@ -160,14 +180,11 @@ def chat_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _around_image(messages: Sequence[Any]) -> tuple[bytes, bytes]:
-    """The messages as JSON, cut where the URL of their image goes. Raises HFRequestError: there is no such place."""
+def _around_images(messages: Sequence[Any]) -> list[bytes]:
+    """The messages as JSON, cut where the URLs of their images go: one piece more than there are images."""
     # No text in the messages can be the hash of these very messages.
     mark = hashlib.sha256(_json(messages)).hexdigest()
-    before, found, after = _json([_marked(message, mark) for message in messages]).partition(mark.encode())
-    if not found:
-        raise HFRequestError("The messages have no place for an image: an image_url part")
-    return before, after
+    return _json([_marked(message, mark) for message in messages]).split(mark.encode())
 
 
 def _marked(message: Any, mark: str) -> Any:

@@ -18,6 +18,9 @@ class Call:
     model: str | None
     prompt: str
     image_sha256: str | None
+    #: Pictures that came along, and URLs of more.
+    image_count: int
+    image_urls: Sequence[str]
     image_size: tuple[int, int] | None
     image_format: str | None
     #: Calls in flight at its arrival, itself included.

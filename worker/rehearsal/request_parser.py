@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -42,7 +42,9 @@ class ParsedRequest:
     kind: Kind
     model: str
     prompt: str = ""
-    image: bytes | None = field(default=None, repr=False)
+    images: Sequence[bytes] = field(default=(), repr=False)
+    #: Pictures that a provider would fetch. The stand-in fetches nothing.
+    image_urls: Sequence[str] = ()
     token: str | None = field(default=None, repr=False)
     #: The body without the image's bytes.
     body: Mapping[str, Any] = field(default_factory=dict)
@@ -53,8 +55,14 @@ class ParsedRequest:
         return self.model.partition(":")[0]
 
     @property
+    def image(self) -> bytes | None:
+        """The first picture that came along."""
+        return self.images[0] if self.images else None
+
+    @property
     def image_sha256(self) -> str | None:
-        return None if self.image is None else hashlib.sha256(self.image).hexdigest()
+        """Of the picture; of several, one after the other."""
+        return ",".join(hashlib.sha256(image).hexdigest() for image in self.images) or None
 
     @property
     def token_fingerprint(self) -> str | None:
@@ -83,7 +91,7 @@ def read_request(path: str, content_type: str, data: bytes, token: str | None) -
         return _read_chat({"model": model, **_read_json(data)}, token)
     if content_type.startswith("application/json") or data[:1] == b"{":
         return _read_task(model, _read_json(data), token)
-    return ParsedRequest(kind="image-to-text", model=model, image=data, token=token)
+    return ParsedRequest(kind="image-to-text", model=model, images=[data], token=token)
 
 
 def _read_json(data: bytes) -> dict[str, Any]:
@@ -110,15 +118,28 @@ def _read_chat(body: dict[str, Any], token: str | None) -> ParsedRequest:
         raise _not_deserialized("messages: invalid type, expected a sequence of maps")
     if not messages:
         raise NotUnderstoodError(422, "Input validation error: `messages` cannot be empty")
-    prompt, image = "", None
+    prompt = ""
+    images: list[bytes] = []
+    urls: list[str] = []
     for message in messages:
         for part in _parts(message.get("content")):
             if isinstance(part.get("text"), str):
                 prompt = part["text"]
             if part.get("type") == "image_url":
                 image = _image_of(part)
-    model = str(body.get("model") or "unnamed")
-    return ParsedRequest(kind="chat", model=model, prompt=prompt, image=image, token=token, body=_without_image(body))
+                if isinstance(image, str):
+                    urls.append(image)
+                else:
+                    images.append(image)
+    return ParsedRequest(
+        kind="chat",
+        model=str(body.get("model") or "unnamed"),
+        prompt=prompt,
+        images=images,
+        image_urls=urls,
+        token=token,
+        body=_without_image(body),
+    )
 
 
 def _parts(content: Any) -> list[dict[str, Any]]:
@@ -129,13 +150,13 @@ def _parts(content: Any) -> list[dict[str, Any]]:
     return []
 
 
-def _image_of(part: dict[str, Any]) -> bytes | None:
+def _image_of(part: dict[str, Any]) -> bytes | str:
     image_url = part.get("image_url")
     url = image_url.get("url") if isinstance(image_url, dict) else image_url
     if not isinstance(url, str):
         raise _not_deserialized("messages: image_url: missing field `url`")
     if url.startswith(("http://", "https://")):
-        return None  # the stand-in fetches nothing
+        return url
     if not _DATA_URI.match(url):
         raise NotUnderstoodError(422, "Input validation error: image_url is neither a URL nor a data URI")
     return _decode(url.partition(",")[2])
@@ -158,7 +179,7 @@ def _read_task(model: str, body: dict[str, Any], token: str | None) -> ParsedReq
         image = _decode(_DATA_URI.sub("", question["image"]))
         prompt = str(question["question"])
         kind: Kind = "visual-question-answering"
-        return ParsedRequest(kind=kind, model=model, prompt=prompt, image=image, token=token, body=clean)
+        return ParsedRequest(kind=kind, model=model, prompt=prompt, images=[image], token=token, body=clean)
     if not isinstance(inputs, str):
         wrong = "field required" if inputs is None else f"Invalid image: {inputs}"
         raise NotUnderstoodError(400, f"Error in `inputs`: {wrong}")
@@ -168,7 +189,7 @@ def _read_task(model: str, body: dict[str, Any], token: str | None) -> ParsedReq
         message = "The following `model_kwargs` are not used by the model: ['prompt']"
         raise NotUnderstoodError(400, message)
     image = _decode(_DATA_URI.sub("", inputs))
-    return ParsedRequest(kind="image-to-text", model=model, image=image, token=token, body=clean)
+    return ParsedRequest(kind="image-to-text", model=model, images=[image], token=token, body=clean)
 
 
 def _looks_like_image(text: str) -> bool:
@@ -187,9 +208,13 @@ def _without_image(value: Any, key: str = "") -> Any:
         return {name: _without_image(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
         return [_without_image(inner, key) for inner in value]
-    if isinstance(value, str) and (value.startswith("data:") or key in _IMAGE_KEYS or _is_long_image(key, value)):
+    if isinstance(value, str) and _is_image(key, value):
         return f"<{len(value)} characters>"
     return value
+
+
+def _is_image(key: str, value: str) -> bool:
+    return value.startswith("data:") or key in _IMAGE_KEYS or _is_long_image(key, value)
 
 
 def _is_long_image(key: str, value: str) -> bool:

@@ -157,6 +157,8 @@ def _call(path: str, asked: ParsedRequest, headers: Mapping[str, str]) -> Call:
         model=asked.model or None,
         prompt=asked.prompt,
         image_sha256=asked.image_sha256,
+        image_count=len(asked.images),
+        image_urls=list(asked.image_urls),
         image_size=image_size,
         image_format=image_format,
         concurrent=0,

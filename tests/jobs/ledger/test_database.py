@@ -145,7 +145,7 @@ def test_a_store_of_the_first_version_becomes_one_of_this_version_with_all_that_
         ledger.record([Failed(job_id="j2", execution_id="e", error_type="E", message="m")], 4)
         ledger.limit_failures(batch, FailureLimit(count=2))
         assert ledger.retry(batch, 5) == ["j2"]
-        row = dataclasses.replace(members_of("c")[0], picture=b"chart c")
+        row = dataclasses.replace(members_of("c")[0], pictures={members_of("c")[0].image_sha256: b"chart c"})
         ledger.add_members(open_batch(ledger, now=6), [row], refresh=False, count_rehearsals=False, now=6)
         assert ledger.picture(row.image_sha256) == b"chart c"
     Ledger.open(old).close()  # the second time there is nothing to do

@@ -30,7 +30,7 @@ def row(position: int, question: Question, picture: bytes) -> NewMember:
         image_sha256=sha256,
         image=f"picture://{sha256}",
         question=question,
-        picture=picture,
+        pictures={sha256: picture},
     )
 
 

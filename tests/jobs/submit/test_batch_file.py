@@ -157,7 +157,7 @@ def test_lines_that_cant_be_asked_are_named_by_number_and_the_rest_goes_on(user:
             request("a", body(ask("Up?", good))),
             request("a", body(ask("Down?", good))),
             request("b", body(ask("Up?", good), model="org/other")),
-            request("c", body(ask("Up?", "https://example.com/chart.png"))),
+            request("c", body(ask("Up?", "http://example.com/chart.png"))),
             request("d", body(ask("Up?", "broken.png"))),
             request("e", body(ask("Up?", "group-00/chart-0001.png"))),
             request("f", {**body(ask("Up?", good)), "stream": True}),
@@ -168,7 +168,13 @@ def test_lines_that_cant_be_asked_are_named_by_number_and_the_rest_goes_on(user:
     assert (done["total"], done["queued"]) == (2, 2)
     told = {reject["path"]: reject["error"] for reject in done["rejected"]}
     assert list(told) == [f"requests.jsonl:{number}" for number in (1, 4, 5, 6, 7, 9)]
-    says = ("no JSON", 'custom_id "a" stands on an earlier line', "first request 'org/model'", "download it", "damaged")
+    says = (
+        "no JSON",
+        'custom_id "a" stands on an earlier line',
+        "first request 'org/model'",
+        "write an https:// URL",
+        "damaged",
+    )
     for error, part in zip(told.values(), says, strict=False):
         assert part in error
     all_models = submit(user, "requests.jsonl", "-m", "org/third")

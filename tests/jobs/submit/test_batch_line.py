@@ -30,7 +30,7 @@ def parsed(line: str, **options: Any) -> Question:
 
 def test_a_text_and_a_picture_are_the_question_that_p_asks() -> None:
     found = parse_request(request("r-1", body(ask("Up?", URL))).encode())
-    assert (found.custom_id, found.image_url) == ("r-1", URL)
+    assert (found.custom_id, found.image_urls) == ("r-1", [URL])
     assert found.question == Question(prompt="Up?", model=MODEL, parameters={"max_tokens": 50})
 
 
@@ -85,7 +85,7 @@ def test_any_other_conversation_is_kept_as_it_is(
     messages: list[ChatCompletionMessageParam], prompt: str | None
 ) -> None:
     found = read_messages(messages)
-    assert found.image_url == URL
+    assert found.image_urls == [URL]
     assert found.prompt == prompt
     assert found.messages is not None
     assert json.loads(json.dumps(found.messages).replace(IMAGE_SLOT, URL)) == messages
@@ -93,6 +93,33 @@ def test_any_other_conversation_is_kept_as_it_is(
     assert question.messages == found.messages
     assert question.id != Question(prompt=prompt, model=MODEL, parameters={"max_tokens": 50}).id
     assert question.id == parsed(request("r", body(json.loads(json.dumps(messages).replace(URL, "b.png"))))).id
+
+
+@pytest.mark.parametrize("content", ["Up?", [{"type": "text", "text": "Up?"}]])
+def test_a_text_alone_is_a_question_without_a_picture(content: Any) -> None:
+    found = parse_request(request("r", body([{"role": "user", "content": content}])).encode())
+    assert (found.image_urls, found.question.messages, found.question.prompt) == ([], None, "Up?")
+
+
+def test_several_pictures_keep_their_order() -> None:
+    parts: list[Any] = [{"type": "text", "text": "Which one?"}, image_part("b.png"), image_part("a.png")]
+    found = parse_request(request("r", body([{"role": "user", "content": parts}])).encode())
+    assert (found.image_urls, found.question.messages) == (["b.png", "a.png"], None)
+    spread: list[Any] = [{"role": "user", "content": [parts[1], parts[0], parts[2]]}]
+    kept = parse_request(request("r", body(spread)).encode())
+    assert kept.image_urls == ["b.png", "a.png"]
+    assert kept.question.messages is not None
+    assert json.dumps(kept.question.messages).count(IMAGE_SLOT) == 2
+
+
+def test_a_url_is_the_providers_to_fetch_and_its_own_identity() -> None:
+    one, same, other = (
+        chart_of(url, folder=Path("/nowhere"), chart_root=None)
+        for url in ("https://example.com/a.png?x=1", "HTTPS://example.com/a.png?x=1", "https://example.com/a.png?x=2")
+    )
+    assert (one.stored, one.picture) == ("https://example.com/a.png?x=1", None)
+    assert one == same
+    assert one.sha256 != other.sha256
 
 
 def test_another_model_may_be_asked() -> None:
@@ -138,8 +165,8 @@ def _bad_messages(messages: Any) -> str:
         (_bad_messages([]), "no list of chat messages"),
         (_bad_messages([{"content": "Up?"}]), "no list of chat messages"),
         (_bad_messages([{"role": "user", "content": ["Up?"]}]), "no list of chat messages"),
-        (_bad_messages([{"role": "user", "content": "Up?"}]), "no picture in it"),
-        (_bad_messages([*ask("Up?", URL), *ask("And this?", URL)]), "2 pictures in it"),
+        (_bad_messages([{"role": "user", "content": " "}]), "it asks nothing"),
+        (_bad_messages(ask("Up?", URL) * 65), "65 pictures in it; at most 64"),
         (_bad_messages([{"role": "user", "content": [{"type": "image_url", "image_url": URL}]}]), "has no URL"),
         (_bad_messages([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": ""}}]}]), "no URL"),
         (_bad_messages(ask("\0", URL)), "NUL"),
@@ -186,16 +213,18 @@ def test_a_path_is_never_the_name_of_a_picture_in_the_ledger(tmp_path: Path) -> 
     for url in (f"picture:/{'ab' * 32}", f"./picture://{'ab' * 32}", str(tricky)):
         assert chart_of(url, folder=tmp_path, chart_root=tmp_path).stored == f"picture:/{'ab' * 32}"
     assert stored_path(tmp_path / f"picture://{'ab' * 32}", tmp_path) == f"picture:/{'ab' * 32}"
-    with pytest.raises(InputError, match="write a data URI"):
+    with pytest.raises(InputError, match="write an https:// URL"):
         chart_of(f"picture://{'ab' * 32}", folder=tmp_path, chart_root=None)
 
 
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("https://example.com/a.png", "download it first"),
-        ("HTTP://example.com/a.png", "download it first"),
-        ("s3://bucket/a.png", "write a data URI, a file:// URL or a path"),
+        ("https://exa mple.com/a.png", "no URL that can be fetched"),
+        ("https:///a.png", "it names no host"),
+        ("https://example.com/" + "a" * 8000, "no URL that can be fetched"),
+        ("HTTP://example.com/a.png", "write an https:// URL, which the provider fetches, a data URI"),
+        ("s3://bucket/a.png", "a file:// URL or a path"),
         ("file://server/share/a.png", "no file of this machine"),
         ("file://a.png", "no file of this machine"),
         ("missing.png", "can't be read"),

@@ -254,10 +254,10 @@ def test_a_conversation_goes_as_it_is_with_the_picture_in_its_place(client: Make
 
     with ScriptedServer(UP, UP) as server:
         one = client(server)
-        one.ask(model="org/model", prompt="unused", image=PNG, messages=messages("{chart}"))
-        one.ask(model="org/model", prompt="unused", image=PNG, messages=messages(""), parameters={"max_tokens": 5})
-        with pytest.raises(HFRequestError, match="no place for an image"):
-            one.ask(model="org/model", prompt="unused", image=PNG, messages=[{"role": "user", "content": "Up?"}])
+        one.ask(model="org/model", prompt="unused", images=[PNG], messages=messages("{chart}"))
+        one.ask(model="org/model", prompt="unused", images=[PNG], messages=messages(""), parameters={"max_tokens": 5})
+        with pytest.raises(HFRequestError, match="0 image_url parts for 1 pictures"):
+            one.ask(model="org/model", prompt="unused", images=[PNG], messages=[{"role": "user", "content": "Up?"}])
     url = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
     sent = server.seen[0].json
     assert sent == {"model": "org/model", "messages": messages(url), "max_tokens": 1024, "stream": False}
@@ -313,7 +313,7 @@ def test_the_classic_body_of_a_text(client: MakeClient) -> None:
 @pytest.mark.parametrize("model", ["../admin", "a//b", "", "a\nb", "."])
 def test_a_model_id_is_no_way_to_other_paths(client: MakeClient, model: str) -> None:
     with ScriptedServer(UP) as server, pytest.raises(HFModelNotFoundError):
-        client(server, api="task").ask(model=model, prompt="Which way?", image=JPEG)
+        client(server, api="task").ask(model=model, prompt="Which way?", images=[JPEG])
 
 
 # One call
@@ -323,7 +323,7 @@ def test_ask_makes_one_call_and_keeps_what_is_worth_keeping(client: MakeClient) 
     headers = {"x-request-id": "Root=1;trace-1", "x-inference-provider": "novita", "x-chartq-rehearsal": "1"}
     with ScriptedServer(Scripted(chat_reply("Up."), headers=headers)) as server:
         answer = client(server).ask(
-            model="m", prompt="Which way?", image=JPEG, parameters={}, api="chat", trace_id="trace-1\r\nX: 1"
+            model="m", prompt="Which way?", images=[JPEG], parameters={}, api="chat", trace_id="trace-1\r\nX: 1"
         )
     assert (answer.text, answer.provider, answer.request_id) == ("Up.", "novita", "Root=1;trace-1")
     assert answer.rehearsal

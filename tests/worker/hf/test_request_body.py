@@ -16,7 +16,7 @@ SIZES = (1, 2, 3, 4, 196_607, 196_608, 196_609, 500_000)
 def test_a_body_is_json_of_the_length_it_says(size: int) -> None:
     image = bytes(range(256)) * (size // 256 + 1)
     to_send = ImageToSend(lambda: image[:size])
-    body = chat_body(model="org/model", prompt='say "up"', image=to_send, parameters={"temperature": 0})
+    body = chat_body(model="org/model", prompt='say "up"', pictures=[to_send], parameters={"temperature": 0})
     sent = b"".join(body)
     assert len(sent) == len(body)
     url = json.loads(sent)["messages"][0]["content"][1]["image_url"]["url"]
@@ -43,7 +43,7 @@ def test_an_image_on_its_way_is_held_once() -> None:
     image = ImageToSend(lambda: data)
     tracemalloc.start()
     try:
-        body = chat_body(model="org/model", prompt="up?", image=image, parameters=None)
+        body = chat_body(model="org/model", prompt="up?", pictures=[image], parameters=None)
         sent = sum(len(piece) for piece in body)
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:
@@ -53,5 +53,5 @@ def test_an_image_on_its_way_is_held_once() -> None:
 
 
 def test_a_body_without_an_image_is_its_head() -> None:
-    assert b"".join(Body(b"{}")) == b"{}"
-    assert len(Body(b"{}")) == 2
+    assert b"".join(Body([b"{}"])) == b"{}"
+    assert len(Body([b"{}"])) == 2

@@ -21,7 +21,7 @@ from worker.hf.request_body import Body, ImageToSend
 from worker.hf.transport import MAX_BODY_BYTES, Reply, Transport
 
 TOKEN = "hf_secretsecret"
-EMPTY = Body(b"{}")
+EMPTY = Body([b"{}"])
 HELLO = ok(b'{"hello": 1}')
 
 
@@ -97,7 +97,7 @@ def stare(_connection: socket.socket, _number: int) -> None:
 def test_a_server_that_does_not_read_is_cut_too(transport: Transport) -> None:
     with raw_server(stare) as url:
         started = time.monotonic()
-        error = ending(transport, url, timeout_s=0.5, body=Body(b"x" * 20_000_000))
+        error = ending(transport, url, timeout_s=0.5, body=Body([b"x" * 20_000_000]))
         assert time.monotonic() - started < 2
     assert type(error) is errors.HFTimeoutError
 
@@ -390,7 +390,7 @@ def test_an_early_refusal_of_a_long_body_is_heard(transport: Transport) -> None:
             pass
 
     with raw_server(refuse) as url:
-        assert post(transport, url, body=Body(b"x" * 2_000_000)).status == 413
+        assert post(transport, url, body=Body([b"x" * 2_000_000])).status == 413
 
 
 def test_a_call_that_waits_for_its_answer_holds_no_image(transport: Transport) -> None:
@@ -406,7 +406,7 @@ def test_a_call_that_waits_for_its_answer_holds_no_image(transport: Transport) -
     try:
         image = ImageToSend(lambda: bytes(3_000_000))
         with raw_server(weigh) as url:
-            assert post(transport, url, body=Body(b"", image)).status == 200
+            assert post(transport, url, body=Body([image])).status == 200
     finally:
         tracemalloc.stop()
     assert held_bytes[0] < 1_000_000
@@ -424,7 +424,7 @@ def test_an_image_that_has_to_be_sent_again_is_made_again(transport: Transport) 
 
     with raw_server(drops_the_second) as url:
         post(transport, url)
-        assert post(transport, url, body=Body(b"", ImageToSend(lambda: b"chart" * 99))).status == 200
+        assert post(transport, url, body=Body([ImageToSend(lambda: b"chart" * 99)])).status == 200
     assert bodies[1] == bodies[2] == base64.b64encode(b"chart" * 99)
 
 
