@@ -149,6 +149,8 @@ def test_refusals_spend_no_attempt_and_are_counted_apart(user: Stack, server: Re
 def test_the_token_is_nowhere_even_if_the_server_repeats_it(tmp_path: Path) -> None:
     said = {"error": f"Bearer {TOKEN} is a nice token, {TOKEN}"}
     odd = {"X-Request-Id": TOKEN, "X-Inference-Provider": TOKEN}
+    spelled = "".join(f"\\u{ord(char):04x}" for char in TOKEN)
+    slashed = TOKEN.replace("_", "\\u005f")
     replies = [
         Scripted(said, 422, odd),
         Scripted(said, 500, odd),
@@ -156,13 +158,17 @@ def test_the_token_is_nowhere_even_if_the_server_repeats_it(tmp_path: Path) -> N
         Scripted(b"{not JSON " + TOKEN.encode()),
         Scripted(said, 429, odd),
         Scripted({"choices": [], **said}),
+        Scripted(
+            b'{"error": "you sent %b, %b"}' % (spelled.encode(), slashed.encode()), 422, {"X-Request-Id": spelled}
+        ),
+        Scripted(b'{"choices": [{"message": {"content": "%b"}}], "id": "%b"}' % ((spelled.encode(),) * 2)),
         Scripted(said, 401, odd),
     ]
     with (
         ScriptedServer(*replies) as server,
         stack(tmp_path, HF_BASE_URL=server.url, HF_TOKEN=TOKEN, LOG_LEVEL="DEBUG", RETRY_DELAY="0.1") as user,
     ):
-        charts = draw_charts(user.folder / "charts", 8)
+        charts = draw_charts(user.folder / "charts", 10)
         batch_id = user.submit(charts)
         worker = user.worker("--concurrency", "2")
         user.run("wait", batch_id, "--timeout", "40", expect=3)
@@ -182,6 +188,8 @@ def test_the_token_is_nowhere_even_if_the_server_repeats_it(tmp_path: Path) -> N
             seen += path.read_bytes().decode(errors="replace") if path.is_file() else ""
     assert "HFRequestError" in seen  # that is: we did look where errors stand
     assert TOKEN not in seen
+    assert spelled not in seen
+    assert slashed not in seen
 
 
 def _redis_pid(user: Stack) -> int:

@@ -9,6 +9,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -176,7 +177,15 @@ class HuggingFaceClient:
             headers=self._headers(trace_id),
             name=trace_id,
         )
-        return read_reply(reply.status, reply.headers, reply.body, api=api)
+        # What is put together here (a text of several parts, say) may be the token though no part of it was.
+        clean = self._transport.scrubber.text
+        try:
+            answer = read_reply(reply.status, reply.headers, reply.body, api=api)
+        except HFAPIError as error:
+            error.args = (clean(str(error)),)
+            raise
+        text = clean(answer.text)
+        return answer if text is answer.text else replace(answer, text=text)
 
     def _headers(self, trace_id: str | None) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}

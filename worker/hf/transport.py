@@ -29,6 +29,7 @@ from worker.hf.errors import (
     HFUnreachableError,
 )
 from worker.hf.request_body import Body
+from worker.hf.scrub import Scrubber
 
 #: Most bytes of a reply, decoded, that are read: Hugging Face's list of all models has under 1 MB.
 MAX_BODY_BYTES = 8_000_000
@@ -39,9 +40,6 @@ MAX_ERROR_BODY_BYTES = 64_000
 #: A pooled connection that breaks within this many seconds, without a byte of reply, had been closed by the
 #: server before the call; later, the server has taken the call and may have charged it.
 STALE_WINDOW_S = 3.0
-
-#: Shortest token that is looked for in replies: shorter ones, as in tests, might be part of any word.
-_MIN_SCRUBBED_CHARS = 6
 
 _CHUNK_BYTES = 65_536
 
@@ -64,6 +62,8 @@ class Transport:
 
     def __init__(self, *, token: str | None = None, pool_size: int = 16) -> None:
         self._token = token or None
+        #: Takes the token out of whatever a server sent, or of what was put together from it.
+        self.scrubber = Scrubber(self._token)
         self._watchdog = Watchdog()
         self._session = _session(self._token, pool_size)
         self._ways: dict[tuple[str, str, bool], _Way] = {}
@@ -131,12 +131,10 @@ class Transport:
         return self._scrubbed(response, read)
 
     def _scrubbed(self, response: requests.Response, body: bytes) -> Reply:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        token = self._token
-        if token is not None and len(token) >= _MIN_SCRUBBED_CHARS:
-            body = body.replace(token.encode(), b"***")
-            headers = {name: value.replace(token, "***") for name, value in headers.items()}
-        return Reply(status=response.status_code, headers=headers, body=body)
+        headers = {
+            self.scrubber.text(name.lower()): self.scrubber.text(value) for name, value in response.headers.items()
+        }
+        return Reply(status=response.status_code, headers=headers, body=self.scrubber.body(body))
 
 
 class _Bearer(AuthBase):

@@ -1,0 +1,131 @@
+"""A token that a server echoes is in nothing that is kept, however it was encoded, nor in what that decodes to."""
+
+import base64
+import html
+import json
+import time
+from urllib.parse import quote, unquote, unquote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.hf_server import Scripted, ScriptedServer, chat_reply
+
+from worker.hf.client import HuggingFaceClient
+from worker.hf.config import HFConfig
+from worker.hf.errors import HFAPIError
+from worker.hf.scrub import Scrubber
+
+TOKEN = "hf_aB/c+d=e-f.g~h%i&j<k"
+
+#: What a header may hold: anything printable of ASCII.
+tokens = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=12, max_size=40)
+
+ENCODINGS = {
+    "as it is": lambda text: text,
+    "json": lambda text: json.dumps(text)[1:-1],
+    "json of php": lambda text: json.dumps(text)[1:-1].replace("/", r"\/"),
+    "json, all of it": lambda text: "".join(f"\\u{ord(char):04x}" for char in text),
+    "json, in capitals": lambda text: "".join(f"\\u{ord(char):04X}" for char in text),
+    "percent": quote,
+    "percent, all of it": lambda text: "".join(f"%{ord(char):02x}" for char in text),
+    "percent, slashes too": lambda text: quote(text, safe=""),
+    "html": html.escape,
+    "html, decimal": lambda text: "".join(f"&#{ord(char)};" for char in text),
+    "html, hexadecimal": lambda text: "".join(f"&#x{ord(char):X};" for char in text),
+    "html, by name": lambda text: text.replace("&", "&amp;").replace("/", "&sol;").replace("=", "&equals;"),
+    "form, read": lambda text: text.replace("+", " "),
+}
+encodings = st.sampled_from(list(ENCODINGS.values()))
+
+
+def decoded(text: str) -> list[str]:
+    """`text`, and what its readers may make of it, several times over."""
+    stages = [text]
+    for _ in range(3):
+        new = [html.unescape(one) for one in stages] + [unquote(one) for one in stages]
+        new += [unquote_plus(one) for one in stages]
+        for one in stages:
+            try:
+                new.append(str(json.loads(f'"{one}"')))
+            except ValueError:
+                continue
+        stages = sorted({*stages, *new})
+    return stages
+
+
+@given(tokens, encodings, encodings, st.sampled_from(["", "key ", '{"you sent": "', "a=b&key=", "<p>"]))
+def test_no_token_in_any_encoding_of_any_encoding_stays(token: str, inner, outer, before: str) -> None:  # type: ignore[no-untyped-def]
+    said = f"{before}{outer(inner(token))} is wrong"
+    clean = Scrubber(token).text(said)
+    assert "***" in clean
+    assert token not in "\n".join(decoded(clean))
+
+
+@pytest.mark.parametrize("lead", ["", "u", "us", "user:"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_base64_is_known_wherever_the_token_begins(lead: str, encode) -> None:  # type: ignore[no-untyped-def]
+    said = encode(f"{lead}{TOKEN}".encode()).decode()
+    clean = Scrubber(TOKEN).text(f"Basic {said} is wrong")
+    assert clean.startswith("Basic ")
+    assert clean.endswith(" is wrong")
+    assert "***" in clean
+    assert len(clean) < len("Basic  is wrong") + 12
+
+
+@given(st.text(), tokens)
+def test_other_texts_are_left_as_they_are(text: str, token: str) -> None:
+    clean = Scrubber("hf_" + token + "_zq9")
+    assert clean.text(text) == text
+    assert clean.body(text.encode("utf-8", "surrogatepass")) == text.encode("utf-8", "surrogatepass")
+
+
+def test_what_stands_around_it_is_left_as_it_was() -> None:
+    said = r'{"a": "5 %\n\u00e9 &amp;", "t": "hf_a\u0042\/c\u002bd=e-f.g~h%i&j<k"}'
+    assert Scrubber(TOKEN).text(said) == r'{"a": "5 %\n\u00e9 &amp;", "t": "***"}'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_body_may_come_in_every_encoding_that_json_is_read_in(encoding: str) -> None:
+    clean = Scrubber(TOKEN).body(json.dumps({"you sent": TOKEN}).encode(encoding))
+    assert json.loads(clean) == {"you sent": "***"}
+
+
+@pytest.mark.parametrize("worst", ["\\", "%25", "&amp;", "&#", "\\u005c", "hf_"])
+def test_its_time_is_linear_whatever_comes(worst: str) -> None:
+    scrubber = Scrubber(TOKEN)
+    started = time.process_time()
+    scrubber.body((worst * 1_000_000)[:1_000_000].encode())
+    assert time.process_time() - started < 5
+
+
+def test_its_repr_shows_nothing() -> None:
+    assert TOKEN not in repr(Scrubber(TOKEN)) + repr(vars(Scrubber("short")))
+
+
+@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
+@pytest.mark.parametrize("status", [200, 422])
+def test_neither_answer_nor_error_holds_an_echoed_token(encode, status: int) -> None:  # type: ignore[no-untyped-def]
+    echo = encode(TOKEN)
+    headers = {"x-request-id": echo, "x-inference-provider": echo, "X-Error-Message": echo}
+    body = json.dumps({**chat_reply(f"You sent {echo}"), "error": None}) if status == 200 else f'{{"error": "{echo}"}}'
+    kept: list[object] = []
+    with ScriptedServer(Scripted(body.encode(), status, headers)) as server:
+        client = HuggingFaceClient(HFConfig(api_key=TOKEN, base_url=server.url))
+        try:
+            answer = client.ask(model="m", prompt="?")
+            kept = [answer.text, answer.request_id, answer.provider, json.dumps(answer.raw), repr(answer)]
+        except HFAPIError as error:
+            kept = [str(error), repr(error), error.request_id, error.provider]
+        client.close()
+    assert kept
+    assert "***" in str(kept[0])
+    assert TOKEN not in "\n".join(stage for one in kept for stage in decoded(str(one)))
+
+
+def test_a_token_that_came_in_parts_is_blotted_out_of_the_text() -> None:
+    parts = [{"type": "text", "text": TOKEN[:9]}, {"type": "text", "text": TOKEN[9:]}]
+    with ScriptedServer(Scripted(chat_reply(parts))) as server:
+        client = HuggingFaceClient(HFConfig(api_key=TOKEN, base_url=server.url))
+        assert client.ask(model="m", prompt="?").text == "***"
+        client.close()
