@@ -1,5 +1,6 @@
 """What a command works with: the settings' ledger and Redis, opened when first needed, closed together."""
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -35,10 +36,14 @@ _PAGE = 100
 
 
 class Session:
-    """The producer's half of chartq for one set of settings. A context manager; not for several threads at once."""
+    """The producer's half of chartq for one set of settings. A context manager; not for several threads at once.
 
-    def __init__(self, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.settings, self.clock = settings, clock
+    `shared`: another session, which may be many threads' at a time; its store and its Redis are this one's too.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock = SYSTEM_CLOCK, shared: "Session | None" = None) -> None:
+        self.settings, self.clock, self._shared = settings, clock, shared
+        self._opening = threading.RLock()
         #: Why `statuses` and `document` had to do without Redis: holds and waits are then missing from what they say.
         self.blind: str | None = None
         self._open = ExitStack()
@@ -61,6 +66,9 @@ class Session:
     @cached_property
     def ledger(self) -> Ledger:
         """Raises StoreError, SettingsError."""
+        if self._shared is not None:
+            with self._shared._opening:
+                return self._shared.ledger
         if self.settings.results_url is None:
             make_home(self.settings.chartq_home)
         return self._open.enter_context(Ledger.open(self.results_url))
@@ -68,6 +76,9 @@ class Session:
     @cached_property
     def redis(self) -> Redis:
         """Raises QueueError, InstallationError."""
+        if self._shared is not None:
+            with self._shared._opening:
+                return self._shared.redis
         return self._open.enter_context(redis_connection(self.settings))
 
     def revive_redis(self) -> None:

@@ -1,19 +1,18 @@
-"""`lanes`: may each lane be called now, and if not, until when and why? As documents and as words."""
+"""`lanes`: may each lane be called now, and if not, until when and why?"""
 
 from typing import Any
 
 import click
 from rich.table import Table
 
+from jobs.batches.lanes import lane_documents
 from jobs.batches.session import Session
 from jobs.cli.console import print_table
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data
 from jobs.config.settings import producer_settings
-from jobs.core.job import model_of
 from jobs.core.text import dumps
-from jobs.core.time_text import duration, iso
-from jobs.lanes import Gate
+from jobs.core.time_text import duration
 
 
 @click.command()
@@ -25,12 +24,7 @@ def lanes(as_json: bool) -> int:
     Example: chartq lanes
     """
     with Session(producer_settings()) as session:
-        waiting = session.queues.lanes()
-        gates = session.gates.all(extra_lanes=waiting)
-        # No worker has come yet: nobody knows by which account they will be called for.
-        gates += [Gate.untouched(lane, ()) for lane in sorted(set(waiting) - {gate.lane for gate in gates})]
-        depths = {depth.lane: depth for depth in session.queues.depths({gate.lane for gate in gates})}
-    rows = [_lane_document(gate, depths[gate.lane].queued) for gate in gates]
+        rows = lane_documents(session)
     if as_json:
         for row in rows:
             print_data(dumps(row))
@@ -46,28 +40,6 @@ def lanes(as_json: bool) -> int:
         )
     print_table(table)
     return 0
-
-
-def _lane_document(gate: Gate, queued: int) -> dict[str, Any]:
-    return {
-        "account": gate.account or None,
-        "lane": gate.lane,
-        "model": model_of(gate.lane),
-        "live": gate.live,
-        "state": "on_hold" if gate.held else "closed" if gate.until_s else "open",
-        "reason": gate.reason or gate.why,
-        "message": gate.message,
-        "since": iso(gate.since_s),
-        "closed_until": iso(gate.until_s),
-        "budget": [
-            {"limit": w.calls, "window_s": w.window_ms / 1000, "used": spent, "left": max(0, w.calls - spent)}
-            for w, spent in zip(gate.windows, gate.spent, strict=True)
-        ],
-        "next_permit_s": None if gate.held or not gate.account else round(gate.wait_s, 3),
-        "concurrency": gate.limit or gate.ceiling,
-        "in_flight": gate.in_flight,
-        "queued": queued,
-    }
 
 
 def _lane_state(row: dict[str, Any]) -> str:

@@ -1,0 +1,40 @@
+"""May each lane be called now, and if not, until when and why? As the documents of `lanes`."""
+
+from typing import Any
+
+from jobs.batches.session import Session
+from jobs.core.job import model_of
+from jobs.core.time_text import iso
+from jobs.lanes import Gate
+
+
+def lane_documents(session: Session) -> list[dict[str, Any]]:
+    """A document for each gate that is known, and for each lane that has work. Raises QueueError, RedisError."""
+    waiting = session.queues.lanes()
+    gates = session.gates.all(extra_lanes=waiting)
+    # No worker has come yet: nobody knows by which account they will be called for.
+    gates += [Gate.untouched(lane, ()) for lane in sorted(set(waiting) - {gate.lane for gate in gates})]
+    depths = {depth.lane: depth for depth in session.queues.depths({gate.lane for gate in gates})}
+    return [_lane_document(gate, depths[gate.lane].queued) for gate in gates]
+
+
+def _lane_document(gate: Gate, queued: int) -> dict[str, Any]:
+    return {
+        "account": gate.account or None,
+        "lane": gate.lane,
+        "model": model_of(gate.lane),
+        "live": gate.live,
+        "state": "on_hold" if gate.held else "closed" if gate.until_s else "open",
+        "reason": gate.reason or gate.why,
+        "message": gate.message,
+        "since": iso(gate.since_s),
+        "closed_until": iso(gate.until_s),
+        "budget": [
+            {"limit": w.calls, "window_s": w.window_ms / 1000, "used": spent, "left": max(0, w.calls - spent)}
+            for w, spent in zip(gate.windows, gate.spent, strict=True)
+        ],
+        "next_permit_s": None if gate.held or not gate.account else round(gate.wait_s, 3),
+        "concurrency": gate.limit or gate.ceiling,
+        "in_flight": gate.in_flight,
+        "queued": queued,
+    }
