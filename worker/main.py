@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": CommandSpec("worker.cli.run_command:run", "Submit a folder, ask about every chart, show how it goes."),
     "worker": CommandSpec("worker.cli.work_command:worker", "Work on what is queued, within the provider's limits."),
+    "serve": CommandSpec("worker.cli.serve_command:serve", "Serve chartq to programs over HTTP."),
     **PRODUCER_COMMANDS,
     "rehearse": CommandSpec(
         "worker.cli.rehearse_command:rehearse", "Show what a run would do and take, on a fast clock."

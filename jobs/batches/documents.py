@@ -39,7 +39,7 @@ def batch_document(batch: Batch, counts: Counts, gates: Sequence[Gate], *, now: 
             "canceled": counts.canceled,
         },
         "hold": hold,
-        "resume_at": None if ended or hold else _resume_at(gates),
+        "resume_at": None if ended or hold else iso(lane_opens_at(gates)),
         "eta_s": None
         if ended or hold
         else eta_s(open_jobs, gates, recent_ended=counts.recent_ended, recent_span_s=span_s),
@@ -109,23 +109,29 @@ def _status(batch: Batch, counts: Counts, open_jobs: int, *, held: bool) -> str:
     return "completed_with_errors" if counts.failed or counts.canceled else "completed"
 
 
-def _hold(batch: Batch, gates: Sequence[Gate]) -> dict[str, Any] | None:
-    """On hold is a batch only when every gate to its lane is, or when it was put on hold itself."""
-    if batch.hold is not None:
-        return {"reason": batch.hold.reason, "message": batch.hold.message, "since": iso(batch.hold.since)}
+def lane_hold(gates: Sequence[Gate]) -> dict[str, Any] | None:
+    """Why nothing is called for in the lane of these gates: it is on hold only when every one of them is."""
     if not gates or not all(gate.held for gate in gates):
         return None
     first = min(gates, key=lambda gate: gate.since_s or 0.0)
     return {"reason": first.reason, "message": first.message, "since": iso(first.since_s)}
 
 
-def _resume_at(gates: Sequence[Gate]) -> str | None:
+def lane_opens_at(gates: Sequence[Gate]) -> float | None:
+    """When the lane's first gate lets a call through again; None if one does now, or nobody knows."""
     usable = [gate for gate in gates if not gate.held]
     if not usable:
         return None
     closings = [max((gate.until_s or 0.0) - gate.now_s, gate.budget_wait_s) for gate in usable]
     soonest_s = min(closings)
-    return iso(usable[0].now_s + soonest_s) if soonest_s >= _SHORTEST_CLOSURE_S else None
+    return usable[0].now_s + soonest_s if soonest_s >= _SHORTEST_CLOSURE_S else None
+
+
+def _hold(batch: Batch, gates: Sequence[Gate]) -> dict[str, Any] | None:
+    """On hold is a batch only when its lane is, or when it was put on hold itself."""
+    if batch.hold is not None:
+        return {"reason": batch.hold.reason, "message": batch.hold.message, "since": iso(batch.hold.since)}
+    return lane_hold(gates)
 
 
 def _finished_at(batch: Batch, counts: Counts) -> float:

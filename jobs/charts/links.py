@@ -63,6 +63,22 @@ def _checked_url(url: str) -> str:
     return stored
 
 
+def path_below(chart_root: Path | None, name: str) -> Path:
+    """The file or folder that somebody elsewhere names: a path or `file://` URL, never outside `chart_root`.
+
+    Nothing is looked at. Raises InputError.
+    """
+    if chart_root is None:
+        raise InputError("files of the server are read only below CHART_ROOT, and that is not set: upload the pictures")
+    try:
+        path = (chart_root / _path_in(name)).resolve()
+    except (OSError, RuntimeError, ValueError):  # a circle of links, a NUL
+        raise InputError(f"{name[:_SHOWN_CHARS]!r} can't be followed") from None
+    if not path.is_relative_to(chart_root):
+        raise InputError(f"{name[:_SHOWN_CHARS]!r} lies outside CHART_ROOT")
+    return path
+
+
 def _decoded(uri: str) -> bytes:
     """The bytes of a data URI (RFC 2397). No larger than a line of the file, hence no bound of its own."""
     comma = uri.find(",", 0, 200)

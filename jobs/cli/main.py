@@ -24,7 +24,7 @@ _EPILOG = "Each has help of its own, with an example: chartq submit --help"
 
 #: In the order in which one meets them.
 _SECTIONS: Mapping[str, Sequence[str]] = {
-    "Ask": ("run", "submit", "worker", "rehearse", "demo"),
+    "Ask": ("run", "submit", "worker", "serve", "rehearse", "demo"),
     "Look": ("list", "status", "watch", "wait", "lanes", "logs"),
     "Read": ("results", "compare"),
     "Mend": ("retry", "cancel", "resume"),

@@ -21,7 +21,6 @@ from jobs.formats import (
     write_comparison,
     write_sidecars,
 )
-from jobs.ledger import Batch
 
 output_option = click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file, written atomically."
@@ -59,7 +58,7 @@ def results(batch_id: str, output: Path | None, form: str | None, status: str | 
         chosen = FORMATS[form or (output and format_of(output)) or "jsonl"]
         files: Sequence[Path] = ()  # stays so if the reader leaves
         with _writing(output):
-            files = chosen.write(session.results(batch, status=status), output, _context(session, batch))
+            files = chosen.write(session.results(batch, status=status), output, ReportContext.of(session, batch))
     if len(files) > 1:
         say(f"written: {', '.join(map(str, files))}")
     return 0
@@ -83,22 +82,17 @@ def compare(batch_a: str, batch_b: str, output: Path | None, form: str | None) -
     with Session(producer_settings()) as session, _writing(output):
         a, b = (session.ledger.batch(batch_id) for batch_id in (batch_a, batch_b))
         counts = write_comparison(
-            session.results(a), session.results(b), _context(session, a), _context(session, b), output, chosen
+            session.results(a),
+            session.results(b),
+            ReportContext.of(session, a),
+            ReportContext.of(session, b),
+            output,
+            chosen,
         )
     words = {"same": "same", "differ": "differ", "one": "answered in one only", "none": "answered in neither"}
     if counts:
         say(", ".join(f"{counts[outcome]} {word}" for outcome, word in words.items() if outcome in counts))
     return 0
-
-
-def _context(session: Session, batch: Batch) -> ReportContext:
-    return ReportContext(
-        status=lambda: session.document(batch.batch_id),
-        question=batch.question,
-        chart_root=session.settings.chart_root,
-        pictures=session.ledger.picture,
-        image_sha256=lambda job_id: session.ledger.job(job_id).image_sha256,
-    )
 
 
 @contextmanager

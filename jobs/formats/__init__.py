@@ -13,7 +13,7 @@ from jobs.formats.format import Format, ReportContext, Row, text_format
 from jobs.formats.html_report import write_html
 from jobs.formats.json_lines import write_jsonl
 from jobs.formats.markdown import write_markdown
-from jobs.formats.openai_batch import write_openai
+from jobs.formats.openai_batch import write_openai, write_openai_text
 from jobs.formats.parquet import write_parquet
 from jobs.formats.sidecars import write_sidecars
 from jobs.schemas import answer_fields
@@ -64,6 +64,7 @@ _ALL = (
         summary="the OpenAI Batch API's output file, and NAME.errors.jsonl next to it",
         writer=write_openai,
         needs_file=True,
+        write_text=write_openai_text,
     ),
 )
 

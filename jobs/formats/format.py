@@ -3,11 +3,15 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from jobs.core.errors import InputError
 from jobs.core.job import Pictures, Question
 from jobs.formats.files import data_file
+
+if TYPE_CHECKING:
+    from jobs.batches.session import Session
+    from jobs.ledger import Batch
 
 #: A result document, as the contract has it.
 Row = dict[str, Any]
@@ -27,6 +31,17 @@ class ReportContext:
     #: The hash of a job's image.
     image_sha256: Callable[[str], str] = lambda _job_id: ""
 
+    @classmethod
+    def of(cls, session: "Session", batch: "Batch") -> Self:
+        """What there is to know of a batch."""
+        return cls(
+            status=lambda: session.document(batch.batch_id),
+            question=batch.question,
+            chart_root=session.settings.chart_root,
+            pictures=session.ledger.picture,
+            image_sha256=lambda job_id: session.ledger.job(job_id).image_sha256,
+        )
+
 
 #: Writes the rows to a file, or to stdout if there is none; returns the files it wrote.
 Writer = Callable[[Iterable[Row], Path | None, ReportContext], list[Path]]
@@ -44,6 +59,8 @@ class Format:
     writer: Writer
     #: It can't go to stdout: it is binary, or more than one file.
     needs_file: bool = False
+    #: Writes the rows as one stream of text; None if the format is none.
+    write_text: Callable[[Iterable[Row], TextIO, ReportContext], None] | None = None
 
     def write(self, rows: Iterable[Row], path: Path | None, context: ReportContext) -> list[Path]:
         """Write the rows to `path` (whole or not at all), or to stdout; returns the files written.
@@ -71,4 +88,4 @@ def text_format(
             write(rows, out, context)
         return [path] if path else []
 
-    return Format(name=name, suffixes=suffixes, summary=summary, writer=writer)
+    return Format(name=name, suffixes=suffixes, summary=summary, writer=writer, write_text=write)

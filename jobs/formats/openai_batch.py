@@ -7,7 +7,7 @@ neither file, as in the API's own.
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from jobs.core.text import dumps
 from jobs.formats.files import data_file
@@ -28,11 +28,27 @@ def write_openai(rows: Iterable[Row], path: Path | None, _context: ReportContext
     assert path is not None  # Format.write sees to it
     with data_file(path) as output, data_file(errors_path(path)) as errors:
         for row in rows:
-            if row["status"] == "finished":
-                output.write(dumps(_line(row, status_code=200, body=completion(row))) + "\n")
-            elif row["status"] in ("failed", "canceled"):
-                errors.write(dumps(_error_line(row)) + "\n")
+            if line := output_line(row):
+                output.write(line)
+            elif line := error_line(row):
+                errors.write(line)
     return [path, errors_path(path)]
+
+
+def write_openai_text(rows: Iterable[Row], out: TextIO, _context: ReportContext) -> None:
+    """The lines of both files in one stream."""
+    for row in rows:
+        out.write(output_line(row) or error_line(row))
+
+
+def output_line(row: Row) -> str:
+    """The row's line of the output file; "" if it has none."""
+    return dumps(_line(row, status_code=200, body=completion(row))) + "\n" if row["status"] == "finished" else ""
+
+
+def error_line(row: Row) -> str:
+    """The row's line of the error file; "" if it has none."""
+    return dumps(_error_line(row)) + "\n" if row["status"] in ("failed", "canceled") else ""
 
 
 def completion(row: Row) -> dict[str, Any]:

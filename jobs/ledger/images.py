@@ -1,6 +1,6 @@
 """Pictures in the ledger: those that came within a request, so that every worker sees them, wherever it runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection, select
 
@@ -11,7 +11,11 @@ from jobs.ledger.schema import pictures
 
 def put(connection: Connection, rows: Iterable[NewMember]) -> None:
     """Write the pictures that rows bring along, unless they are there."""
-    brought = {sha256: data for row in rows for sha256, data in row.pictures.items()}
+    keep(connection, {sha256: data for row in rows for sha256, data in row.pictures.items()})
+
+
+def keep(connection: Connection, brought: Mapping[str, bytes]) -> None:
+    """Write pictures by their SHA-256, unless they are there."""
     there = select(pictures.c.sha256).where(pictures.c.sha256.in_(brought))
     new = brought.keys() - set(connection.execute(there).scalars() if brought else ())
     if new:

@@ -1,6 +1,6 @@
 """The ledger: the durable record of batches, jobs and answers, and everything that may be done with it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -219,6 +219,10 @@ class Ledger:
         """All paths under which a job's image was submitted, the newest first."""
         return self._store.read(lambda connection: executions.images_of(connection, job_id))
 
+    def keep_pictures(self, pictures_by_sha256: Mapping[str, bytes]) -> None:
+        """Pictures that come before the rows that are about them."""
+        self._store.write(lambda connection: pictures.keep(connection, pictures_by_sha256))
+
     def picture(self, sha256: str) -> bytes | None:
         """A picture that came within a request; None if there is none of this hash."""
         return self._store.read(lambda connection: pictures.get(connection, sha256))
@@ -266,6 +270,10 @@ class Ledger:
     def job(self, job_id: str) -> JobRow:
         """Everything about one job; raises UnknownIdError."""
         return self._store.read(lambda connection: reading.get_job(connection, self._questions, job_id))
+
+    def job_states(self, job_ids: Collection[str]) -> dict[str, str]:
+        """Job id -> status, of up to a thousand jobs; those that there are not are left out."""
+        return self._store.read(lambda connection: reading.job_states(connection, job_ids))
 
     def results(self, batch: Batch, *, status: str | None = None) -> Iterator[ResultRow]:
         """The batch's rows in the order of submission, of one status or of all; read as they are taken."""

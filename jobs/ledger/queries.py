@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -129,6 +129,12 @@ def get_job(connection: Connection, known: Questions, job_id: str) -> JobRow:
         queued_at=row.queued_at,
         started_at=row.started_at,
     )
+
+
+def job_states(connection: Connection, job_ids: Collection[str]) -> dict[str, str]:
+    """Job id -> status of those that there are."""
+    statement = select(jobs.c.job_id, jobs.c.status).where(jobs.c.job_id.in_(job_ids))
+    return {row.job_id: row.status for row in connection.execute(statement)}
 
 
 def results(store: Store, known: Questions, batch: Batch, *, status: str | None) -> Iterator[ResultRow]:

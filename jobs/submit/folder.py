@@ -102,8 +102,9 @@ def _examine(numbered: tuple[int, Found], chart_root: Path | None) -> _Chart | s
     if found.error is not None:
         return found.error
     try:
+        stored = stored_path(found.path, chart_root)  # first: what lies outside is not even opened
         data = read_bounded(found.path)
         check_image(data)
-        return _Chart(sha256=hashlib.sha256(data).hexdigest(), stored=stored_path(found.path, chart_root))
+        return _Chart(sha256=hashlib.sha256(data).hexdigest(), stored=stored)
     except InputError as error:
         return str(error)

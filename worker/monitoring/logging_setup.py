@@ -13,6 +13,7 @@ from worker.monitoring.log_file import LogFile
 _FIELDS = (
     *("job_id", "batch_id", "model", "attempt", "latency_s"),
     *("error", "status_code", "hint_s", "again_in_s", "why", "until"),
+    *("request_id", "method", "path", "status", "took_s", "bytes_in", "bytes_out", "key", "client"),
 )
 
 log = logging.getLogger("chartq.worker")
@@ -65,6 +66,7 @@ def _keep_file(folder: Path, on_stderr: logging.Handler, level: str) -> None:
         log.debug("no log file, `chartq logs` won't know of this process: %s", error)
         return
     file.setFormatter(JsonFormatter())
+    file.addFilter(lambda record: record.name != "chartq.access")  # a page that polls would push everything else out
     on_stderr.setLevel(level)
     logging.getLogger().addHandler(file)
     for name in ("chartq", "jobs", "worker"):

@@ -1,0 +1,82 @@
+"""What all requests share: the settings' store and Redis, who looks at them for those who wait, and what serves."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from jobs.batches.session import Session
+from jobs.config.settings import Settings
+from jobs.core.errors import ChartqError
+from jobs.server.errors import ApiError
+from jobs.server.watcher import Watcher
+
+log = logging.getLogger("chartq.server")
+
+#: Bytes of bodies that are in memory at a time, all requests together.
+_MEMORY_BYTES = 256_000_000
+
+
+class ListModels(Protocol):
+    """What the provider serves, as model ids. Raises ChartqError."""
+
+    def __call__(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What the app is lent by who runs it: it neither calls the provider nor works itself."""
+
+    #: None: nobody here can ask the provider.
+    list_models: ListModels | None = None
+    #: Says that there is work, to a worker in the same process.
+    work_arrived: Callable[[], None] = lambda: None
+    #: It was promised to listen on this machine alone.
+    loopback_only: bool = False
+
+
+@dataclass(kw_only=True)
+class Backend:
+    """Opened with the first request; safe for many threads."""
+
+    settings: Settings
+    services: Services = field(default_factory=Services)
+
+    def __post_init__(self) -> None:
+        self._shared = Session(self.settings)
+        self._lock = threading.Lock()
+        self._in_memory = 0
+        self.watcher = Watcher(self.session)
+
+    def session(self) -> Session:
+        """A view of the one store and Redis for one request."""
+        return Session(self.settings, shared=self._shared)
+
+    def close(self) -> None:
+        """End what was opened. The app may not be used afterwards."""
+        self.watcher.stop()
+        with self._shared:
+            pass
+
+    def revive_redis(self, error: Exception) -> None:
+        """An embedded Redis that died has nobody else to start it again, if no worker runs."""
+        if isinstance(error, RedisConnectionError):
+            try:
+                self._shared.revive_redis()
+            except (ChartqError, RedisError, OSError) as trouble:
+                log.warning("the embedded Redis can't be started again: %s", trouble)
+
+    def hold_in_memory(self, size: int) -> None:
+        """So many bytes more are kept for a request. Raises ApiError if all requests together have too many."""
+        with self._lock:
+            if self._in_memory + size > _MEMORY_BYTES:
+                raise ApiError(503, "too many uploads at a time: try again in a moment", headers={"Retry-After": "2"})
+            self._in_memory += size
+
+    def release_memory(self, size: int) -> None:
+        with self._lock:
+            self._in_memory -= size

@@ -1,0 +1,108 @@
+"""Errors in OpenAI's shape: `{"error": {"message", "type", "param", "code"}}`, whatever went wrong."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+
+from jobs.broker.error_text import redis_trouble
+from jobs.core.errors import (
+    ChartqError,
+    InputError,
+    InstallationError,
+    QueueError,
+    SettingsError,
+    StoreError,
+    UnknownIdError,
+)
+
+log = logging.getLogger("chartq.server")
+
+#: OpenAI's word for what the client has to mend, and for what it can't.
+_CLIENTS, _SERVERS = "invalid_request_error", "server_error"
+
+_STATUS_OF: tuple[tuple[type[ChartqError], int], ...] = (
+    (UnknownIdError, 404),
+    (InputError, 400),
+    (StoreError, 503),
+    (QueueError, 503),
+    (SettingsError, 500),
+    (InstallationError, 501),
+)
+
+
+class ApiError(Exception):
+    """An answer that is an error."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        type_: str | None = None,
+        param: str | None = None,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.headers = status, message, headers or {}
+        self.type, self.param, self.code = type_ or (_CLIENTS if status < 500 else _SERVERS), param, code
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(_encodable(self.document), self.status, self.headers)
+
+
+def not_found(what: str) -> ApiError:
+    """For what isn't there, and for what is another key's: the two look alike."""
+    return ApiError(404, what, code="not_found")
+
+
+def api_error(error: Exception) -> ApiError:
+    """Any error as one that can be answered with."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return _unfit(error)
+    if isinstance(error, HTTPException):
+        return ApiError(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+    if isinstance(error, RedisError):
+        return ApiError(503, redis_trouble(error), code="redis_unavailable")
+    if isinstance(error, ChartqError):
+        status = next(status for kind, status in _STATUS_OF if isinstance(error, kind))
+        code = "not_found" if status == 404 else None
+        return ApiError(status, str(error), code=code)
+    return ApiError(500, "a fault in chartq, please report it; its log has the details", code="internal_error")
+
+
+def answer_errors_of(app: FastAPI) -> None:
+    """Every error of the app's handlers leaves it in the one shape."""
+
+    async def handle(_request: Request, error: Exception) -> JSONResponse:
+        return api_error(error).response()
+
+    for kind in (ApiError, ChartqError, RedisError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, handle)
+
+
+def _unfit(error: RequestValidationError) -> ApiError:
+    """The first thing that a request lacks, or has too much of."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
+    param = ".".join(place) or None
+    return ApiError(400, f"{param or 'the request'}: {first['msg']}", param=param)
+
+
+def _encodable(document: dict[str, Any]) -> dict[str, Any]:
+    """Messages may quote what can't be sent: halves of characters, bytes of odd file names."""
+    error = document["error"]
+    message = str(error["message"]).encode("utf-8", "backslashreplace").decode()
+    return {"error": {**error, "message": message or HTTPStatus(500).phrase}}

@@ -1,0 +1,46 @@
+"""JSON bodies, read by hand: bounded, and with errors that say what to mend."""
+
+import json
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from jobs.server.errors import ApiError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+async def json_object(request: Request) -> dict[str, Any]:
+    """The body's JSON object. Raises ApiError."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise ApiError(415, "send JSON, with Content-Type: application/json", param="content-type")
+    return parsed(await request.body())
+
+
+def parsed(body: bytes) -> dict[str, Any]:
+    """Raises ApiError."""
+    try:
+        value = json.loads(body, parse_constant=_no_constant)
+    except RecursionError:
+        raise ApiError(400, "the body is nested too deeply") from None
+    except ValueError as error:  # no UTF-8 among them
+        raise ApiError(400, f"the body is no JSON: {str(error)[:200]}") from None
+    if not isinstance(value, dict):
+        raise ApiError(400, "the body is no JSON object")
+    return value
+
+
+def fitting(model: type[M], value: dict[str, Any]) -> M:
+    """The value as a model. Raises ApiError naming the first field that doesn't fit."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        param = ".".join(map(str, first["loc"])) or None
+        raise ApiError(400, f"{param or 'the body'}: {first['msg']}", param=param) from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value")

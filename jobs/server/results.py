@@ -1,0 +1,71 @@
+"""A batch's results as an answer, in any format, streamed: memory stays flat."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from starlette.responses import Response, StreamingResponse
+
+from jobs.formats import FORMATS, Format, ReportContext
+from jobs.ledger import Batch
+from jobs.server.access import Access
+from jobs.server.errors import ApiError
+from jobs.server.responses import streamed
+
+_MEDIA_TYPES = {
+    "jsonl": "application/x-ndjson",
+    "csv": "text/csv; charset=utf-8",
+    "markdown": "text/markdown; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+    "openai": "application/x-ndjson",
+}
+
+#: A report's own policy allows its script and no more; this takes it out of the server's origin as well.
+_SANDBOX = "sandbox allow-scripts allow-downloads"
+
+#: Bytes of a file that are read at a time.
+_PIECE_BYTES = 65_536
+
+
+def results_response(access: Access, batch: Batch, *, form: str, status: str | None) -> Response:
+    """Raises ApiError (no such format), InstallationError."""
+    chosen = FORMATS.get(form)
+    if chosen is None:
+        raise ApiError(400, f"format {form!r} is none of {', '.join(FORMATS)}", param="format")
+    headers = {"content-security-policy": _SANDBOX} if form == "html" else _download(batch, chosen)
+    pieces = _pieces(access, batch, chosen, status)
+    return StreamingResponse(pieces, media_type=_MEDIA_TYPES[form], headers=headers)
+
+
+def _download(batch: Batch, form: Format) -> dict[str, str]:
+    suffix = form.suffixes[0] if form.suffixes else ".jsonl"
+    return {"content-disposition": f'attachment; filename="{batch.batch_id}{suffix}"'}
+
+
+def _pieces(access: Access, batch: Batch, form: Format, status: str | None) -> Iterator[bytes]:
+    rows = access.session.results(batch, status=status)
+    context = ReportContext.of(access.session, batch)
+    if (write := form.write_text) is not None:
+        return streamed(lambda out: write(rows, out, context))
+    return _from_file(lambda path: form.write(rows, path, context))
+
+
+def _from_file(write: Callable[[Path], object]) -> Iterator[bytes]:
+    """For formats that only a file can be: written whole before the first byte is sent."""
+    folder = tempfile.TemporaryDirectory(prefix="chartq-results-")
+    try:
+        path = Path(folder.name) / "results"
+        write(path)
+        file = path.open("rb")
+    except BaseException:
+        folder.cleanup()
+        raise
+    return _read_and_remove(file, folder)
+
+
+def _read_and_remove(file: BinaryIO, folder: "tempfile.TemporaryDirectory[str]") -> Iterator[bytes]:
+    with folder, file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece

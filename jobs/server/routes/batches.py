@@ -1,0 +1,134 @@
+"""Batches: submit, look, read, act."""
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from jobs.batches.session import Session
+from jobs.ledger import Batch as LedgerBatch
+from jobs.server.access import Access, Granted
+from jobs.server.errors import ApiError
+from jobs.server.events import status_events
+from jobs.server.models import ERRORS, Batch, Batches, State, Submitted
+from jobs.server.responses import Document
+from jobs.server.results import results_response
+from jobs.server.submission import BODY, receive_batch
+
+router = APIRouter(tags=["batches"])
+
+#: Batches on one page of the list.
+_PAGE, _MOST = 100, 1000
+
+
+@router.get("/batches", responses={200: {"model": Batches}, **ERRORS}, response_class=Document)
+def list_batches(
+    access: Granted,
+    limit: Annotated[int, Query(ge=1, le=_MOST)] = _PAGE,
+    after: Annotated[str | None, Query(description="The id of the last batch of the page before.")] = None,
+) -> Document:
+    """The batches, newest first: the documents of `chartq list`."""
+    waiting = access.batches()
+    if after is not None:
+        access.batch(after)
+        for batch in waiting:
+            if batch.batch_id == after:
+                break
+    page = list(islice(waiting, limit + 1))
+    documents = list(access.session.statuses(page[:limit]))
+    return Document({"data": documents, "has_more": len(page) > limit})
+
+
+@router.post(
+    "/batches",
+    status_code=201,
+    responses={201: {"model": Submitted}, **ERRORS},
+    response_class=Document,
+    openapi_extra={"requestBody": BODY},
+)
+async def create_batch(request: Request, access: Granted) -> Document:
+    """Submit pictures (multipart), or files and folders under CHART_ROOT (JSON)."""
+    order = await receive_batch(request, access)
+    done = await run_in_threadpool(access.session.submit, order)
+    if done.batch is None:
+        why = "; ".join(f"{reject.path}: {reject.error}" for reject in done.rejected[:10])
+        raise ApiError(400, f"no image was accepted{': ' + why if why else ''}", code="no_image")
+    access.backend.services.work_arrived()
+    return Document(
+        done.document(), 201, {"location": f"{request.scope.get('root_path', '')}/batches/{done.batch.batch_id}"}
+    )
+
+
+@router.get("/batches/{batch_id}", responses={200: {"model": Batch}, **ERRORS}, response_class=Document)
+def get_batch(batch_id: str, access: Granted) -> Document:
+    """Where a batch stands: the document of `chartq status BATCH`."""
+    return _document(access, access.batch(batch_id))
+
+
+@router.get(
+    "/batches/{batch_id}/results",
+    responses={
+        200: {"description": "The results, in the format asked for.", "content": {"application/x-ndjson": {}}},
+        **ERRORS,
+    },
+    response_class=StreamingResponse,
+)
+def results(
+    batch_id: str,
+    access: Granted,
+    form: Annotated[str, Query(alias="format", description="jsonl, csv, markdown, html, parquet or openai.")] = "jsonl",
+    status: Annotated[State | None, Query(description="Only rows of this state.")] = None,
+) -> Response:
+    """The results in the order of submission, as `chartq results` has them, streamed."""
+    return results_response(access, access.batch(batch_id), form=form, status=status)
+
+
+@router.get(
+    "/batches/{batch_id}/events",
+    responses={
+        200: {"description": "Events named `status`, each the batch's document.", "content": {"text/event-stream": {}}},
+        **ERRORS,
+    },
+    response_class=StreamingResponse,
+)
+async def events(batch_id: str, access: Granted) -> StreamingResponse:
+    """Server-sent events: the batch's document whenever it has changed, at most once a second, until it has ended."""
+    batch = await run_in_threadpool(access.batch, batch_id)
+    stream = status_events(access.backend.watcher, batch)
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+
+def _action(name: str, act: Callable[[Session, LedgerBatch], Any], about: str) -> None:
+    """A way to act on a batch, answered with its document."""
+
+    def handler(batch_id: str, access: Granted) -> Document:
+        batch = access.batch(batch_id)
+        act(access.session, batch)
+        access.backend.services.work_arrived()
+        return _document(access, batch)
+
+    handler.__doc__ = about
+    route = router.post(
+        f"/batches/{{batch_id}}/{name}",
+        operation_id=f"{name}_batch",
+        responses={200: {"model": Batch}, **ERRORS},
+        response_class=Document,
+    )
+    route(handler)
+
+
+_action("cancel", Session.cancel, "What has not started is canceled; what another batch still wants goes on.")
+_action("retry", Session.retry, "What failed is queued again, with fresh attempts.")
+_action(
+    "resume",
+    lambda session, batch: session.resume({batch.question.lane}, batch),
+    "What is on hold opens, one probe first; what Redis has lost is put back on the queue.",
+)
+
+
+def _document(access: Access, batch: LedgerBatch) -> Document:
+    fresh = access.session.ledger.batch(batch.batch_id)
+    return Document(next(access.session.statuses([fresh])))

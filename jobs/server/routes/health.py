@@ -1,0 +1,31 @@
+"""May work be sent here?"""
+
+from fastapi import APIRouter
+from redis.exceptions import RedisError
+
+from jobs.batches.session import Session
+from jobs.core.errors import ChartqError
+from jobs.server.access import Granted
+from jobs.server.errors import ApiError
+from jobs.server.models import ERRORS, Health
+from jobs.server.responses import Document
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health", responses={200: {"model": Health}, 503: ERRORS[503]}, response_class=Document)
+def health(access: Granted) -> Document:
+    """200 while Redis and the store answer; needs no key."""
+    try:
+        _check(access.session)
+    except (ChartqError, RedisError) as error:
+        access.backend.revive_redis(error)
+        # Without a key nobody is told where store and queue are.
+        what = "Redis" if isinstance(error, RedisError) else "the results store or Redis"
+        raise ApiError(503, f"{what} doesn't answer: the server's log says more", code="unavailable") from error
+    return Document({"status": "ok"})
+
+
+def _check(session: Session) -> None:
+    session.ledger.lanes()
+    session.redis.ping()

@@ -1,0 +1,138 @@
+"""What every request meets: one shape of errors, bounds, ids, a line in the log."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from support.http_api import client_of, error_of, png
+from support.producer import Producer, producer_in
+
+from jobs.core.secret import Secret
+from jobs.server import create_app
+from jobs.server.guard import body_limit
+
+
+@pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
+    with producer_in(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def api(user: Producer) -> Iterator[TestClient]:
+    with client_of(user.settings) as client:
+        yield client
+
+
+def test_health_is_told_while_redis_and_the_store_answer(user: Producer, api: TestClient) -> None:
+    assert api.get("/health").json() == {"status": "ok"}
+    settings = attrs.evolve(user.settings, redis_url=Secret("redis://127.0.0.1:1/0"))
+    with client_of(settings) as broken:
+        answer = broken.get("/health")
+        assert answer.status_code == 503
+        assert "127.0.0.1" not in error_of(answer)["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers", "status"),
+    [
+        ("GET", "/batches/b000000-nobody", b"", {}, 404),
+        ("GET", "/jobs/..%2f..%2fetc", b"", {}, 404),
+        ("GET", "/nowhere", b"", {}, 404),
+        ("DELETE", "/batches", b"", {}, 405),
+        ("GET", "/batches?limit=0", b"", {}, 400),
+        ("POST", "/batches", b"{", {"content-type": "application/json"}, 400),
+        ("POST", "/batches", b"[" * 100_000, {"content-type": "application/json"}, 400),
+        ("POST", "/batches", b"[]", {"content-type": "application/json"}, 400),
+        ("POST", "/batches", b'{"paths": [], "prompt": "Up?"}', {"content-type": "application/json"}, 400),
+        ("POST", "/batches", b'{"paths": ["a"], "odd": 1}', {"content-type": "application/json"}, 400),
+        ("POST", "/batches", b"\xff", {"content-type": "application/json"}, 400),
+        ("POST", "/batches", b"hello", {"content-type": "text/plain"}, 415),
+        ("POST", "/batches", b"hello", {"content-type": "multipart/form-data"}, 415),
+        ("POST", "/batches", b"hello", {"content-type": "multipart/form-data; boundary=x"}, 400),
+        ("POST", "/batches", b"--x\r\n\r\nno name\r\n--x--", {"content-type": "multipart/form-data; boundary=x"}, 400),
+        (
+            "POST",
+            "/batches",
+            b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\ncut off',
+            {"content-type": "multipart/form-data; boundary=x"},
+            400,
+        ),
+    ],
+)
+def test_whatever_is_wrong_the_answer_has_the_one_shape(
+    api: TestClient, method: str, path: str, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    answer = api.request(method, path, content=body, headers=headers)
+    assert answer.status_code == status, answer.text
+    error_of(answer)
+
+
+def test_a_form_has_a_bounded_number_of_parts(api: TestClient) -> None:
+    fields = {f"field-{number}": "x" for number in range(60)}
+    files = [("files", ("a.png", png(), "image/png"))]
+    assert api.post("/batches", data=fields, files=files).status_code == 413
+
+
+def test_a_body_is_refused_by_its_length_and_by_what_comes(api: TestClient) -> None:
+    announced = api.post("/lanes", content=b"", headers={"content-length": str(body_limit("/lanes") + 1)})
+    assert announced.status_code == 413
+    error_of(announced)
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(100):
+            yield b" " * 1_000_000
+
+    answer = api.post("/batches/x/cancel", content=endless())
+    assert answer.status_code in (404, 413)  # nobody reads it: then it is not refused either
+
+
+def test_an_id_is_given_or_kept_and_stands_in_the_log(api: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="chartq.access"):
+        given = api.get("/health", headers={"x-request-id": "mine-1"})
+        made = api.get("/health", headers={"x-request-id": "not\tmine", "user-agent": "x\x1b[31m"})
+    assert given.headers["x-request-id"] == "mine-1"
+    assert made.headers["x-request-id"].startswith("req_")
+    first = caplog.records[0]
+    assert (first.__dict__["request_id"], first.__dict__["status"], first.__dict__["path"]) == (
+        "mine-1",
+        200,
+        "/health",
+    )
+    assert given.headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_is_in_a_path_does_not_get_into_the_log_raw(api: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="chartq.access"):
+        api.get("/batches/%0aFAKE%1b[31m")
+    assert all(ord(char) >= 32 for record in caplog.records for char in record.getMessage())
+
+
+def test_a_fault_of_ours_is_told_without_its_words(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise LookupError("hf_secret")
+
+    monkeypatch.setattr("jobs.batches.session.Session.statuses", broken)
+    answer = api.get("/batches")
+    assert answer.status_code == 500
+    assert "hf_secret" not in answer.text
+    error_of(answer)
+
+
+def test_it_can_be_mounted_in_an_app_of_ones_own(user: Producer) -> None:
+    app = FastAPI()
+    mounted = create_app(user.settings)
+    app.mount("/charts", mounted)
+    try:
+        with TestClient(app) as client:
+            assert client.get("/charts/health").json() == {"status": "ok"}
+            files = [("files", ("a.png", png(), "image/png"))]
+            made = client.post("/charts/batches", files=files, data={"prompt": "Up?"})
+            assert made.headers["location"].startswith("/charts/batches/b")
+            assert client.get(made.headers["location"]).status_code == 200
+    finally:
+        mounted.state.backend.close()

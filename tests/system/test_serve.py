@@ -1,0 +1,124 @@
+"""`chartq serve` as a process: it works, it leaves in order, and nobody slow keeps it."""
+
+import json
+import signal
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.http_api import png
+from support.stack import Program, Stack, eventually, stack
+
+from worker.rehearsal import Behaviour, Rehearsal
+
+
+@pytest.fixture
+def server() -> Iterator[Rehearsal]:
+    with Rehearsal(Behaviour(latency_s=0.05)) as running:
+        yield running
+
+
+@pytest.fixture
+def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
+    with stack(tmp_path, HF_BASE_URL=server.base_url, VISION_MODEL="org/model", RETRY_DELAY="0.1") as made:
+        yield made
+
+
+def serve(user: Stack, *args: str) -> tuple[Program, str]:
+    """The process, once it listens, and its address."""
+    log = user.folder / f"serve-{len(user.processes)}.log"
+    process = user.launch("-m", "worker.main", "serve", "--port", "0", *args, log=log)
+    eventually(lambda: "serves at" in process.said or process.poll() is not None)
+    assert process.poll() is None, process.said
+    url = process.said.split("serves at ")[1].split()[0].rstrip(",")
+    return process, url
+
+
+def post_picture(url: str, *, shade: int = 0) -> Any:
+    """A batch of one picture."""
+    form = (
+        b'--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nUp?\r\n'
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + png(shade) + b"\r\n--x--\r\n"
+    )
+    request = urllib.request.Request(f"{url}/batches", form, {"Content-Type": "multipart/form-data; boundary=x"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_it_works_on_what_is_uploaded_and_leaves_in_order(user: Stack) -> None:
+    process, url = serve(user)
+    batch_id = post_picture(url)["batch_id"]
+    eventually(lambda: get(f"{url}/batches/{batch_id}")["status"] == "completed")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0, process.said
+    with pytest.raises(urllib.error.URLError):
+        get(f"{url}/health")
+    assert user.status(batch_id)["status"] == "completed"
+
+
+def test_without_work_it_leaves_that_to_others(user: Stack) -> None:
+    _, url = serve(user, "--no-work")
+    batch_id = post_picture(url)["batch_id"]
+    user.run("worker", "--burst")
+    assert get(f"{url}/batches/{batch_id}")["status"] == "completed"
+
+
+def test_calls_that_run_when_it_is_told_to_leave_end_within_the_grace(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=1.5)
+    process, url = serve(user)
+    batch_id = post_picture(url)["batch_id"]
+    eventually(lambda: get(f"{url}/batches/{batch_id}")["request_counts"]["started"] == 1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0, process.said
+    assert user.status(batch_id)["status"] == "completed"
+
+
+def test_killed_and_started_again_nothing_is_lost(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=0.5)
+    process, url = serve(user)
+    batch_id = post_picture(url)["batch_id"]
+    process.kill()
+    process.wait(30)
+    _, url = serve(user)
+    eventually(lambda: get(f"{url}/batches/{batch_id}")["status"] == "completed")
+
+
+def test_beyond_this_machine_it_listens_with_a_key_only(user: Stack) -> None:
+    done = user.run("serve", "--host", "0.0.0.0", "--port", "0", expect=2)
+    assert "chartq keys create" in done.stderr
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence(user: Stack) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = user.run("serve", "--port", str(taken.getsockname()[1]), expect=1)
+    assert "can't be listened at" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_head_that_never_ends_is_not_waited_for(user: Stack) -> None:
+    _, url = serve(user, "--no-work")
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as silent, socket.create_connection((host, int(port))) as slow:
+        slow.sendall(b"GET /health HTTP/1.1\r\n")
+        began = time.monotonic()
+        for connection in (silent, slow):
+            connection.settimeout(60)
+            assert connection.recv(1000) == b""
+        assert time.monotonic() - began < 45
+    with socket.create_connection((host, int(port))) as greedy:
+        greedy.settimeout(30)
+        with suppress(ConnectionResetError):  # refused before we had sent it all
+            greedy.sendall(b"GET /health HTTP/1.1\r\nx-much: " + b"x" * 1_000_000)
+            assert greedy.recv(100).startswith(b"HTTP/1.1 4")
+    assert get(f"{url}/health") == {"status": "ok"}
