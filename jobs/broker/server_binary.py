@@ -1,5 +1,6 @@
 """Which Redis or Valkey server program is there: one on PATH, else the one that came with chartq."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -36,6 +37,7 @@ def _version(program: str) -> tuple[int, int]:
             [program, "--version"],
             capture_output=True,
             check=False,
+            env={"PATH": os.environ.get("PATH", os.defpath)},  # not our secrets: it may be anything of this name
             text=True,
             errors="replace",
             stdin=subprocess.DEVNULL,

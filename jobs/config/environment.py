@@ -22,12 +22,18 @@ class Found:
 
     value: str = field(repr=False)
     origin: str
+    #: It stands in `.env`, or in a file beside it that `.env` names: whoever wrote the one wrote the other.
+    in_env_file: bool = False
+
+
+#: What its variables' origins begin with, the variables, and the file that they stand in.
+_Layer = tuple[str, Mapping[str, str], Path | None]
 
 
 def look_up(wanted: Mapping[str, tuple[str, ...]], *, env_file: Path | None) -> tuple[dict[str, Found], list[str]]:
     """For each key of `wanted` the first of its variables that is set, and a line for each problem met."""
     lines, problems = _read_env_file(env_file) if env_file else ({}, [])
-    layers = (("", os.environ), (f"{env_file}: ", lines))
+    layers: tuple[_Layer, ...] = (("", os.environ, None), (f"{env_file}: ", lines, env_file))
     found: dict[str, Found] = {}
     for key, names in wanted.items():
         try:
@@ -39,17 +45,23 @@ def look_up(wanted: Mapping[str, tuple[str, ...]], *, env_file: Path | None) -> 
     return found, problems
 
 
-def _candidates(names: tuple[str, ...], layers: tuple[tuple[str, Mapping[str, str]], ...]) -> Iterator[Found]:
+def _candidates(names: tuple[str, ...], layers: tuple[_Layer, ...]) -> Iterator[Found]:
     """All places where one of `names` is set, strongest first. Lazy: a file that isn't needed isn't read."""
-    for prefix, layer in layers:
+    for prefix, layer, env_file in layers:
         for name in names:
             if value := layer.get(name, "").strip():
-                yield Found(value=value, origin=prefix + name)
+                yield Found(value=value, origin=prefix + name, in_env_file=env_file is not None)
         for name in names:
             if path := layer.get(f"{name}_FILE", "").strip():
                 origin = f"{prefix}{name}_FILE"
                 if value := _read_secret(Path(path), origin):
-                    yield Found(value=value, origin=origin)
+                    beside = env_file is not None and _is_beside(env_file, Path(path))
+                    yield Found(value=value, origin=origin, in_env_file=beside)
+
+
+def _is_beside(env_file: Path, named: Path) -> bool:
+    """Links resolved: one that leads out of `.env`'s folder is no file of that folder's author."""
+    return named.expanduser().resolve().is_relative_to(env_file.resolve().parent)
 
 
 def _read_secret(path: Path, origin: str) -> str:

@@ -20,6 +20,7 @@ import attrs
 from attrs.validators import ge, gt, in_, instance_of, le, max_len
 
 from jobs.config.environment import Found, look_up
+from jobs.config.token_destination import is_hugging_face_or_loopback
 from jobs.core.errors import SettingsError
 from jobs.core.job import Api, Task
 from jobs.core.rates import RateLimits
@@ -260,9 +261,24 @@ def load_settings(*, env_file: Path | None = Path(".env"), unread: Collection[st
             problems.append(_line(field.name, str(error), found, value))
         except (TypeError, ValueError):
             problems.append(_line(field.name, ACCEPTED[field.name], found, value))
+    problems += _sent_astray(found)
     if problems:  # raised out here: the caught error, which may hold the value, is then not this one's context
         raise SettingsError("\n".join(problems))
     return Settings(**usable)
+
+
+def _sent_astray(found: Mapping[str, Found]) -> list[str]:
+    """A folder's `.env` may not say where its reader's own token is sent: the folder may be a stranger's."""
+    url, token = found.get("hf_base_url"), found.get("hf_token")
+    if url is None or token is None or not url.in_env_file or token.in_env_file:
+        return []
+    if is_hugging_face_or_loopback(url.value):
+        return []
+    shown = "(value not shown)" if "@" in url.value else _clipped(url.value)
+    return [
+        f"{url.origin}={shown} would get the token of {token.origin}, which stands elsewhere: if you trust that "
+        "server, set HF_BASE_URL in the environment (export HF_BASE_URL=...), or put its own HF_TOKEN beside it"
+    ]
 
 
 def _checked(field: "attrs.Attribute[Any]", value: object) -> Any:

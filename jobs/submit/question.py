@@ -8,13 +8,11 @@ from typing import Any
 from jobs.config.settings import Settings
 from jobs.core.errors import InputError
 from jobs.core.job import MESSAGES, Question, canonical_json
+from jobs.core.parameters import refused_parameter
 from jobs.schemas import SchemaSource, ask_for, schema_in
 
 #: Characters of the longest prompt: beyond it something else was pasted, and providers refuse the body.
 MAX_PROMPT_CHARS = 200_000
-
-#: chartq writes these itself.
-_RESERVED = ("model", MESSAGES, "stream")
 
 
 def make_question(
@@ -92,9 +90,8 @@ def _no_constant(name: str) -> Any:
 
 
 def _check_parameters(parameters: Mapping[str, Any]) -> None:
-    for name in _RESERVED:
-        if name in parameters:
-            raise InputError(f"the parameter {name!r} is chartq's own: leave it out (the model is -m)")
+    if (why := refused_parameter(parameters)) is not None:
+        raise InputError(why)
     try:
         canonical_json(dict(parameters)).encode()
     except (TypeError, ValueError, RecursionError) as error:  # a UnicodeEncodeError is a ValueError

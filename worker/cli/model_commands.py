@@ -5,19 +5,19 @@ from typing import Any
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from jobs.cli.console import print_table
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
-from jobs.config.settings import load_settings
-from jobs.core.text import dumps
+from jobs.core.text import dumps, visible
 from worker.hf.advice import dollars, price_text, what_to_do
 from worker.hf.catalogue import ModelInfo, ProviderInfo
 from worker.hf.client import HuggingFaceClient
 from worker.hf.errors import (
     HFAPIError,
 )
-from worker.hf.from_settings import client_config
+from worker.hf.from_settings import client_config, worker_settings
 
 
 @click.command()
@@ -32,7 +32,7 @@ def models(model: str | None, everything: bool, as_json: bool) -> int:
     \b
     Example: chartq models Qwen/Qwen3-VL-30B-A3B-Instruct
     """
-    config = client_config(load_settings())
+    config = client_config(worker_settings())
     try:
         with HuggingFaceClient(config) as client:
             if model is not None:
@@ -68,7 +68,8 @@ def _show_one(info: ModelInfo, *, as_json: bool) -> int:
         _print_one(info)
     if info.served:
         return 0
-    say(f"chartq: {info.id} is not served: {info.note or 'the server gives no reason'}. What is: chartq models")
+    why = info.note or "the server gives no reason"
+    say(visible(f"chartq: {info.id} is not served: {why}. What is: chartq models"))
     return 1
 
 
@@ -82,15 +83,15 @@ def _print_one(info: ModelInfo) -> None:
         "structured output": _yes_no(info.structured_output),
     }
     for name, value in facts.items():
-        print_data(f"{name}: {value}")
+        print_data(visible(f"{name}: {value}"))
     if not info.providers:
         return
     print_data("")
     table = Table("provider", "status", "in $/M", "out $/M", "context", "structured output", box=None)
     for provider in info.providers:
         table.add_row(
-            provider.name,
-            provider.status,
+            _cell(provider.name),
+            _cell(provider.status),
             dollars(provider.input_usd_per_m),
             dollars(provider.output_usd_per_m),
             _number(provider.context_length),
@@ -121,14 +122,19 @@ def _print_list(found: Iterable[ModelInfo]) -> None:
     for info in found:
         cheapest = info.cheapest
         table.add_row(
-            info.id,
+            _cell(info.id),
             _yes_no(info.takes_images),
             dollars(cheapest.input_usd_per_m if cheapest else None),
             dollars(cheapest.output_usd_per_m if cheapest else None),
             _number(info.context_length),
-            ", ".join(provider.name for provider in info.live_providers),
+            _cell(", ".join(provider.name for provider in info.live_providers)),
         )
     print_table(table)
+
+
+def _cell(text: str) -> Text:
+    """A server's words as they are: no terminal obeys them, and brackets are no markup."""
+    return Text(visible(text))
 
 
 def _by_price(info: ModelInfo) -> tuple[float, str]:

@@ -13,11 +13,11 @@ from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
 from jobs.cli.submit_commands import make_order, submit_options, tell_rejects, tell_sample
 from jobs.config.log_dir import log_folder
-from jobs.config.settings import load_settings
 from jobs.core.text import dumps, visible
 from worker.cli.demo_command import show_demo
 from worker.cli.options import concurrency_option, grace_option
 from worker.cli.run import Run, run_order
+from worker.hf.from_settings import worker_settings
 from worker.monitoring.logging_setup import configure_logging
 
 
@@ -37,7 +37,7 @@ def run(concurrency: int, grace_s: float, as_json: bool, **options: Any) -> int:
              chartq run charts/ --schema chart
              chartq run requests.jsonl
     """
-    settings = load_settings()
+    settings = worker_settings()
     order = make_order(settings, options)
     configure_logging(
         # In words the panel says it better; who asks for JSON wants every job.

@@ -4,11 +4,11 @@ import click
 
 from jobs.batches.session import Session
 from jobs.config.log_dir import log_folder
-from jobs.config.settings import load_settings
 from worker.cli.metrics_command import metrics_host_option, metrics_port_option
 from worker.cli.options import concurrency_option, grace_option
 from worker.engine.factory import build_worker
 from worker.engine.hooks import Hooks
+from worker.hf.from_settings import worker_settings
 from worker.monitoring.exporter import metered
 from worker.monitoring.liveness import pulse
 from worker.monitoring.logging_setup import configure_logging
@@ -31,7 +31,7 @@ def worker(
     \b
     Example: chartq worker --concurrency 32
     """
-    settings = load_settings()
+    settings = worker_settings()
     configure_logging(settings.log_level, settings.log_format, folder=log_folder(settings))
     with (
         Session(settings) as session,

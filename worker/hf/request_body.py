@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.core.parameters import refused_parameter
 from worker.hf.errors import HFRequestError
 
 #: Tokens that an answer may take when `parameters` don't say: a page of text, and an end to what a run costs.
 DEFAULT_MAX_TOKENS = 1024
-
-#: Fields that this module sets itself.
-_RESERVED = ("model", "messages", "stream")
 
 #: Names of the same limit: the classic API's, and the two of chat.
 _LEGACY_LENGTHS = ("max_new_tokens", "max_length")
@@ -152,6 +150,7 @@ def chat_body(
 
 def task_body(*, task: str, prompt: str, image: ImageToSend | None, parameters: Mapping[str, Any] | None) -> Body:
     """The classic body of a task. An `image-to-text` model takes no prompt, so none is sent."""
+    _check_parameters(parameters or {})
     rest = b',"parameters":%b}' % _json(dict(parameters or {}))
     if task == "text-generation":
         return Body([b'{"inputs":%b%b' % (_json(prompt), rest)])
@@ -166,11 +165,11 @@ def task_body(*, task: str, prompt: str, image: ImageToSend | None, parameters: 
 
 def chat_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """`parameters` as fields of a chat body: `extra_body` opened, the classic names translated."""
+    _check_parameters(parameters)
     extra = parameters.get("extra_body") or {}
     if not isinstance(extra, Mapping):
         raise HFRequestError("extra_body must be an object")
     given = {**{name: value for name, value in parameters.items() if name != "extra_body"}, **extra}
-    _check_reserved(given)
     fields = {name: value for name, value in given.items() if name not in (*_CLASSIC_ONLY, "stream")}
     if given.get("do_sample") is False:
         fields.setdefault("temperature", 0)
@@ -200,10 +199,10 @@ def _marked_part(part: Any, mark: str) -> Any:
     return {**part, "image_url": {**part["image_url"], "url": mark}}
 
 
-def _check_reserved(given: Mapping[str, Any]) -> None:
-    for name in _RESERVED:
-        if name in given and not (name == "stream" and not given[name]):
-            raise HFRequestError(f"{name} can't be a parameter: chartq sets it itself")
+def _check_parameters(parameters: Mapping[str, Any]) -> None:
+    given = {name: value for name, value in parameters.items() if not (name == "stream" and not value)}
+    if (why := refused_parameter(given)) is not None:
+        raise HFRequestError(why)
 
 
 def _decoded(text: str) -> bytes:

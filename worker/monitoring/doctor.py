@@ -6,9 +6,9 @@ Every check ends within seconds, whatever it meets, and the others go on; none c
 from collections.abc import Iterator
 from dataclasses import replace
 
-from jobs.config.settings import Settings, load_settings
+from jobs.config.settings import Settings
 from jobs.core.errors import SettingsError
-from worker.hf.from_settings import client_config
+from worker.hf.from_settings import client_config, token_origin, worker_settings
 from worker.hf.transport import Transport
 from worker.monitoring.checks.check import Check
 from worker.monitoring.checks.hf_token import check_token
@@ -23,7 +23,7 @@ from worker.monitoring.logging_setup import configure_logging
 def examine() -> Iterator[Check]:
     """All checks, each as soon as it is known."""
     try:
-        settings = load_settings()
+        settings = worker_settings()
     except SettingsError as error:
         yield Check("settings", False, str(error), "Correct the variable, or its line in .env.")
         return
@@ -47,7 +47,13 @@ def _examine_provider(settings: Settings) -> Iterator[Check]:
     try:
         reached = reach(config, transport)
         yield check_endpoint(config, reached)
-        yield from bounded("token", lambda: [check_token(settings, config, reached, transport)])
+        yield from bounded("token", lambda: [_named(check_token(settings, config, reached, transport))])
         yield from bounded("model", lambda: [check_model(config, reached, transport)])
     finally:
         transport.close()
+
+
+def _named(check: Check) -> Check:
+    """With where the token comes from: there are seven places."""
+    origin = token_origin()
+    return check if origin is None else replace(check, message=f"{check.message} (the token: {origin})")

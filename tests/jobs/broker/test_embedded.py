@@ -239,6 +239,17 @@ def test_a_server_on_path_is_taken_if_it_is_new_enough(
     assert (find_server_program() == program) is taken
 
 
+def test_a_program_that_is_asked_for_its_version_gets_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "redis-server"
+    program.write_text(f"#!/bin/sh\necho v=7.0.0\nexport -p > {tmp_path}/seen\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HF_TOKEN", "hf_sesame")
+    assert find_server_program() == program
+    assert "PATH" in (tmp_path / "seen").read_text()
+    assert "sesame" not in (tmp_path / "seen").read_text()
+
+
 def test_a_program_that_cannot_serve_is_told_with_its_words(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,8 +10,10 @@ from click.testing import CliRunner, Result
 from support.hf_server import Scripted, ScriptedServer
 
 from jobs.config.settings import ACCEPTED, variables
+from worker.cli.doctor_command import _print_check
 from worker.cli.model_commands import models
 from worker.hf.advice import dollars
+from worker.monitoring.checks.check import Check
 from worker.rehearsal import Behaviour, Rehearsal
 
 QWEN, LLAMA = "Qwen/Qwen3-VL-30B-A3B-Instruct", "meta-llama/Llama-3.1-8B-Instruct"
@@ -91,6 +93,17 @@ def test_any_openai_compatible_server_will_do() -> None:
         code, result = ask(plain.url, "llava:13b", "--json")
         document = json.loads(result.stdout)
     assert (code, document["served"], document["takes_images"], document["price"]) == (0, True, None, None)
+
+
+def test_a_servers_words_do_nothing_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "org/\x1b[31mred\x07\x9b2J[bold]"
+    listed = {**entry(evil, 1, "pro\x1b]52;c;eA==\x07vider"), "supported": True}
+    with ScriptedServer(Scripted({"object": "list", "data": [listed]})) as server:
+        shown = [ask(server.url, *arguments)[1] for arguments in ((), (evil,), ("org/\x1bnone",))]
+    _print_check(Check("model", False, f"{evil} is not served\nat all \x1b[2J", f"choose {evil}"))
+    said = capsys.readouterr().out + "".join(result.stdout + result.stderr for result in shown)
+    assert [char for char in said if not char.isprintable() and char != "\n"] == []
+    assert "org/\\x1b[31mred\\x07\\x9b2J[bold]" in said
 
 
 def test_one_model_is_described(server: Rehearsal) -> None:

@@ -24,13 +24,8 @@ def check_token(settings: Settings, config: HFConfig, reached: Reply | HFAPIErro
     """The token is there if one is needed, and the server takes it."""
     try:
         require_token(settings)
-    except SettingsError:
-        return Check(
-            "token",
-            False,
-            "HF_TOKEN is not set, and Hugging Face answers nobody without it",
-            f"Make a token at {_TOKENS_PAGE} and put HF_TOKEN=hf_... into .env. Producers need none.",
-        )
+    except SettingsError as error:
+        return Check("token", False, str(error), f"Make a token at {_TOKENS_PAGE}. Producers need none.")
     if config.api_key is not None and is_router(config):
         return check_hub_token(config, transport)
     if not isinstance(reached, Reply):
