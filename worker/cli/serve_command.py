@@ -10,9 +10,10 @@ import click
 from jobs.batches.session import Session
 from jobs.cli.output import say
 from jobs.config.log_dir import log_folder
-from jobs.config.settings import Settings, load_settings
+from jobs.config.settings import Settings
 from jobs.core.errors import SettingsError
 from worker.cli.options import concurrency_option, grace_option
+from worker.hf.from_settings import worker_settings
 from worker.monitoring.logging_setup import configure_logging, log
 
 
@@ -36,7 +37,7 @@ def serve(host: str, port: int, work: bool | None, concurrency: int, grace_s: fl
     Example: chartq serve
              chartq keys create ann && chartq serve --host 0.0.0.0 --no-work
     """
-    settings = load_settings()
+    settings = worker_settings()
     configure_logging(settings.log_level, settings.log_format, folder=log_folder(settings))
     with Session(settings) as session:
         return _serve(session, host, port, work, concurrency=concurrency, grace_s=grace_s)

@@ -51,8 +51,7 @@ def bad_answer(kind: str, asked: ParsedRequest, number: int) -> Reply:
         return json_reply({"error": "CUDA out of memory (rehearsal)"})
     if asked.kind != "chat":
         return json_reply([] if kind == "no-choices" else [{"generated_text": _nothing(kind)}])
-    message = {"role": "assistant", "content": _nothing(kind), "reasoning": f"{MARK} It thought too long."}
-    completion = _completion(asked, number, message, "length", None)
+    completion = _completion(asked, number, {"role": "assistant", "content": _nothing(kind)}, "stop", None)
     if kind == "no-choices":
         completion["choices"] = []
     return json_reply(completion)
