@@ -43,10 +43,7 @@ def chart_of(url: str, *, folder: Path, chart_root: Path | None) -> LinkedChart:
         stored = _checked_url(url)
         return LinkedChart(sha256=url_hash(stored), stored=stored)
     if url[:5].lower() == "data:":
-        data = _decoded(url)
-        check_image(data)
-        sha256 = hashlib.sha256(data).hexdigest()
-        return LinkedChart(sha256=sha256, stored=picture_name(sha256), picture=data)
+        return chart_of_bytes(_decoded(url))
     path = folder / _path_in(url)
     data = read_bounded(path)
     check_image(data)
@@ -61,6 +58,21 @@ def _checked_url(url: str) -> str:
     if not urlsplit(stored).hostname:
         raise InputError(f"the picture is at {url[:_SHOWN_CHARS]!r}: it names no host")
     return stored
+
+
+def chart_of_bytes(picture: bytes) -> LinkedChart:
+    """The chart in a picture's bytes. Raises ImageError."""
+    check_image(picture)
+    sha256 = hashlib.sha256(picture).hexdigest()
+    return LinkedChart(sha256=sha256, stored=picture_name(sha256), picture=picture)
+
+
+def chart_from_elsewhere(url: str, chart_root: Path | None) -> LinkedChart:
+    """As `chart_of`, for a URL that came over the network: files are read below `chart_root` only."""
+    if url[:5].lower() == "data:" or url[:8].lower() == "https://":
+        return chart_of(url, folder=Path(), chart_root=chart_root)
+    path = path_below(chart_root, url)
+    return chart_of(str(path), folder=path.parent, chart_root=chart_root)
 
 
 def path_below(chart_root: Path | None, name: str) -> Path:

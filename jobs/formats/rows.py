@@ -49,6 +49,14 @@ def tokens_of(row: Row) -> tuple[int | None, int | None]:
     return usage.get("prompt_tokens"), usage.get("completion_tokens")
 
 
+def finish_reason_of(raw: Any) -> str | None:
+    """Why the model ended, in the server's words, where it told."""
+    choices = raw.get("choices") if isinstance(raw, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    reason = first.get("finish_reason") if isinstance(first, dict) else None
+    return reason if isinstance(reason, str) else None
+
+
 def image_text(image: str | Sequence[str] | None) -> str:
     """Where the row's pictures lie, in a line; "" for text alone."""
     return image if isinstance(image, str) else ", ".join(image or ())

@@ -10,7 +10,8 @@ from jobs.config.settings import Settings, producer_settings
 from jobs.server.backend import Backend, Services
 from jobs.server.errors import answer_errors_of
 from jobs.server.guard import Guard
-from jobs.server.routes import batches, health, jobs, lanes
+from jobs.server.openai import chat
+from jobs.server.routes import analyze, batches, health, jobs, lanes
 
 _ABOUT = """\
 chartq asks a vision model about charts: exactly once, as fast as the provider allows. Errors have OpenAI's shape.
@@ -40,7 +41,7 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
         redirect_slashes=False,
     )
     app.state.backend = backend
-    for router in (health.router, jobs.router, batches.router, lanes.router):
+    for router in (health.router, analyze.router, jobs.router, batches.router, lanes.router, chat.router):
         app.include_router(router)
     answer_errors_of(app)
     app.add_middleware(Guard)

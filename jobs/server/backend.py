@@ -14,6 +14,7 @@ from jobs.config.settings import Settings
 from jobs.core.errors import ChartqError
 from jobs.server.errors import ApiError
 from jobs.server.watcher import Watcher
+from jobs.submit.single import SingleQuestions
 
 log = logging.getLogger("chartq.server")
 
@@ -51,6 +52,7 @@ class Backend:
         self._lock = threading.Lock()
         self._in_memory = 0
         self.watcher = Watcher(self.session)
+        self.questions = SingleQuestions()
 
     def session(self) -> Session:
         """A view of the one store and Redis for one request."""

@@ -188,3 +188,21 @@ class Pending(_Shape):
     job_id: str
     status: str
     resume_at: str | None
+
+
+class ChatChoice(_Shape):
+    """The answer."""
+
+    index: int
+    message: dict[str, Any]
+    finish_reason: str
+
+
+class ChatCompletion(_Shape):
+    """As OpenAI has it."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[ChatChoice]

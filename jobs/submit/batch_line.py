@@ -43,6 +43,12 @@ def parse_request(line: bytes, *, model: str | None = None) -> ChatRequest:
     body = request.get("body")
     if not isinstance(body, dict):
         raise InputError(f'"body" is {shown(body)}: write the request\'s JSON object there, model and messages')
+    question, image_urls = read_chat_body(body, model=model)
+    return ChatRequest(custom_id=custom_id, question=question, image_urls=image_urls)
+
+
+def read_chat_body(body: dict[str, Any], *, model: str | None = None) -> tuple[Question, Sequence[str]]:
+    """What the body of a chat request asks, and the URLs of its pictures. Raises InputError saying what to mend."""
     _check_single_answer(body)
     conversation = read_messages(body.get("messages"))
     question = chat_question(
@@ -51,7 +57,7 @@ def parse_request(line: bytes, *, model: str | None = None) -> ChatRequest:
         parameters={name: value for name, value in body.items() if name not in ("model", "messages", "stream", "n")},
         messages=conversation.messages,
     )
-    return ChatRequest(custom_id=custom_id, question=question, image_urls=conversation.image_urls)
+    return question, conversation.image_urls
 
 
 def shown(value: Any) -> str:

@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,27 @@ def test_a_head_that_never_ends_is_not_waited_for(user: Stack) -> None:
             greedy.sendall(b"GET /health HTTP/1.1\r\nx-much: " + b"x" * 1_000_000)
             assert greedy.recv(100).startswith(b"HTTP/1.1 4")
     assert get(f"{url}/health") == {"status": "ok"}
+
+
+def analyze(url: str, *, shade: int = 0) -> Any:
+    """The status and document of one question."""
+    form = (
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + png(shade) + b"\r\n--x--\r\n"
+    )
+    request = urllib.request.Request(f"{url}/analyze", form, {"Content-Type": "multipart/form-data; boundary=x"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return answer.status, json.load(answer)
+
+
+def test_who_waits_gets_the_answer_when_it_leaves_or_is_told_where_it_will_be(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=1.5)
+    process, url = serve(user, "--concurrency", "1")
+    with ThreadPoolExecutor(2) as crowd:
+        asked = [crowd.submit(analyze, url, shade=shade) for shade in (1, 2)]
+        eventually(lambda: [lane["in_flight"] for lane in get(f"{url}/lanes")["data"]] == [1])
+        eventually(lambda: get(f"{url}/batches")["data"][0]["request_counts"]["total"] == 2)
+        process.send_signal(signal.SIGTERM)
+        answers = sorted((one.result(60) for one in asked), key=lambda answer: answer[0])
+    assert [status for status, _ in answers] == [200, 202], process.said
+    assert process.wait(30) == 0, process.said
+    assert user.status(answers[1][1]["job_id"])["status"] == "queued"

@@ -1,0 +1,1 @@
+"""OpenAI's API, as far as the openai package needs it: chat completions, models, files, batches."""
