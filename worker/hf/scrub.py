@@ -19,7 +19,7 @@ _MOST_STAGES = 6
 
 _ESCAPE = re.compile(
     r"""\\u(?P<json>[0-9a-fA-F]{4})
-    |\\(?P<char>[^ubfnrt])  # the others are white space, which no secret holds
+    |\\(?P<char>[\\/"'])
     |%(?P<percent>[0-9a-fA-F]{2})
     |&\#(?P<decimal>[0-9]{1,7});
     |&\#[xX](?P<hexadecimal>[0-9a-fA-F]{1,6});
