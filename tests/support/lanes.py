@@ -126,7 +126,7 @@ class Worker:
         """A transient failure, as the worker settles it: heard first, then moved. What an outage gives back."""
         give_back = dict(self.settle([lease], verdict="transient").give_back)
         if lease.job in give_back:
-            self.settle([lease], to="front")
+            self.settle([lease], to="back")
         else:
             self.settle([lease], to="delay", delay_s=delay_s)
         return give_back

@@ -9,7 +9,7 @@
 | .. a bad answer      | as above                        | ok          | as above          |
 | Transient, last      | failed, an attempt              | transient   | failed            |
 | Transient, suspect   | as above                        | suspect     | as above          |
-| either, in an outage | queued, nothing spent           | (heard)     | front             |
+| either, in an outage | queued, nothing spent           | (heard)     | back              |
 | Throttled            | queued, a refusal               | throttled   | front             |
 | Unreachable          | queued                          | unreachable | front             |
 | Hold                 | queued                          | hold        | front             |
@@ -156,7 +156,7 @@ def _move(ending: FinishedExecution) -> Move:
     if isinstance(outcome, Done):
         return "finished"
     if ending.outage:
-        return "front"
+        return "back"  # whether the server is there again, another one finds out
     if isinstance(outcome, Refused) or (isinstance(outcome, Transient) and outcome.last):
         return "failed"
     return "delay" if isinstance(outcome, Transient) else "front"

@@ -15,11 +15,12 @@ local REFUSED = 'chartq:refused'    -- list of ids set aside: forged, pickled, u
 local PRIORITIES = 'chartq:priorities'      -- hash queue -> 0 (high) | 2 (low); normal queues aren't in it
 
 local function ring_key(lane) return 'chartq:ring:' .. lane end         -- zset queue -> priority and turn
-local function gate_key(gate) return 'chartq:gate:' .. gate end         -- hash, see gates.lua
+local function gate_key(gate) return 'chartq:gate:' .. gate end         -- hash, see 3_gates.lua
 local function account_key(account) return 'chartq:account:' .. account end     -- hash: hold_*, gen, proven, first_ms
 local function permits_key(gate) return 'chartq:permits:' .. gate end   -- zset execution -> ms after which it is void
-local function last_turn_key(desk) return 'chartq:last-turn:' .. desk end  -- hash number, reply; see work.lua
+local function last_turn_key(desk) return 'chartq:last-turn:' .. desk end  -- hash number, reply; see 4_work.lua
 local function streak_key(gate) return 'chartq:streak:' .. gate end     -- hash job id -> attempts since the last success
+local function failers_key(gate) return 'chartq:failers:' .. gate end   -- hash job id -> answers before it first failed
 local function spent_key(gate, window_ms) return 'chartq:spent:' .. gate .. ':' .. window_ms end
 
 -- Jobs that were lost with their worker wait here; `pop` leaves them to `take_alone`.

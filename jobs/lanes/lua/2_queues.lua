@@ -82,15 +82,18 @@ function ops.drop(args)
     return #ids
 end
 
--- Delayed jobs that are due come back at the front. Returns ms until the next one is due, or nil.
+-- Delayed jobs that are due come back at the front, but `behind` the others what failed in an outage: whether the
+-- server is back, somebody else finds out. Returns ms until the next one is due, or nil.
 local function wake_delayed(queue, now_ms)
     local key = scheduled_key(queue)
     local due = redis.call('ZRANGEBYSCORE', key, '-inf', now_ms / 1000, 'LIMIT', 0, 100)
     for _, id in ipairs(due) do
         redis.call('ZREM', key, id)
-        if redis.call('HGET', job_key(id), 'status') == 'scheduled' then
+        local status, behind = unpack(redis.call('HMGET', job_key(id), 'status', 'behind'))
+        if status == 'scheduled' then
             redis.call('HSET', job_key(id), 'status', 'queued')
-            redis.call('LPUSH', queue_key(queue), id)
+            redis.call('HDEL', job_key(id), 'behind')
+            redis.call(behind and 'RPUSH' or 'LPUSH', queue_key(queue), id)
         end
     end
     local next_due = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
@@ -98,8 +101,27 @@ local function wake_delayed(queue, now_ms)
     return nil
 end
 
+-- Jobs that can't be asked about often lie side by side. So an outage is probed from here and there: the first one that
+-- wasn't asked in it changes places with the queue's first. `probing`: {asked (key), from (a number)}.
+local GOLDEN_RATIO, PLACES_LOOKED_AT = 0.6180339887, 8
+
+local function bring_unasked_forward(queue, probing)
+    local key = queue_key(queue)
+    local first, length = redis.call('LINDEX', key, 0), redis.call('LLEN', key)
+    for step = 0, PLACES_LOOKED_AT - 1 do
+        local place = math.floor(length * ((probing.from + step) * GOLDEN_RATIO % 1))
+        local other = redis.call('LINDEX', key, place)
+        if other and redis.call('HEXISTS', probing.asked, other) == 0 then
+            redis.call('LSET', key, 0, other)
+            redis.call('LSET', key, place, first)
+            return
+        end
+    end
+end
+
 -- A queue's first job and what its hash says; or nil. Ids without a job's hash are set aside.
-local function pop_from(queue, refused)
+local function pop_from(queue, refused, probing)
+    if probing then bring_unasked_forward(queue, probing) end
     while true do
         local id = redis.call('LPOP', queue_key(queue))
         if not id then return nil end
@@ -113,13 +135,13 @@ local function pop_from(queue, refused)
 end
 
 -- The lane's next job; or nil and ms until it is worth looking again.
-local function pop(lane, now_ms, refused)
+local function pop(lane, now_ms, refused, probing)
     local soonest = nil
     local function look_in(wait_ms) if wait_ms then soonest = math.min(soonest or wait_ms, wait_ms) end end
     for _, queue in ipairs(redis.call('ZRANGE', ring_key(lane), 0, -1)) do
         look_in(wake_delayed(queue, now_ms))
         local job = nil
-        if queue ~= alone_queue(lane) then job = pop_from(queue, refused)
+        if queue ~= alone_queue(lane) then job = pop_from(queue, refused, probing)
         elseif redis.call('EXISTS', queue_key(queue)) == 1 then look_in(1000) end
         if job then
             local turn = redis.call('INCR', TURN)
@@ -129,4 +151,13 @@ local function pop(lane, now_ms, refused)
         leave_ring_if_empty(lane, queue)
     end
     return nil, soonest
+end
+
+local function open_jobs(lane)
+    local open = 0
+    for _, queue in ipairs(redis.call('ZRANGE', ring_key(lane), 0, -1)) do
+        open = open + redis.call('LLEN', queue_key(queue)) + redis.call('ZCARD', scheduled_key(queue)) +
+            redis.call('ZCARD', started_key(queue))
+    end
+    return open
 end

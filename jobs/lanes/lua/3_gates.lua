@@ -3,7 +3,7 @@
 -- probe ('1': one call goes first), probe_execution, limit (concurrency in force; absent: the ceiling),
 -- granted / passed (permits given, answers had, in this generation), learned (what passed before it was last
 -- refused), edge (learned was reached: 1 + the calls that were on their way then), passes (answers ever),
--- failures (transient, in a row), outage ('1'), away_since (ms), hold_reason / _message / _since,
+-- failures (transient, in a row), outage (ms since when), passed_begun_ms (of the calls that passed, when the last began), away_since (ms), hold_reason / _message / _since,
 -- shut_ms (since when it has been refused without an answer), longest_shut_ms (that, until an answer came, at most).
 
 local FIRST_WAIT_MS, LONGEST_WAIT_MS = 1000, 15 * 60 * 1000
@@ -12,6 +12,11 @@ local OUTAGE_WAIT_MS, PATIENT_CLOSINGS = 60 * 1000, 16
 -- An outage of a day is none: somebody has to look (a time-out that is too short looks the same).
 local LONGEST_OUTAGE_MS = 24 * 3600 * 1000
 local OUTAGE_FAILURES, OUTAGE_JOBS = 5, 3
+-- An outage that so many probes in a row met, taken from here and there, was the server's: whoever failed begins anew.
+local TRUE_OUTAGE_CLOSINGS = 3
+-- An outage that is probed for so long with so few left (or all of them asked): the rest goes at once, and as soon as
+-- each was asked in it, failures count. Nobody is left who could tell an outage from charts that always fail.
+local LAST_RESORT_MS, FEW_LEFT = 60 * 1000, 32
 -- A new account's first call goes alone, so that a wrong token costs one call; but no longer than this.
 local PROVING_MS = 1000
 -- Windows up to this many calls keep each call's time; larger ones count in sub-windows (bounded memory).
@@ -178,13 +183,36 @@ end
 
 local function generation(state, owner) return (state.gen or '0') .. '.' .. (owner.gen or '0') end
 
+-- nil, or how many jobs are left and how many of them were asked in this outage, once it has lasted long enough.
+local function last_resort(gate, lane, state, now_ms)
+    if not state.outage or now_ms - tonumber(state.outage) < LAST_RESORT_MS then return nil end
+    return open_jobs(lane), redis.call('HLEN', streak_key(gate))
+end
+
+local function all_may_go(gate, lane, state, now_ms)
+    local left, asked = last_resort(gate, lane, state, now_ms)
+    return left and left <= math.max(asked, FEW_LEFT)
+end
+
+local function all_were_asked(gate, lane, state, now_ms)
+    local left, asked = last_resort(gate, lane, state, now_ms)
+    return left and left <= asked
+end
+
+-- How an outage's next probe is chosen; nil: the first in the queue goes.
+local function probing_of(gate, state)
+    if not (state.probe and state.outage) then return nil end
+    return {asked = streak_key(gate), from = tonumber(state.refusals or 0)}
+end
+
 -- Give a permit for `execution`. Returns its generation and whether it is the probe.
-local function grant(gate, account, state, owner, execution, windows, now_ms, lease_ms)
+local function grant(account, lane, state, owner, execution, windows, now_ms, lease_ms)
+    local gate = account .. ':' .. lane
     spend(gate, windows, now_ms)
     redis.call('ZADD', permits_key(gate), now_ms + lease_ms, execution)
     redis.call('SADD', GATES, gate)
     redis.call('HINCRBY', gate_key(gate), 'granted', 1)
-    if state.probe then redis.call('HSET', gate_key(gate), 'probe_execution', execution) end
+    if state.probe and not all_may_go(gate, lane, state, now_ms) then redis.call('HSET', gate_key(gate), 'probe_execution', execution) end
     if not owner.proven and not owner.first_ms then redis.call('HSET', account_key(account), 'first_ms', now_ms) end
     return generation(state, owner), state.probe and 1 or 0
 end
@@ -246,6 +274,7 @@ end
 
 local function succeed(gate, state, ceiling, now_ms)
     redis.call('DEL', streak_key(gate))
+    if state.outage and tonumber(state.refusals or 0) >= TRUE_OUTAGE_CLOSINGS then redis.call('DEL', failers_key(gate)) end
     local shut_ms = now_ms - tonumber(state.shut_ms or now_ms)
     if shut_ms > tonumber(state.longest_shut_ms or 0) then
         redis.call('HSET', gate_key(gate), 'longest_shut_ms', string.format('%d', shut_ms))
@@ -267,21 +296,45 @@ end
 local function take_back_attempts(gate)
     local spent = {}
     for job, attempts in pairs(hash(streak_key(gate))) do
-        if tonumber(attempts) > 0 then spent[job] = tonumber(attempts) end
+        if tonumber(attempts) > 0 then
+            spent[job] = tonumber(attempts)
+            if redis.call('EXISTS', job_key(job)) == 1 then redis.call('HSET', job_key(job), 'behind', 1) end
+        end
         redis.call('HSET', streak_key(gate), job, 0)
     end
     return spent
 end
 
+-- Is it this job's own fault? So it looks if a call that began later was answered, or if others have passed since the job
+-- first failed. Once somebody who has failed is answered, it was the server, and everybody begins anew.
+local function fails_alone(gate, state, outcome)
+    local passed_then = redis.call('HGET', failers_key(gate), outcome.job)
+    if not passed_then then
+        redis.call('HSET', failers_key(gate), outcome.job, state.passes or 0)
+        redis.call('PEXPIRE', failers_key(gate), LONGEST_OUTAGE_MS)
+    elseif tonumber(state.passes or 0) > tonumber(passed_then) then
+        return true
+    end
+    return tonumber(state.passed_begun_ms or 0) > outcome.spent_ms
+end
+
 -- A transient failure. Returns the attempts to give back when it looks like an outage.
 local function fail(gate, state, windows, outcome, current, now_ms)
-    redis.call('HINCRBY', streak_key(gate), outcome.job, 1)
-    redis.call('PEXPIRE', streak_key(gate), 3600 * 1000)
-    local failures = redis.call('HINCRBY', gate_key(gate), 'failures', 1)
-    local jobs = redis.call('HLEN', streak_key(gate))
-    if not state.outage and (failures < OUTAGE_FAILURES or jobs < OUTAGE_JOBS) then return {} end
-    redis.call('HSET', gate_key(gate), 'outage', 1)
+    local streak, job = streak_key(gate), outcome.job
+    local alone, asked_before = fails_alone(gate, state, outcome), redis.call('HEXISTS', streak, job) == 1
+    redis.call('HINCRBY', streak, job, 1)
+    redis.call('PEXPIRE', streak, LONGEST_OUTAGE_MS)
+    if not state.outage then
+        if alone then return {} end
+        local failures = redis.call('HINCRBY', gate_key(gate), 'failures', 1)
+        if failures < OUTAGE_FAILURES or redis.call('HLEN', streak) < OUTAGE_JOBS then return {} end
+        redis.call('HSET', gate_key(gate), 'outage', string.format('%d', now_ms))
+    elseif alone and not asked_before then
+        return take_back_attempts(gate)     -- another one finds out
+    end
+    local counts = asked_before and all_were_asked(gate, outcome.lane, state, now_ms)
     if current then close(gate, state, windows, outcome, 'outage', now_ms) end
+    if counts then redis.call('HSET', streak, job, 0) end
     return take_back_attempts(gate)
 end
 
@@ -323,6 +376,12 @@ local function feedback(outcome, windows, ceiling, now_ms)
     end
     if verdict == 'ok' then
         redis.call('HINCRBY', gate_key(gate), 'passes', 1)
+        if outcome.spent_ms > tonumber(state.passed_begun_ms or 0) then
+            redis.call('HSET', gate_key(gate), 'passed_begun_ms', string.format('%d', outcome.spent_ms))
+        end
+        if outcome.to == 'finished' and redis.call('HDEL', failers_key(gate), outcome.job) == 1 then
+            redis.call('DEL', failers_key(gate))
+        end
         if current then succeed(gate, state, ceiling, now_ms) end
     elseif verdict == 'transient' then
         return fail(gate, state, windows, outcome, current, now_ms)

@@ -32,9 +32,9 @@ local function is_suspect(job, state, now_ms)
 end
 
 local function claim(args, lane, account, job, state, owner, index, now_ms, windows)
-    local gate, execution = account .. ':' .. lane, args.executions[index]
-    local gen, probe = grant(gate, account, state, owner, execution, windows, now_ms, args.lease_ms)
+    local execution = args.executions[index]
     start(args, job, execution, now_ms)
+    local gen, probe = grant(account, lane, state, owner, execution, windows, now_ms, args.lease_ms)
     local suspect = is_suspect(job, state, now_ms)
     return {job = job.id, execution = execution, queue = job.queue, lane = lane, account = account,
             generation = gen, probe = probe, suspect = suspect and 1 or 0, data = job.data,
@@ -102,7 +102,9 @@ local function take(args, now_ms)
                 local wait, state, owner =
                     closed_for_ms(account .. ':' .. lane, account, windows, args.ceiling, now_ms, reserved)
                 local job = nil
-                if not wait then job, wait = pop(lane, now_ms, refused) end
+                if not wait then
+                    job, wait = pop(lane, now_ms, refused, probing_of(account .. ':' .. lane, state))
+                end
                 if job then
                     claims[#claims + 1] = claim(args, lane, account, job, state, owner, #claims + 1, now_ms, windows)
                     redis.call('ZADD', LANES, 'XX', redis.call('INCR', TURN), lane)
@@ -175,6 +177,12 @@ local function count_probe_refusal(outcome)
     if outcome.to == 'front' then outcome.to = 'back' end
 end
 
+local function forget_failer(outcome)
+    local gate = outcome.account .. ':' .. outcome.lane
+    redis.call('HDEL', streak_key(gate), outcome.job)
+    redis.call('HDEL', failers_key(gate), outcome.job)
+end
+
 -- outcomes: {job, execution, queue, lane, account, generation, spent_ms, worker, verdict?, to?, ...}. A verdict
 -- speaks to the gate, `to` moves the job; either may be absent.
 local function settle(args, now_ms)
@@ -191,6 +199,7 @@ local function settle(args, now_ms)
                 note_refusal(outcome)
             end
         end
+        if outcome.to == 'failed' and outcome.account ~= '' then forget_failer(outcome) end
         if outcome.to and move(outcome, args, now_ms) == 1 then moved[#moved + 1] = outcome.job end
     end
     return give_back, moved

@@ -430,7 +430,7 @@ def test_an_outage_gives_back_what_was_spent_since_the_last_success_and_no_more(
     worker.answered(*worker.take(2)[1:])
     held = next(iter(worker.held.values()))
     assert held.job == before.job
-    leases = [held, *worker.take(3)]
+    leases = [held, *worker.take(4)]
     for lease in leases:
         assert worker.failed(lease) == {}
     again = worker.take(1)

@@ -139,7 +139,7 @@ CASES = {
         heard=True,
         writes=returned(),
         verdict=None,
-        to="front",
+        to="back",
     ),
     "in an outage, the last attempt": Case(
         outcome=Transient(3.0, last=True),
@@ -148,7 +148,7 @@ CASES = {
         heard=True,
         writes=returned(),
         verdict=None,
-        to="front",
+        to="back",
     ),
     "throttled": Case(
         outcome=Throttled(52.0), error=THROTTLE, writes=returned(throttled=1), verdict="throttled", to="front"
