@@ -12,7 +12,6 @@ from typing import Any, Self
 
 from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import URL
 
 from jobs.batches.documents import RECENT_S, batch_document, job_document, result_document
 from jobs.batches.reconcile import Requeued, put_back_all
@@ -24,7 +23,7 @@ from jobs.config.settings import Settings
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.errors import QueueError, UnknownIdError
 from jobs.lanes import Gate, Gates, LaneQueues
-from jobs.ledger import Batch, Ledger
+from jobs.ledger import Batch, Ledger, StoreUrl
 from jobs.schemas import schema_of
 from jobs.submit.submit import Order, Submitted, submit
 
@@ -33,6 +32,13 @@ RESULTS_FILE = "results.sqlite"
 
 #: Batches whose documents are made at a time.
 _PAGE = 100
+
+
+def store_url(settings: Settings) -> StoreUrl:
+    """Where the settings' results store is. Raises SettingsError."""
+    if settings.results_url is not None:
+        return StoreUrl.parse(settings.results_url.get_secret_value())
+    return StoreUrl.of_file(settings.chartq_home / RESULTS_FILE)
 
 
 class Session:
@@ -57,11 +63,9 @@ class Session:
         self._open.close()
 
     @cached_property
-    def results_url(self) -> str | URL:
-        """The store's URL; it may hold a password."""
-        if self.settings.results_url is not None:
-            return self.settings.results_url.get_secret_value()
-        return URL.create("sqlite", database=str(self.settings.chartq_home / RESULTS_FILE))  # a ? in it is a ?
+    def results_url(self) -> StoreUrl:
+        """Raises SettingsError."""
+        return store_url(self.settings)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -170,7 +174,7 @@ class Session:
     def resume(self, lanes: set[str] | None, batch: Batch | None = None) -> tuple[int, Requeued]:
         """Open what is on hold in these lanes (None: in all), and the batch itself; put back what Redis has lost."""
         if batch is not None:
-            self.ledger.resume(batch, time.time())
+            self.ledger.resume(batch)
         # An account's hold may keep a lane waiting that was never called for: it has no gate of its own yet.
         every_gate = self.gates.all(extra_lanes=self.queues.lanes())
         gates = [gate for gate in every_gate if gate.held and (lanes is None or gate.lane in lanes)]

@@ -26,6 +26,11 @@ Pictures = Callable[[str], bytes | None]
 MESSAGES = "messages"
 
 
+#: The limits of a question without a picture, and those that every picture had before they were the question's: such
+#: questions keep the ids that they had then.
+NO_LIMITS, FIRST_LIMITS = (None, None), (1024, 1_000_000)
+
+
 def canonical_json(value: Any) -> str:
     """The one spelling of a JSON value that ids are worked out from."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -41,10 +46,17 @@ class Question:
     api: Api = "chat"
     #: Which classic body carries the question; None with `api="chat"`.
     task: Task | None = None
+    #: What a picture is reduced to before it is sent: pixels of its longer side, bytes. None: no picture, or asked by
+    #: a version whose workers decided that.
+    image_max_side: int | None = None
+    image_max_bytes: int | None = None
 
     @property
     def id(self) -> str:
-        parts = [self.prompt, self.model, dict(self.parameters), self.api, self.task]
+        parts: list[Any] = [self.prompt, self.model, dict(self.parameters), self.api, self.task]
+        limits = self.image_max_side, self.image_max_bytes
+        if limits not in (NO_LIMITS, FIRST_LIMITS):
+            parts += limits
         return _digest(canonical_json(parts).encode())
 
     @property

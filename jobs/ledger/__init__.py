@@ -19,6 +19,7 @@ from jobs.ledger.records import (
     TokensSpent,
 )
 from jobs.ledger.reports import AnswerRow, Change, Failed, Finished, Returned
+from jobs.ledger.store_url import StoreUrl
 
 __all__ = [
     "Added",
@@ -42,5 +43,6 @@ __all__ = [
     "SchemaTooNewError",
     "StartedJob",
     "StoreUnavailableError",
+    "StoreUrl",
     "TokensSpent",
 ]

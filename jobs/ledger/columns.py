@@ -1,11 +1,8 @@
-"""Column types that take whatever text files, people and servers come up with.
+"""Text that every store keeps, whatever files, people and servers come up with.
 
 PostgreSQL refuses NUL in text, and neither database stores lone surrogates (Python's way of carrying bytes
 of a file name that are not UTF-8). One such answer must not fail the transaction of its neighbours.
 """
-
-from sqlalchemy import Dialect, Text
-from sqlalchemy.types import TypeDecorator
 
 #: Bytes 0x80..0xFF of undecodable file names, as Python spells them, and as we store them (private use area).
 _TO_STORE = {0xDC00 + byte: 0x10DC00 + byte for byte in range(0x80, 0x100)}
@@ -19,26 +16,11 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
-class CleanText(TypeDecorator[str]):
-    """Text for reading; what can't be stored is replaced."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else clean(value)
+def path_to_store(path: str) -> str:
+    """A file's path, of any bytes, as text that comes back by `path_from_store`."""
+    return path if path.isascii() else path.translate(_TO_STORE)
 
 
-class PathText(TypeDecorator[str]):
-    """A file's path, which comes back as it went in, bytes that are not UTF-8 included."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None or value.isascii():
-            return value
-        return clean(value.translate(_TO_STORE))
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        return value if value is None or value.isascii() else value.translate(_FROM_STORE)
+def path_from_store(stored: str) -> str:
+    """The path, byte for byte."""
+    return stored if stored.isascii() else stored.translate(_FROM_STORE)

@@ -1,18 +1,16 @@
 """Batches that go on hold by themselves: too many of their jobs have failed.
 
-A batch with a limit carries how many more failures it takes at least to reach it (`failures_left`). Each failure
-takes one off, in the transaction that writes it; only at zero are the rows counted. So a failure costs the same in
-a batch of ten and of 100,000, and a success nothing.
+What a batch's counts say is compared with its limit in the transaction that writes a failure. Failures from before the
+batch, or before somebody resumed it, are known by their number (`failed_before`, `ended_before`), not by when they
+were: workers' clocks differ.
 """
 
-from collections.abc import Sequence
-
-from sqlalchemy import Connection, and_, case, func, select, update
+from collections.abc import Mapping
 
 from jobs.core.failure_limit import FailureLimit
-from jobs.ledger.member_status import has_claim, standing
-from jobs.ledger.records import Batch
-from jobs.ledger.schema import AnyRow, batches, jobs, members
+from jobs.ledger import counts
+from jobs.ledger.records import Batch, Counts
+from jobs.ledger.transaction import Row, Transaction
 
 #: `hold.reason` of such a batch.
 TOO_MANY_FAILURES = "too_many_failures"
@@ -21,87 +19,55 @@ TOO_MANY_FAILURES = "too_many_failures"
 _ERROR_CHARS = 200
 
 
-def count_failures(connection: Connection, failed: Sequence[int], now: float) -> None:
-    """These jobs (row ids) have just failed: batches whose limit is reached go on hold."""
-    found = connection.execute(
-        select(members.c.batch, func.count().label("rows"))
-        .join(batches, batches.c.id == members.c.batch)
-        .where(members.c.job.in_(failed), has_claim, batches.c.max_failures.is_not(None))
-        .group_by(members.c.batch)
-    )
-    rows_failed = {row.batch: row.rows for row in found}
-    if not rows_failed:
+def check_limits(tx: Transaction, changes: Mapping[int, counts.Change], now: float) -> None:
+    """Batches (by row) have changed so: those in which too many have failed now go on hold."""
+    failed = [batch for batch, change in changes.items() if change.sums["failed"] > 0]
+    if not failed:
         return
-    limited = connection.execute(
-        select(batches)
-        .where(batches.c.id.in_(rows_failed), batches.c.hold_reason.is_(None), batches.c.canceled_at.is_(None))
-        .order_by(batches.c.id)
-        .with_for_update()
-    ).all()
+    limited = tx.rows("limited_batches", batches=failed)
+    standing = counts.read(tx, [batch.id for batch in limited], recent_since=now)
     for batch in limited:
-        left = batch.failures_left - rows_failed[batch.id]
-        values = {"failures_left": left} if left > 0 else _looked_at(connection, batch, now)
-        connection.execute(update(batches).where(batches.c.id == batch.id).values(values))
+        _check(tx, batch, standing[batch.id], now)
 
 
-def release(connection: Connection, batch: Batch) -> None:
-    """The batch is not on hold by itself any more; its rows are counted at its next failure."""
-    connection.execute(
-        update(batches)
-        .where(batches.c.id == batch.id)
-        .values(hold_reason=None, hold_message=None, hold_since=None, failures_left=0)
-    )
+def release(tx: Transaction, batch: Batch) -> None:
+    """The batch is not on hold by itself any more."""
+    tx.run("release_batch", batch=batch.id)
 
 
-def resume(connection: Connection, batch: Batch, now: float) -> bool:
-    """Release the batch, and count its failures from now on. Returns whether it was on hold."""
-    held = connection.execute(select(batches.c.hold_reason).where(batches.c.id == batch.id)).scalar_one() is not None
-    if held:
-        release(connection, batch)
-        connection.execute(update(batches).where(batches.c.id == batch.id).values(failures_since=now))
-    return held
+def resume(tx: Transaction, batch: Batch) -> bool:
+    """End the batch's own hold, and count its failures from now on. Returns whether it was on hold."""
+    row = tx.row("batch_by_row", batch=batch.id)
+    if row is None or row.hold_reason is None:
+        return False
+    release(tx, batch)
+    forget_failures(tx, batch)
+    return True
 
 
-def limit(connection: Connection, batch: Batch, max_failures: FailureLimit) -> None:
+def forget_failures(tx: Transaction, batch: Batch) -> None:
+    """What has failed and ended so far is held against the batch no more."""
+    standing = counts.read(tx, [batch.id], recent_since=0)[batch.id]
+    tx.run("forget_failures", batch=batch.id, failed=standing.failed, ended=standing.finished + standing.failed)
+
+
+def limit(tx: Transaction, batch: Batch, max_failures: FailureLimit) -> None:
     """From now on this many failures of the batch are too many."""
-    connection.execute(
-        update(batches).where(batches.c.id == batch.id).values(max_failures=str(max_failures), failures_left=0)
-    )
+    tx.run("limit_failures", batch=batch.id, max_failures=str(max_failures))
 
 
-def _looked_at(connection: Connection, batch: AnyRow, now: float) -> dict[str, str | float | None]:
-    """What to write after counting the batch's rows."""
-    limit = FailureLimit.parse(batch.max_failures)
-    since = batch.created_at if batch.failures_since is None else batch.failures_since
-    ours = and_(members.c.batch == batch.id, jobs.c.finished_at > since)
-    counted = connection.execute(
-        select(
-            func.sum(case((standing == "failed", 1), else_=0)).label("failed"),
-            func.sum(case((standing.in_(("finished", "failed")), 1), else_=0)).label("ended"),
-        )
-        .join(jobs, jobs.c.id == members.c.job)
-        .where(ours)
-    ).one()
-    failed, ended = int(counted.failed or 0), int(counted.ended or 0)
-    left = limit.left(failed=failed, ended=ended)
-    if left:
-        return {"failures_left": left}
-    often = connection.execute(
-        select(jobs.c.error_type, func.count().label("times"), func.max(jobs.c.error_message).label("message"))
-        .join(members, members.c.job == jobs.c.id)
-        .where(ours, standing == "failed")
-        .group_by(jobs.c.error_type)
-        .order_by(func.count().desc(), jobs.c.error_type)
-        .limit(1)
-    ).one()
-    return {
-        "hold_reason": TOO_MANY_FAILURES,
-        "hold_message": _message(batch.batch_id, limit, failed=failed, ended=ended, often=often),
-        "hold_since": now,
-    }
+def _check(tx: Transaction, batch: Row, standing: Counts, now: float) -> None:
+    allowed = FailureLimit.parse(batch.max_failures)
+    failed = max(0, standing.failed - batch.failed_before)
+    ended = max(failed, standing.finished + standing.failed - batch.ended_before)
+    if not failed or allowed.left(failed=failed, ended=ended):
+        return
+    often = tx.rows("most_frequent_error", batch=batch.id)[0]
+    message = _message(batch.batch_id, allowed, failed=failed, ended=ended, often=often)
+    tx.run("hold_batch", batch=batch.id, reason=TOO_MANY_FAILURES, message=message, now=now)
 
 
-def _message(batch_id: str, limit: FailureLimit, *, failed: int, ended: int, often: AnyRow) -> str:
+def _message(batch_id: str, limit: FailureLimit, *, failed: int, ended: int, often: Row) -> str:
     example = " ".join((often.message or "").split())
     if len(example) > _ERROR_CHARS:
         example = f"{example[:_ERROR_CHARS]}..."

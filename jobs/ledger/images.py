@@ -2,28 +2,25 @@
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Connection, select
-
-from jobs.ledger.database import upserting
 from jobs.ledger.records import NewMember
-from jobs.ledger.schema import pictures
+from jobs.ledger.transaction import Transaction
 
 
-def put(connection: Connection, rows: Iterable[NewMember]) -> None:
+def put(tx: Transaction, rows: Iterable[NewMember]) -> None:
     """Write the pictures that rows bring along, unless they are there."""
-    keep(connection, {sha256: data for row in rows for sha256, data in row.pictures.items()})
+    keep(tx, {sha256: data for row in rows for sha256, data in row.pictures.items()})
 
 
-def keep(connection: Connection, brought: Mapping[str, bytes]) -> None:
-    """Write pictures by their SHA-256, unless they are there."""
-    there = select(pictures.c.sha256).where(pictures.c.sha256.in_(brought))
-    new = brought.keys() - set(connection.execute(there).scalars() if brought else ())
-    if new:
-        insert = upserting(connection, pictures).on_conflict_do_nothing(index_elements=["sha256"])
-        # Another submit may be writing the same ones: sorted, so that the two don't wait for each other.
-        connection.execute(insert, [{"sha256": sha256, "data": brought[sha256]} for sha256 in sorted(new)])
+def keep(tx: Transaction, brought: Mapping[str, bytes]) -> None:
+    """Write pictures by their SHA-256, unless they are there; they may come before the rows that are about them."""
+    if not brought:
+        return
+    new = brought.keys() - set(tx.values("known_pictures", hashes=list(brought)))
+    # Another submit may be writing the same ones: sorted, so that the two don't wait for each other.
+    tx.run_many("put_picture", [{"sha256": sha256, "data": brought[sha256]} for sha256 in sorted(new)])
 
 
-def get(connection: Connection, sha256: str) -> bytes | None:
-    """The picture's bytes, if it is in the ledger."""
-    return connection.execute(select(pictures.c.data).where(pictures.c.sha256 == sha256)).scalar_one_or_none()
+def get(tx: Transaction, sha256: str) -> bytes | None:
+    """A picture that came within a request; None if there is none of this hash."""
+    found = tx.values("picture", sha256=sha256)
+    return bytes(found[0]) if found else None

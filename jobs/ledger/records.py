@@ -1,5 +1,6 @@
 """What goes into the ledger and what comes out of it. Times are seconds since the epoch, UTC."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,6 +55,9 @@ class NewMember:
     image: str
     #: What is asked about it; None: the batch's question. Always of the batch's lane.
     question: Question | None = None
+    #: Of a stage: the job whose answer is asked about, and when that had ended.
+    source_job: str | None = None
+    source_at: float | None = None
     #: The pictures themselves, by their hashes, where no file holds them.
     pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
@@ -138,6 +142,8 @@ class Counts:
     completion_tokens: int = 0
     #: Rows finished or failed since the moment asked about.
     recent_ended: int = 0
+    #: Finished rows whose answer ended at max_tokens.
+    cut_off: int = 0
     #: When the last finished or failed row ended.
     last_ended_at: float | None = None
 
@@ -177,8 +183,18 @@ class JobError:
     status_code: int | None
 
 
+class _HasReply:
+    """The server's reply, which is kept as JSON and read only if somebody asks."""
+
+    raw_json: str | None
+
+    @property
+    def raw(self) -> Any:
+        return None if self.raw_json is None else json.loads(self.raw_json)
+
+
 @dataclass(frozen=True, kw_only=True)
-class JobRow:
+class JobRow(_HasReply):
     """Everything about one job, with one place where it was submitted."""
 
     job_id: str
@@ -195,12 +211,17 @@ class JobRow:
     error: JobError | None
     #: The answer and what it took; None unless the job is finished.
     text: str | None
-    raw: Any
+    #: The server's reply, JSON as the ledger has it.
+    raw_json: str | None
     prompt_tokens: int | None
     completion_tokens: int | None
     latency_s: float | None
     request_id: str | None
     provider: str | None
+    #: Why the answer ended, as the server said it.
+    finish_reason: str | None
+    #: The picture that the model was shown; of several a list.
+    sent: Any
     rehearsal: bool
     created_at: float
     queued_at: float
@@ -209,7 +230,7 @@ class JobRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResultRow:
+class ResultRow(_HasReply):
     """One row of a batch's results."""
 
     position: int
@@ -224,12 +245,17 @@ class ResultRow:
     throttled: int
     #: The answer and what it took; None unless the row is finished.
     text: str | None
-    raw: Any
+    #: The server's reply, JSON as the ledger has it.
+    raw_json: str | None
     prompt_tokens: int | None
     completion_tokens: int | None
     latency_s: float | None
     request_id: str | None
     provider: str | None
     finished_at: float | None
+    #: Why the answer ended, as the server said it.
+    finish_reason: str | None = None
+    #: The picture that the model was shown; of several a list.
+    sent: Any = None
     #: The stand-in's answer, not a model's.
     rehearsal: bool = False

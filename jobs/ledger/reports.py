@@ -19,6 +19,10 @@ class AnswerRow:
     request_id: str | None = None
     provider: str | None = None
     rehearsal: bool = False
+    #: Why it ended, as the server said it.
+    finish_reason: str | None = None
+    #: What the model was shown: {"format", "width", "height", "bytes"}, or a list of these; None: no picture.
+    sent: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)

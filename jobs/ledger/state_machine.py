@@ -5,6 +5,7 @@ queued, scheduled, started ──Finished──▶ finished      (a late answer 
                    started ──Failed, WorkerLost──▶ failed
 """
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from jobs.ledger.reports import Change, Failed, Finished, Returned, WorkerLost
 _MAX_INT = 2**31 - 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class State:
     """The part of a job's row that reports change; the fields are the columns."""
 
@@ -35,6 +36,9 @@ class State:
     provider: str | None
     rehearsal: bool
     finished_at: float | None
+    finish_reason: str | None = None
+    #: JSON: the picture that the model was shown.
+    sent: str | None = None
 
 
 def after(state: State, change: Change, now: float) -> State | None:
@@ -71,6 +75,8 @@ def _finished(state: State, change: Finished, now: float) -> State:
         provider=answer.provider,
         rehearsal=answer.rehearsal,
         finished_at=now,
+        finish_reason=answer.finish_reason,
+        sent=json.dumps(answer.sent) if answer.sent is not None else None,
     )
 
 

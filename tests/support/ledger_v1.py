@@ -1,6 +1,6 @@
 """A results store as the first version made it, for tests of the way from there to here. Never changed."""
 
-from sqlalchemy import Connection, text
+from jobs.ledger.transaction import Transaction
 
 _WORDS = {
     "sqlite": {"id": "INTEGER", "ref": "INTEGER", "double": "DOUBLE"},
@@ -51,8 +51,8 @@ INSERT INTO members VALUES (1, 1, 2, NULL, '2.png', '/charts/2.png');
 """
 
 
-def create(connection: Connection) -> None:
+def create(tx: Transaction) -> None:
     """The first version's tables, with a batch `b-old` of two charts, one of them answered."""
-    for statement in _STATEMENTS.format(**_WORDS[connection.dialect.name]).split(";"):
+    for statement in _STATEMENTS.format(**_WORDS[tx.dialect]).split(";"):
         if statement.strip():
-            connection.execute(text(statement))
+            tx.execute(statement)

@@ -80,7 +80,7 @@ def test_neither_the_sweep_nor_a_resume_of_others_puts_a_held_batch_back_but_its
     for batch in (None, other, held):
         put_back_all(ledger, queues, now=4, batch=batch)
         assert queued(redis) == {other.batch_id: {id_of("c"), id_of("d")}}
-    ledger.resume(held, 5)
+    ledger.resume(held)
     assert put_back_all(ledger, queues, now=5, batch=held).requeue_missing == 1
     assert queued(redis)[held.batch_id] == {id_of("b")}
 
@@ -95,7 +95,7 @@ def test_a_job_in_flight_for_a_held_batch_whose_worker_died_is_given_up(ledger: 
     put_back_all(ledger, queues, now=time.time() + 60)
     assert ledger.counts(held, recent_since=0).queued == 1
     assert queued(redis) == {}
-    ledger.resume(held, 5)
+    ledger.resume(held)
     put_back_all(ledger, queues, now=time.time() + 60)
     assert queued(redis) == {"alone": {id_of("b")}}
 

@@ -143,7 +143,9 @@ def test_a_batch_ends_with_its_last_row_and_not_before_it_was_submitted() -> Non
 
 
 def test_a_jobs_document_has_the_contracts_shape() -> None:
-    made = job_document(row(JobRow, text="up", raw={"a": 1}, finished_at=NOW, started_at=NOW - 1, custom_id="x.png"))
+    made = job_document(
+        row(JobRow, text="up", raw_json='{"a": 1}', finished_at=NOW, started_at=NOW - 1, custom_id="x.png")
+    )
     assert list(made) == [
         *("job_id", "custom_id", "image", "model", "prompt", "status", "attempts", "throttled", "error", "result"),
         *("created_at", "started_at", "finished_at"),

@@ -3,6 +3,7 @@
 import dataclasses
 import sqlite3
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -10,7 +11,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, inspect, text
 from support import ledger_v1
 from support.ledger_users import SHARED, start_user
 from support.stores import STORES, finished, id_of, members_of, new_store, open_batch, start, submit
@@ -19,6 +19,8 @@ from jobs.core.errors import SettingsError, StoreError
 from jobs.core.failure_limit import FailureLimit
 from jobs.ledger import Failed, Ledger, SchemaTooNewError, StoreUnavailableError, schema
 from jobs.ledger.database import Store
+from jobs.ledger.statements import statements
+from jobs.ledger.transaction import Transaction
 
 USERS = 8
 
@@ -46,8 +48,8 @@ def test_several_processes_create_the_tables_once(url: str) -> None:
     users = [start_user(url, "open") for _ in range(USERS)]
     assert [output(user) for user in users] == ["done\n"] * USERS
     store = Store(url)
-    rows = store.read(lambda connection: connection.execute(text("SELECT version FROM schema_info")).all())
-    assert [row.version for row in rows] == [schema.VERSION]
+    rows = store.read(lambda tx: tx.execute("SELECT version FROM schema_info").fetchall())
+    assert [row[0] for row in rows] == [schema.VERSION]
     store.close()
 
 
@@ -80,7 +82,7 @@ def test_counts_read_while_another_writes(sqlite_url: str, tmp_path: Path) -> No
         batch = submit(ledger, "ab", now=1)
         with closing(sqlite3.connect(tmp_path / "home/ledger.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            other.execute("UPDATE jobs SET status = 'started'")
+            other.execute("UPDATE batch_counts SET queued = 0, started = 2")
             assert ledger.counts(batch, recent_since=0).queued == 2
             other.execute("COMMIT")
         assert ledger.counts(batch, recent_since=0).started == 2
@@ -89,8 +91,29 @@ def test_counts_read_while_another_writes(sqlite_url: str, tmp_path: Path) -> No
 # Versions
 
 
-def _add_column(connection: Connection) -> None:
-    connection.execute(text("ALTER TABLE batches ADD COLUMN colour TEXT"))
+def _add_column(tx: Transaction) -> None:
+    tx.execute("ALTER TABLE batches ADD COLUMN colour TEXT")
+
+
+def _set_version(version: int) -> Callable[[Transaction], object]:
+    return lambda tx: tx.execute(f"UPDATE schema_info SET version = {version}")
+
+
+def columns_of(tx: Transaction, table: str) -> list[tuple[str, str, bool]]:
+    """Name, type and whether it may be null."""
+    if tx.dialect == "sqlite":
+        return [(row[1], row[2], not row[3]) for row in tx.execute(f"PRAGMA table_info({table})").fetchall()]
+    told = "SELECT column_name, data_type, is_nullable FROM information_schema.columns WHERE table_name = "
+    return [(row[0], row[1], row[2] == "YES") for row in tx.execute(f"{told}'{table}'").fetchall()]
+
+
+def names_of(tx: Transaction, kind: str) -> list[str]:
+    """The tables, or the indexes."""
+    if tx.dialect == "sqlite":
+        found = f"SELECT name FROM sqlite_master WHERE type = '{kind}' AND name NOT LIKE 'sqlite_%'"
+    else:
+        found = f"SELECT {kind}name FROM pg_{kind}{'s' if kind == 'table' else 'es'} WHERE schemaname = 'public'"
+    return sorted(row[0] for row in tx.execute(found).fetchall())
 
 
 def test_an_older_store_is_brought_up_to_date_in_place(url: str) -> None:
@@ -100,9 +123,9 @@ def test_an_older_store_is_brought_up_to_date_in_place(url: str) -> None:
     store = Store(url)
     for _ in range(2):  # the second time there is nothing to do
         store.write(newer)
-    assert "colour" in store.read(lambda c: [column["name"] for column in inspect(c).get_columns("batches")])
+    assert "colour" in store.read(lambda tx: [column[0] for column in columns_of(tx, "batches")])
     assert store.read(schema.current_version) == schema.VERSION + 1
-    store.write(lambda c: c.execute(schema.schema_info.update().values(version=schema.VERSION)))
+    store.write(_set_version(schema.VERSION))
     store.close()
     with Ledger.open(url) as ledger:
         assert ledger.batch(batch.batch_id) == batch
@@ -111,17 +134,9 @@ def test_an_older_store_is_brought_up_to_date_in_place(url: str) -> None:
 def shape(store: Store) -> object:
     """Tables, columns and indexes of a store, as the database tells them."""
 
-    def told(connection: Connection) -> object:
-        found = inspect(connection)
-        return {
-            table: (
-                sorted(
-                    (column["name"], str(column["type"]), column["nullable"]) for column in found.get_columns(table)
-                ),
-                sorted(str(index["name"]) for index in found.get_indexes(table)),
-            )
-            for table in found.get_table_names()
-        }
+    def told(tx: Transaction) -> object:
+        tables = {table: sorted(columns_of(tx, table)) for table in names_of(tx, "table")}
+        return tables, [name for name in names_of(tx, "index") if not name.endswith(("_pkey", "_key"))]
 
     return store.read(told)
 
@@ -154,34 +169,33 @@ def test_a_store_of_the_first_version_becomes_one_of_this_version_with_all_that_
 
 
 def test_a_step_that_fails_leaves_the_older_version(url: str) -> None:
-    def fails(connection: Connection) -> None:
-        _add_column(connection)
-        connection.execute(text("ALTER TABLE nowhere ADD COLUMN colour TEXT"))
+    def fails(tx: Transaction) -> None:
+        _add_column(tx)
+        tx.execute("ALTER TABLE nowhere ADD COLUMN colour TEXT")
 
     Ledger.open(url).close()
     store = Store(url)
     with pytest.raises(StoreError):
         store.write(partial(schema.prepare, version=schema.VERSION + 1, steps=[(schema.VERSION + 1, fails)]))
     assert store.read(schema.current_version) == schema.VERSION
-    assert "colour" not in store.read(lambda c: [column["name"] for column in inspect(c).get_columns("batches")])
+    assert "colour" not in store.read(lambda tx: [column[0] for column in columns_of(tx, "batches")])
     store.close()
 
 
 def test_a_newer_store_is_refused(url: str) -> None:
     Ledger.open(url).close()
     store = Store(url)
-    store.write(lambda c: c.execute(schema.schema_info.update().values(version=schema.VERSION + 1)))
+    store.write(_set_version(schema.VERSION + 1))
     store.close()
     with pytest.raises(SchemaTooNewError, match=rf"version {schema.VERSION + 1}.*install the newer chartq"):
         Ledger.open(url)
 
 
-def test_somebody_elses_tables_are_left_alone(url: str) -> None:
+def test_somebody_elses_tables_are_left_alone(url: str, tmp_path: Path) -> None:
     store = Store(url)
     if "sqlite" in url:
-        store.prepare()
-        store.write(schema.metadata.drop_all)
-    store.write(lambda c: c.execute(text("CREATE TABLE members (name TEXT)")))
+        (tmp_path / "home").mkdir()
+    store.write(lambda tx: tx.execute("CREATE TABLE members (name TEXT)"))
     store.close()
     with pytest.raises(StoreError, match="members") as caught:
         Ledger.open(url)
@@ -275,7 +289,7 @@ def test_the_sweep_reads_open_rows_only(sqlite_url: str) -> None:
     with Ledger.open(sqlite_url) as ledger:
         submit(ledger, "a", now=1)
     store = Store(sqlite_url)
-    query = text(f"EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE id > 5 AND {schema.job_is_open} ORDER BY id")
-    plan = store.read(lambda connection: connection.execute(query).all())
-    assert ["jobs_open" in row.detail for row in plan] == [True]
+    sql = f"EXPLAIN QUERY PLAN {statements('sqlite')['open_jobs']}"
+    plan = store.read(lambda tx: tx.execute(sql, after=5, page=10).fetchall())
+    assert ["jobs_open" in row[3] for row in plan if "jobs" in row[3]] == [True]
     store.close()

@@ -210,7 +210,7 @@ def test_what_is_added_to_a_held_batch_waits_too(ledger: Ledger) -> None:
     added = ledger.add_members(batch, members_of("abcd"), refresh=False, count_rehearsals=False, now=3)
     assert added.queue == []
     assert startable(ledger, "bcd") == ""
-    ledger.resume(batch, 4)
+    ledger.resume(batch)
     assert startable(ledger, "bcd") == "bcd"
 
 
@@ -222,8 +222,8 @@ def test_resume_goes_on_and_counts_anew(ledger: Ledger) -> None:
     start(ledger, "c")
     fail(ledger, "ab", now=2)
     ledger.record([failed("c")], 3)  # was in flight
-    assert ledger.resume(batch, 4)
-    assert not ledger.resume(batch, 4)
+    assert ledger.resume(batch)
+    assert not ledger.resume(batch)
     assert not held(ledger, batch)
     fail(ledger, "d", now=5)
     assert not held(ledger, batch)

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,9 @@ class Walk:
         common: dict[str, Any] = {"job_id": id_of(chart), "execution_id": execution}
         match self.draw.choice(["finished", "failed", "queued", "scheduled"]):
             case "finished":
-                return finished(chart, f"{self.now}", execution, rehearsal=self.draw.random() < 0.2)
+                done = finished(chart, f"{self.now}", execution, rehearsal=self.draw.random() < 0.2)
+                tokens, reason = self.draw.choice([None, 0, 5, 70]), self.draw.choice(["stop", "length", None])
+                return replace(done, answer=replace(done.answer, prompt_tokens=tokens, finish_reason=reason))
             case "failed":
                 return Failed(**common, error_type="ImageError", message="broken")
             case "queued":
@@ -114,7 +117,7 @@ class Walk:
 
     def resume(self) -> tuple[Batch | None, object]:
         batch = self.draw.choice(self.batches) if self.batches else None
-        return None, batch and self.ledger.resume(batch, self.now)
+        return None, batch and self.ledger.resume(batch)
 
     def number_of(self, batch_id: str) -> int:
         """Batch ids are drawn at random; their order of opening is not."""
@@ -149,6 +152,11 @@ class Walk:
         states = {state: getattr(counts, state) for state in (*OPEN_STATES, *ENDED_STATES)}
         assert sum(states.values()) == counts.total == len(rows)
         assert +Counter(states) == Counter(row.status for row in rows)
+        assert counts.prompt_tokens == sum(row.prompt_tokens or 0 for row in rows)
+        assert counts.completion_tokens == sum(row.completion_tokens or 0 for row in rows)
+        assert counts.cut_off == sum(row.finish_reason == "length" for row in rows)
+        ends = [row.finished_at for row in rows if row.status in ("finished", "failed") and row.finished_at is not None]
+        assert (counts.last_ended_at or 0) >= max(ends, default=0)
         for row in rows:
             assert (row.text is not None) == (row.status == "finished")
             assert row.error is not None or row.status != "failed"

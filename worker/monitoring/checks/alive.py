@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from sqlalchemy.engine import make_url
 
-from jobs.batches.session import Session
+from jobs.batches.session import store_url
 from jobs.broker.server_process import RedisServer
 from jobs.config.settings import Settings
 from jobs.core.errors import ChartqError, StoreError
@@ -55,10 +53,9 @@ def _ping(settings: Settings, limit_s: float) -> str:
 
 
 def _read_version(settings: Settings) -> str:
-    url = Session(settings).results_url
+    url = store_url(settings)
     with closing(Store(url)) as store:
-        parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
+        if url.path is not None and not url.path.exists():
             raise StoreError(f"{store.label} is not there")  # and looking at it would make it
         version = store.read(schema.current_version)
         if version is None:

@@ -1,0 +1,97 @@
+-- name: insert_batch
+INSERT INTO batches (batch_id, name, question_id, fingerprint, sources, priority, created_at, sampled_of, max_failures)
+VALUES (:batch_id, :name, :question_id, :fingerprint, :sources, :priority, :now, :sampled_of, :max_failures)
+ON CONFLICT (batch_id) DO NOTHING
+RETURNING *
+
+-- name: insert_counts
+INSERT INTO batch_counts (batch) VALUES (:batch)
+
+-- name: unseal_batch
+UPDATE batches SET sealed_at = NULL WHERE id = :batch
+
+-- name: seal_batch
+UPDATE batches
+SET sealed_at = COALESCE(sealed_at, :now), sampled_of = :sampled_of,
+    total = (SELECT COUNT(*) FROM members WHERE members.batch = batches.id)
+WHERE id = :batch
+RETURNING total
+
+-- name: find_batch
+SELECT batches.* FROM batches JOIN batch_counts ON batch_counts.batch = batches.id
+WHERE fingerprint = :fingerprint AND canceled_at IS NULL AND (
+    sampled_of IS NOT NULL
+    OR (:among IN ('unsealed', 'unfinished') AND sealed_at IS NULL)
+    OR (:among = 'unfinished' AND queued + started + scheduled > 0)
+)
+ORDER BY id DESC LIMIT 1
+
+-- name: custom_ids
+SELECT custom_id FROM members WHERE batch = :batch
+
+-- name: held_batches
+SELECT * FROM batches WHERE hold_reason IS NOT NULL ORDER BY id
+
+-- name: batch_by_name
+SELECT * FROM batches WHERE batch_id = :batch_id
+
+-- name: batch_by_row
+SELECT * FROM batches WHERE id = :batch
+
+-- name: batches_page
+SELECT * FROM batches WHERE id < :before ORDER BY id DESC LIMIT :page
+
+-- name: batches_by_row
+SELECT id, batch_id, hold_reason FROM batches WHERE id IN :batches...
+
+-- name: limited_batches
+SELECT * FROM batches
+WHERE id IN :batches... AND max_failures IS NOT NULL AND hold_reason IS NULL AND canceled_at IS NULL
+ORDER BY id /*postgresql FOR UPDATE */
+
+-- name: hold_batch
+UPDATE batches SET hold_reason = :reason, hold_message = :message, hold_since = :now WHERE id = :batch
+
+-- name: release_batch
+UPDATE batches SET hold_reason = NULL, hold_message = NULL, hold_since = NULL WHERE id = :batch
+
+-- name: limit_failures
+UPDATE batches SET max_failures = :max_failures WHERE id = :batch
+
+-- name: forget_failures
+UPDATE batches SET failed_before = :failed, ended_before = :ended WHERE id = :batch
+
+-- name: ended_before_batch
+UPDATE batches SET failed_before = failed_before + :failed, ended_before = ended_before + :ended WHERE id = :batch
+
+-- name: cancel_batch
+UPDATE batches SET canceled_at = COALESCE(canceled_at, :now) WHERE id = :batch
+
+-- name: uncancel_batch
+UPDATE batches SET canceled_at = NULL WHERE id = :batch
+
+-- name: most_frequent_error
+SELECT jobs.error_type, COUNT(*) AS times, MAX(jobs.error_message) AS message
+FROM members JOIN jobs ON jobs.id = members.job
+WHERE members.batch = :batch AND {standing} = 'failed'
+GROUP BY jobs.error_type ORDER BY COUNT(*) DESC, jobs.error_type LIMIT 1
+
+-- name: put_question
+INSERT INTO questions (id, prompt, model, parameters, api, task, lane, image_max_side, image_max_bytes)
+VALUES (:id, :prompt, :model, :parameters, :api, :task, :lane, :image_max_side, :image_max_bytes)
+ON CONFLICT (id) DO NOTHING
+
+-- name: questions
+SELECT * FROM questions WHERE id IN :ids...
+
+-- name: lanes
+SELECT DISTINCT lane FROM questions
+
+-- name: known_pictures
+SELECT sha256 FROM pictures WHERE sha256 IN :hashes...
+
+-- name: put_picture
+INSERT INTO pictures (sha256, data) VALUES (:sha256, :data) ON CONFLICT (sha256) DO NOTHING
+
+-- name: picture
+SELECT data FROM pictures WHERE sha256 = :sha256

@@ -1,0 +1,67 @@
+-- name: answered
+SELECT job_id FROM jobs
+WHERE job_id IN :job_ids... AND EXISTS (SELECT 1 FROM answers WHERE answers.job = jobs.id)
+    AND (:count_rehearsals = 1 OR NOT rehearsal)
+
+-- name: tokens_spent
+SELECT question_id, COUNT(*) AS answers, SUM(prompt_tokens) AS prompt_tokens,
+    SUM(COALESCE(completion_tokens, 0)) AS completion_tokens
+FROM jobs
+WHERE status = 'finished' AND prompt_tokens > 0 AND (:count_rehearsals = 1 OR NOT rehearsal)
+    AND question_id IN (SELECT id FROM questions WHERE lane = :lane)
+GROUP BY question_id
+
+-- name: job
+SELECT jobs.*, answers.text, answers.raw
+FROM jobs LEFT JOIN answers ON answers.job = jobs.id AND jobs.status = 'finished'
+WHERE jobs.job_id = :job_id
+
+-- name: statuses_of_jobs
+SELECT job_id, status FROM jobs WHERE job_id IN :job_ids...
+
+-- name: place_of_job
+SELECT members.custom_id, batches.batch_id FROM members JOIN batches ON batches.id = members.batch
+WHERE members.job = :job ORDER BY members.batch DESC, members.position LIMIT 1
+
+-- name: results_page
+SELECT page.*, answers.text, answers.raw
+FROM (
+    SELECT members.position, members.custom_id, members.image, members.job, jobs.question_id, {standing} AS standing,
+        jobs.job_id, jobs.attempts, jobs.throttled, jobs.error_type, jobs.error_message, jobs.status_code,
+        jobs.prompt_tokens, jobs.completion_tokens, jobs.latency_s, jobs.request_id, jobs.provider, jobs.rehearsal,
+        jobs.started_at, jobs.finished_at, jobs.finish_reason, jobs.sent
+    FROM members JOIN jobs ON jobs.id = members.job
+    WHERE members.batch = :batch AND members.position >= :position
+        AND (members.position > :position OR members.custom_id > :custom_id)
+        AND (:status = '' OR {standing} = :status)
+    ORDER BY members.position, members.custom_id LIMIT :page
+) AS page
+LEFT JOIN answers ON answers.job = page.job AND page.standing = 'finished'
+ORDER BY page.position, page.custom_id
+
+-- name: latest
+SELECT page.*, answers.text, answers.raw
+FROM (
+    SELECT members.position, members.custom_id, members.image, members.job, jobs.question_id, {standing} AS standing,
+        jobs.job_id, jobs.attempts, jobs.throttled, jobs.error_type, jobs.error_message, jobs.status_code,
+        jobs.prompt_tokens, jobs.completion_tokens, jobs.latency_s, jobs.request_id, jobs.provider, jobs.rehearsal,
+        jobs.started_at, jobs.finished_at, jobs.finish_reason, jobs.sent
+    FROM (
+        SELECT members.position, members.job
+        FROM members JOIN jobs ON jobs.id = members.job
+        WHERE members.batch = :batch AND {standing} = :status
+        ORDER BY jobs.finished_at DESC LIMIT :limit
+    ) AS newest
+    JOIN members ON members.batch = :batch AND members.position = newest.position AND members.job = newest.job
+    JOIN jobs ON jobs.id = members.job
+    LIMIT :limit
+) AS page
+LEFT JOIN answers ON answers.job = page.job AND page.standing = 'finished'
+ORDER BY page.finished_at DESC, page.position DESC
+
+-- name: calls
+SELECT SUM(jobs.attempts) AS attempts, SUM(jobs.throttled) AS refused
+FROM members JOIN jobs ON jobs.id = members.job WHERE members.batch = :batch
+
+-- name: names_of_jobs
+SELECT jobs.job_id, members.custom_id FROM members JOIN jobs ON jobs.id = members.job WHERE members.batch = :batch

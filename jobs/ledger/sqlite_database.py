@@ -1,0 +1,103 @@
+"""SQLite as a results store: one file, readers and a writer side by side."""
+
+import os
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from jobs.core.errors import StoreError
+from jobs.ledger.pool import Pool
+from jobs.ledger.statements import Dialect
+from jobs.ledger.store_url import StoreUrl
+
+#: Seconds that a writer waits for the others before the store counts as locked.
+LOCK_WAIT_S = 60
+
+_CONNECTIONS = 4
+
+
+class SqliteDatabase:
+    """The connections to one file."""
+
+    dialect: Dialect = "sqlite"
+    errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+
+    def __init__(self, url: StoreUrl) -> None:
+        if url.path is None:
+            raise AssertionError("an SQLite store has a file")
+        self._path = url.path
+        self._timeout_s = LOCK_WAIT_S if url.timeout_s is None else url.timeout_s
+        self._pool: Pool[sqlite3.Connection] = Pool(
+            self._connect, is_sound=lambda one: not one.in_transaction, size=_CONNECTIONS, wait_s=LOCK_WAIT_S
+        )
+        # Threads of one process queue up here instead of polling SQLite's lock against each other.
+        self._writing = threading.Lock()
+
+    def create(self) -> None:
+        """The file, readable by its owner only; SQLite gives its -wal and -shm the same mode."""
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise StoreError(f"results store {self._path} can't be opened: {error.strerror}") from error
+        self._switch_to_wal()
+
+    @contextmanager
+    def transaction(self, *, writes: bool) -> Iterator[sqlite3.Connection]:
+        """A transaction. One that reads first and writes later can't wait for its turn; one that says so can."""
+        if writes:
+            with self._writing, self._begun("BEGIN IMMEDIATE") as connection:
+                yield connection
+        else:
+            with self._begun("BEGIN") as connection:
+                yield connection
+
+    def renew_statistics(self) -> None:
+        """SQLite's plans don't depend on them here."""
+
+    def close(self) -> None:
+        self._pool.close()
+
+    @contextmanager
+    def _begun(self, begin: str) -> Iterator[sqlite3.Connection]:
+        with self._pool.connection() as (connection, _used):
+            connection.execute(begin)
+            try:
+                yield connection
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def _connect(self) -> sqlite3.Connection:
+        # We say BEGIN ourselves, and threads take turns with a connection.
+        connection = sqlite3.connect(
+            self._path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        try:
+            # In WAL mode safe against every crash of a process; a power cut may undo the last transactions, no more.
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _switch_to_wal(self) -> None:
+        """The file remembers it. Two processes may try at the same moment."""
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while True:
+            connection = self._connect()
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                # SQLite doesn't wait for its busy time-out here.
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(random.uniform(0.01, 0.05))
+            finally:
+                connection.close()

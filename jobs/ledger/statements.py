@@ -1,0 +1,78 @@
+"""The SQL of `sql/*.sql`, by name, in the words of the database in hand.
+
+Both databases read nearly the same SQL. What differs is written so in the files:
+
+- `:name` is a value; `IN :names...` a list of values of any length;
+- `{standing}`, `{id}`, `{double}`... are words that are put in once, when the file is read;
+- `/*postgresql FOR UPDATE */` is there for PostgreSQL alone: SQLite has one writer at a time, and locks no rows.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+Dialect = Literal["sqlite", "postgresql"]
+
+#: What columns and expressions are called; `standing` is explained in member_status.py.
+_STANDING = (
+    "CASE WHEN members.ended IS NULL OR (members.ended = 'failed' AND jobs.status = 'finished') "
+    "THEN jobs.status ELSE members.ended END"
+)
+_WORDS: Mapping[Dialect, Mapping[str, str]] = {
+    "sqlite": {"id": "INTEGER", "ref": "INTEGER", "double": "DOUBLE", "bytes": "BLOB", "standing": _STANDING},
+    "postgresql": {
+        "id": "BIGSERIAL",
+        "ref": "BIGINT",
+        "double": "DOUBLE PRECISION",
+        "bytes": "BYTEA",
+        "standing": _STANDING,
+    },
+}
+
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_COMMENT = re.compile(r"--[^\n]*")
+_LIST = re.compile(r"\bIN :(\w+)\.\.\.")
+_VALUE = re.compile(r"(?<![:\w]):([a-z_]\w*)")
+_ONLY_POSTGRESQL = re.compile(r"/\*postgresql (.*?)\*/", re.DOTALL)
+_WORD = re.compile(r"\{(\w+)\}")
+
+#: Files of named statements.
+_FILES = ("batches", "counts", "submit", "work", "read")
+
+
+@cache
+def statements(dialect: Dialect) -> Mapping[str, str]:
+    """All named statements."""
+    found: dict[str, str] = {}
+    for file in _FILES:
+        parts = _NAME.split(_text(f"{file}.sql"))
+        for name, sql in zip(parts[1::2], parts[2::2], strict=True):
+            if name in found:
+                raise AssertionError(f"two statements are called {name}")
+            found[name] = _spelled(sql, dialect)
+    return found
+
+
+def script(name: str, dialect: Dialect) -> Iterator[str]:
+    """The statements of a file that is run as a whole, one after the other."""
+    for sql in _COMMENT.sub("", _text(f"{name}.sql")).split(";"):
+        if sql.strip():
+            yield _with_words(sql, dialect).strip()
+
+
+def _text(name: str) -> str:
+    return (resources.files(__package__) / "sql" / name).read_text("utf-8")
+
+
+def _spelled(sql: str, dialect: Dialect) -> str:
+    sql = _with_words(" ".join(_COMMENT.sub("", sql).split()), dialect)
+    if dialect == "sqlite":
+        return _LIST.sub(r"IN (SELECT value FROM json_each(:\1))", _ONLY_POSTGRESQL.sub("", sql))
+    sql = _LIST.sub(r"= ANY(:\1)", _ONLY_POSTGRESQL.sub(r"\1", sql)).replace("%", "%%")
+    return _VALUE.sub(r"%(\1)s", sql)
+
+
+def _with_words(sql: str, dialect: Dialect) -> str:
+    return _WORD.sub(lambda match: _WORDS[dialect][match[1]], sql)
