@@ -1,14 +1,16 @@
 """The JSON documents of the contract, from the ledger's rows and the gates."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.batches.eta import eta_s
-from jobs.charts.storage import split_pictures
+from jobs.charts.places import split_pictures
 from jobs.core.time_text import iso
-from jobs.lanes import Gate
 from jobs.ledger import Batch, Counts, JobError, JobRow, ResultRow
 from jobs.schemas import parsed_answer
+
+if TYPE_CHECKING:
+    from jobs.lanes import Gate
 
 #: The pace is that of the last minute.
 RECENT_S = 60.0
@@ -17,7 +19,7 @@ RECENT_S = 60.0
 _SHORTEST_CLOSURE_S = 1.0
 
 
-def batch_document(batch: Batch, counts: Counts, gates: Sequence[Gate], *, now: float) -> dict[str, Any]:
+def batch_document(batch: Batch, counts: Counts, gates: "Sequence[Gate]", *, now: float) -> dict[str, Any]:
     """`status BATCH --json`. `gates`: those of the batch's lane that count now."""
     open_jobs = counts.open
     hold = _hold(batch, gates) if open_jobs else None
@@ -109,7 +111,7 @@ def _status(batch: Batch, counts: Counts, open_jobs: int, *, held: bool) -> str:
     return "completed_with_errors" if counts.failed or counts.canceled else "completed"
 
 
-def lane_hold(gates: Sequence[Gate]) -> dict[str, Any] | None:
+def lane_hold(gates: "Sequence[Gate]") -> dict[str, Any] | None:
     """Why nothing is called for in the lane of these gates: it is on hold only when every one of them is."""
     if not gates or not all(gate.held for gate in gates):
         return None
@@ -117,7 +119,7 @@ def lane_hold(gates: Sequence[Gate]) -> dict[str, Any] | None:
     return {"reason": first.reason, "message": first.message, "since": iso(first.since_s)}
 
 
-def lane_opens_at(gates: Sequence[Gate]) -> float | None:
+def lane_opens_at(gates: "Sequence[Gate]") -> float | None:
     """When the lane's first gate lets a call through again; None if one does now, or nobody knows."""
     usable = [gate for gate in gates if not gate.held]
     if not usable:
@@ -127,7 +129,7 @@ def lane_opens_at(gates: Sequence[Gate]) -> float | None:
     return usable[0].now_s + soonest_s if soonest_s >= _SHORTEST_CLOSURE_S else None
 
 
-def _hold(batch: Batch, gates: Sequence[Gate]) -> dict[str, Any] | None:
+def _hold(batch: Batch, gates: "Sequence[Gate]") -> dict[str, Any] | None:
     """On hold is a batch only when its lane is, or when it was put on hold itself."""
     if batch.hold is not None:
         return {"reason": batch.hold.reason, "message": batch.hold.message, "since": iso(batch.hold.since)}

@@ -1,14 +1,17 @@
 """How long will it take? A pure function of what is open, the gates and the recent pace."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from jobs.lanes import Gate
+if TYPE_CHECKING:
+    from jobs.lanes import Gate
+
 
 #: Seconds to which a budget's end is worked out.
 _PRECISION_S = 0.01
 
 
-def eta_s(open_jobs: int, gates: Sequence[Gate], *, recent_ended: int, recent_span_s: float) -> float | None:
+def eta_s(open_jobs: int, gates: "Sequence[Gate]", *, recent_ended: int, recent_span_s: float) -> float | None:
     """Seconds until `open_jobs` calls are through, or None if nothing tells.
 
     Two bounds, the larger holds: the permits that the budgets give (all accounts together), and the pace of the
@@ -26,7 +29,7 @@ def eta_s(open_jobs: int, gates: Sequence[Gate], *, recent_ended: int, recent_sp
     return round(closed_s + max(known), 1) if known else None
 
 
-def _by_budget_s(open_jobs: int, gates: Sequence[Gate]) -> float | None:
+def _by_budget_s(open_jobs: int, gates: "Sequence[Gate]") -> float | None:
     """Until the budgets have given that many permits; None if an account has no budget."""
     if not gates or not all(gate.windows for gate in gates):
         return None
@@ -43,7 +46,7 @@ def _by_budget_s(open_jobs: int, gates: Sequence[Gate]) -> float | None:
     return until_s
 
 
-def _permits_in(seconds: float, gates: Sequence[Gate]) -> float:
+def _permits_in(seconds: float, gates: "Sequence[Gate]") -> float:
     """Permits of all accounts within so many seconds: of each, what its tightest window gives by then."""
     return sum(
         min(

@@ -4,9 +4,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-
 from jobs.batches.session import Session
 from jobs.core.time_text import duration
 from jobs.ledger import Batch, StoreUnavailableError
@@ -30,6 +27,11 @@ def exit_code(document: dict[str, Any]) -> int | None:
 
 def look(session: Session, batch: Batch) -> dict[str, Any] | None:
     """The batch's document; None while Redis or the store is away, which is no reason to stop watching."""
+    from redis.exceptions import (
+        ConnectionError as RedisConnectionError,  # who only needs a sentence waits for no client
+    )
+    from redis.exceptions import RedisError
+
     try:
         return session.status(batch)
     except RedisConnectionError:

@@ -3,10 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from jobs.lanes import LaneQueues, Priority
 from jobs.ledger import Batch, Ledger, OpenJob
+
+if TYPE_CHECKING:
+    from jobs.lanes import LaneQueues, Priority
 
 #: Rows looked at in one page.
 PAGE = 2000
@@ -41,7 +43,7 @@ class Requeued:
         )
 
 
-def put_back_all(ledger: Ledger, queues: LaneQueues, *, now: float, batch: Batch | None = None) -> Requeued:
+def put_back_all(ledger: Ledger, queues: "LaneQueues", *, now: float, batch: Batch | None = None) -> Requeued:
     """Look at every open row (of one batch, if given)."""
     total = Requeued()
     for page in _pages(ledger, batch):
@@ -49,7 +51,7 @@ def put_back_all(ledger: Ledger, queues: LaneQueues, *, now: float, batch: Batch
     return total
 
 
-def requeue_missing(ledger: Ledger, queues: LaneQueues, rows: Sequence[OpenJob], *, now: float) -> Requeued:
+def requeue_missing(ledger: Ledger, queues: "LaneQueues", rows: Sequence[OpenJob], *, now: float) -> Requeued:
     """Put back those of `rows` that Redis doesn't know. May run anywhere, at any time, twice at once.
 
     What nobody wants now waits in the ledger alone: batches that were put on hold themselves have no queue.
@@ -70,7 +72,7 @@ def requeue_missing(ledger: Ledger, queues: LaneQueues, rows: Sequence[OpenJob],
     )
 
 
-def drop_held(ledger: Ledger, queues: LaneQueues, *, now: float) -> dict[str, int]:
+def drop_held(ledger: Ledger, queues: "LaneQueues", *, now: float) -> dict[str, int]:
     """Take what batches on hold have in Redis off their queues, but for what others want. How many went, by batch."""
     gone: dict[str, int] = {}
     for batch in ledger.held():
@@ -85,11 +87,11 @@ def _is_given_up(row: OpenJob, redis_knows_us_since: float, now: float) -> bool:
     return now - silent_since >= TWO_HEARTBEATS_S
 
 
-def _enqueue(queues: LaneQueues, rows: Sequence[OpenJob], *, alone: set[str]) -> int:
+def _enqueue(queues: "LaneQueues", rows: Sequence[OpenJob], *, alone: set[str]) -> int:
     by_queue: dict[tuple[str, str, Priority], list[str]] = defaultdict(list)
     for row in rows:
         batch_id = ALONE if row.losses > 0 or row.job_id in alone else str(row.batch_id)
-        by_queue[row.lane, batch_id, cast(Priority, row.priority or "normal")].append(row.job_id)
+        by_queue[row.lane, batch_id, cast("Priority", row.priority or "normal")].append(row.job_id)
     return sum(
         queues.enqueue(job_ids, lane=lane, batch_id=batch_id, priority=priority)
         for (lane, batch_id, priority), job_ids in by_queue.items()

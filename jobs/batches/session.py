@@ -8,24 +8,24 @@ from contextlib import ExitStack
 from functools import cached_property, partial
 from itertools import islice
 from types import TracebackType
-from typing import Any, Self
-
-from redis import Redis
-from redis.exceptions import RedisError
+from typing import TYPE_CHECKING, Any, Self
 
 from jobs.batches.documents import RECENT_S, batch_document, job_document, result_document
 from jobs.batches.reconcile import Requeued, put_back_all
-from jobs.broker.connect import redis_connection
-from jobs.broker.embedded import embedded_redis
-from jobs.broker.error_text import redis_trouble
 from jobs.config.home import make_home
 from jobs.config.settings import Settings
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.errors import QueueError, UnknownIdError
-from jobs.lanes import Gate, Gates, LaneQueues
 from jobs.ledger import Batch, Ledger, StoreUrl
 from jobs.schemas import schema_of
 from jobs.submit.submit import Order, Submitted, submit
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from jobs.lanes import Gate, Gates, LaneQueues
+
+# Redis and its libraries, a tenth of a second, are loaded when they are needed: what has ended is told without.
 
 #: The SQLite file of the results store under CHARTQ_HOME.
 RESULTS_FILE = "results.sqlite"
@@ -78,25 +78,33 @@ class Session:
         return self._open.enter_context(Ledger.open(self.results_url))
 
     @cached_property
-    def redis(self) -> Redis:
+    def redis(self) -> "Redis":
         """Raises QueueError, InstallationError."""
         if self._shared is not None:
             with self._shared._opening:
                 return self._shared.redis
+        from jobs.broker.connect import redis_connection
+
         return self._open.enter_context(redis_connection(self.settings))
 
     def revive_redis(self) -> None:
         """Start the embedded server again if it has died; somebody else looks after one at REDIS_URL."""
         if self.settings.redis_url is None:
+            from jobs.broker.embedded import embedded_redis
+
             with embedded_redis(self.settings.chartq_home):
                 pass
 
     @cached_property
-    def queues(self) -> LaneQueues:
+    def queues(self) -> "LaneQueues":
+        from jobs.lanes import LaneQueues
+
         return LaneQueues(self.redis)
 
     @cached_property
-    def gates(self) -> Gates:
+    def gates(self) -> "Gates":
+        from jobs.lanes import Gates
+
         return Gates(self.redis, self.clock)
 
     def submit(self, order: Order, *, resume_existing: bool = False, **hooks: Any) -> Submitted:
@@ -138,12 +146,16 @@ class Session:
         structured = schema_of(batch.question) is not None
         return map(partial(result_document, structured=structured), self.ledger.results(batch, status=status))
 
-    def gates_of(self, batch: Batch) -> list[Gate]:
+    def gates_of(self, batch: Batch) -> "list[Gate]":
         return self.gates.of_lane(batch.question.lane)
 
-    def _gates_if_possible(self, batch: Batch) -> list[Gate]:
+    def _gates_if_possible(self, batch: Batch) -> "list[Gate]":
         """The counts are the ledger's, and are told whatever has become of Redis."""
         if self.blind is None:
+            from redis.exceptions import RedisError
+
+            from jobs.broker.error_text import redis_trouble
+
             try:
                 return self.gates_of(batch)
             except QueueError as error:

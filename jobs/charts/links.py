@@ -10,7 +10,8 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from jobs.charts.image_check import check_image, read_bounded
-from jobs.charts.storage import picture_name, stored_path
+from jobs.charts.places import picture_name
+from jobs.charts.storage import stored_path
 from jobs.core.errors import ImageError, InputError
 from jobs.core.job import url_hash
 

@@ -7,15 +7,12 @@ from datetime import datetime
 from typing import Any
 
 import click
-from rich.table import Table
 
 from jobs.batches.follow import follow, lacks_charts, summary
 from jobs.batches.session import Session
 from jobs.cli.completion import complete_batches
-from jobs.cli.console import messages, print_table
 from jobs.cli.options import batch_argument, json_option
 from jobs.cli.output import print_data, reader_may_leave, say
-from jobs.cli.watching import watched
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError, UnknownIdError
 from jobs.core.text import dumps, visible
@@ -35,6 +32,10 @@ def list_batches(as_json: bool) -> int:
             for document in rows:
                 print_data(dumps(document))
             return 0
+        from rich.table import Table  # a terminal's library, for who draws
+
+        from jobs.cli.console import print_table
+
         table = Table(box=None)
         for column in ("batch", "status", "finished", "failed", "created"):
             table.add_column(column, no_wrap=True)  # an id that is cut off is of no use
@@ -130,6 +131,9 @@ def watch(batch_id: str) -> int:
     \b
     Example: chartq watch b261122-k3x9qa
     """
+    from jobs.cli.console import messages
+    from jobs.cli.watching import watched
+
     try:
         with Session(producer_settings()) as session, watched(session, messages()) as watching:
             code, document = follow(session, session.ledger.batch(batch_id), show=watching.standing)

@@ -8,9 +8,11 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dotenv import dotenv_values
-from dotenv.parser import Binding, parse_stream
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
+
 
 #: A variable's file holds a token or a URL; who names a disk image by accident hears so.
 _FILE_MAX_BYTES = 64 * 1024
@@ -94,6 +96,9 @@ def _read_env_file(path: Path) -> tuple[dict[str, str], list[str]]:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         return {}, [f"{path}, line {line}, is not UTF-8 text: save the file as UTF-8"]
+    from dotenv import dotenv_values  # who has no such file waits for no parser
+    from dotenv.parser import parse_stream
+
     # The library would only log these, and the setting would silently be missing.
     broken = [binding for binding in parse_stream(io.StringIO(text)) if _is_broken(binding)]
     if broken:
@@ -102,11 +107,11 @@ def _read_env_file(path: Path) -> tuple[dict[str, str], list[str]]:
     return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}, []
 
 
-def _is_broken(binding: Binding) -> bool:
+def _is_broken(binding: "Binding") -> bool:
     return binding.error or (binding.key is not None and binding.value is None)
 
 
-def _line_number(binding: Binding) -> int:
+def _line_number(binding: "Binding") -> int:
     """A binding begins after its leading blank lines, which the parser counts as its own."""
     text = binding.original.string
     blank = text[: len(text) - len(text.lstrip())]

@@ -15,7 +15,8 @@ from typing import Self, TypeVar
 from PIL import Image, ImageOps
 
 from jobs.charts.image_check import opened
-from jobs.charts.storage import is_url, read_chart
+from jobs.charts.places import is_url
+from jobs.charts.storage import read_chart
 from jobs.core.errors import ImageError
 from jobs.core.job import Pictures, job_id
 from jobs.formats.format import ReportContext, Row

@@ -7,14 +7,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from redis import Redis
+from typing import TYPE_CHECKING, Any
 
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.job import model_of
 from jobs.core.rates import RateLimits, Window, smallest
 from jobs.lanes.scripts import Scripts, text
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 #: A worker that hasn't been heard of for this long is no longer counted; it speaks every 5 s.
 WORKER_LIVE_S = 15.0
@@ -107,7 +108,7 @@ class Gate:
 class Gates:
     """Reads and opens gates. Redis's clock throughout, or a rehearsal's."""
 
-    def __init__(self, redis: Redis, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, redis: "Redis", clock: Clock = SYSTEM_CLOCK) -> None:
         self._redis, self._clock = redis, clock
         self._scripts = Scripts(redis, clock)
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
-
-from redis import Redis
+from typing import TYPE_CHECKING, Literal
 
 from jobs.lanes.scripts import TASK, Scripts, text
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 Priority = Literal["high", "normal", "low"]
 _RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
@@ -42,7 +43,7 @@ class Depth:
 class LaneQueues:
     """The producer's hold on the queues. Every method may be repeated without harm."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: "Redis") -> None:
         self._redis = redis
         self._scripts = Scripts(redis)
 

@@ -5,14 +5,13 @@ then the operation. Plain Redis is assumed (one server, or Sentinel's master): k
 """
 
 import json
-from importlib import resources
-from typing import Any
-
-from redis import Redis
-from redis.exceptions import NoScriptError
-from rq.defaults import RQ_KEY_PREFIX
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jobs.core.clock import SYSTEM_CLOCK, Clock
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 #: Where `lua` publishes that a lane has work or has opened.
 WAKE_CHANNEL = "chartq:wake"
@@ -29,7 +28,7 @@ _SHORT_OF_MEMORY = {"enqueue": _REFUSED, "turn": _ALLOWED, "beat": _ALLOWED}
 
 
 def _library() -> str:
-    folder = resources.files(__package__) / "lua"
+    folder = Path(__file__).with_name("lua")
     files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".lua")), key=lambda entry: entry.name)
     parts = [file.read_text("utf-8") for file in files]
     return "\n".join([*parts, "return ops[ARGV[1]](cjson.decode(ARGV[2]))"])
@@ -38,7 +37,12 @@ def _library() -> str:
 class Scripts:
     """Calls operations of the Lua library on one connection; loads it where it isn't known (yet)."""
 
-    def __init__(self, redis: Redis, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, redis: "Redis", clock: Clock = SYSTEM_CLOCK) -> None:
+        # A tenth of a second of libraries, for who has a connection and nobody else.
+        from redis.exceptions import NoScriptError
+        from rq.defaults import RQ_KEY_PREFIX
+
+        self._unknown, self._prefix = NoScriptError, RQ_KEY_PREFIX
         self._redis, self._clock = redis, clock
         library = _library()
         self._scripts = {line: redis.register_script(line + library) for line in ("", _REFUSED, _ALLOWED)}
@@ -50,9 +54,9 @@ class Scripts:
         payload = written.encode("utf-8", "surrogateescape")
         script = self._scripts[_SHORT_OF_MEMORY.get(operation, "")]
         try:
-            return self._redis.evalsha(script.sha, 1, RQ_KEY_PREFIX, operation, payload)
-        except NoScriptError:
-            return script(keys=[RQ_KEY_PREFIX], args=[operation, payload])
+            return self._redis.evalsha(script.sha, 1, self._prefix, operation, payload)
+        except self._unknown:
+            return script(keys=[self._prefix], args=[operation, payload])
 
     def call_json(self, operation: str, **args: Any) -> Any:
         """As `call`, for operations that answer with JSON. Forged ids and payloads may be any bytes, and stay so."""

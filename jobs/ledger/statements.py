@@ -10,7 +10,7 @@ Both databases read nearly the same SQL. What differs is written so in the files
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Literal
 
 Dialect = Literal["sqlite", "postgresql"]
@@ -63,7 +63,7 @@ def script(name: str, dialect: Dialect) -> Iterator[str]:
 
 
 def _text(name: str) -> str:
-    return (resources.files(__package__) / "sql" / name).read_text("utf-8")
+    return (Path(__file__).with_name("sql") / name).read_text("utf-8")
 
 
 def _spelled(sql: str, dialect: Dialect) -> str:

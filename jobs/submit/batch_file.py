@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.charts.links import chart_of
-from jobs.charts.storage import join_pictures
+from jobs.charts.places import join_pictures
 from jobs.core.errors import InputError, StoreError
 from jobs.core.job import Question, job_id, subject_of
 from jobs.ledger import NewMember

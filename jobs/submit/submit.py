@@ -4,13 +4,15 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.core.failure_limit import FailureLimit
 from jobs.core.job import Question, canonical_json
-from jobs.lanes import LaneQueues, Priority
 from jobs.ledger import Batch, Ledger, NewMember
 from jobs.submit.source import Rejected, Rows, Source
+
+if TYPE_CHECKING:
+    from jobs.lanes import LaneQueues, Priority
 
 #: Rows per transaction and per enqueue.
 _CHUNK = 500
@@ -26,7 +28,7 @@ class Order:
     source: Source
     name: str | None = None
     refresh: bool = False
-    priority: Priority = "normal"
+    priority: "Priority" = "normal"
     #: Answers of the rehearsal server count as answers (in the rehearsal's own home).
     count_rehearsals: bool = False
     max_failures: FailureLimit | None = None
@@ -81,7 +83,7 @@ Progress = Callable[[Submitted], None]
 
 def submit(
     ledger: Ledger,
-    queues: LaneQueues,
+    queues: "LaneQueues",
     order: Order,
     *,
     resume_existing: bool = False,

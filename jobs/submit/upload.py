@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.charts.storage import picture_name
+from jobs.charts.places import picture_name
 from jobs.core.job import Question, canonical_json, job_id
 from jobs.ledger import NewMember
 from jobs.submit.source import Rejected, Rows

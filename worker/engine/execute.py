@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from jobs.charts.storage import is_url, read_chart, split_pictures
+from jobs.charts.places import is_url, split_pictures
+from jobs.charts.storage import read_chart
 from jobs.core.errors import ChartqError, ImageError, SchemaError
 from jobs.core.job import MESSAGES, Pictures, Question
 from jobs.ledger import StartedJob
