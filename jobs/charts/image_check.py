@@ -18,6 +18,7 @@ from io import BytesIO
 
 # Registers the plug-ins of our formats; Image.open would else import all forty, in whichever thread is first.
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
@@ -29,18 +30,23 @@ from PIL import (
 )
 from PIL.ImageFile import ImageFile
 
+from jobs.charts.heif import is_heif, register_heif
 from jobs.core.errors import ImageError
 
 #: What counts as an image in a folder; compared in lower case.
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".gif", ".bmp", ".tif", ".tiff"}
+)
 
-#: The formats that Pillow may recognise, most frequent first. No other of its parsers ever sees a file.
+#: The formats that Pillow may recognise, most frequent first; HEIF joins them for a file that says it is one.
+#: No other of its parsers ever sees a file.
 FORMATS = tuple(
     plugin.format
     for plugin in (
         PngImagePlugin.PngImageFile,
         JpegImagePlugin.JpegImageFile,
         WebPImagePlugin.WebPImageFile,
+        AvifImagePlugin.AvifImageFile,
         GifImagePlugin.GifImageFile,
         BmpImagePlugin.BmpImageFile,
         TiffImagePlugin.TiffImageFile,
@@ -167,6 +173,8 @@ def _recognised(data: bytes) -> ImageFile:
     if not data:
         raise ImageError("the file is empty (0 bytes): copy or export it again")
     try:
+        if is_heif(data):
+            return Image.open(BytesIO(data), formats=(register_heif(),))
         return Image.open(BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise ImageError(_why_not_an_image(data)) from error
@@ -177,11 +185,13 @@ def _recognised(data: bytes) -> ImageFile:
 
 
 def _why_not_an_image(data: bytes) -> str:
-    if data.startswith(_SIGNATURES):
+    if data.startswith(_SIGNATURES) or is_heif(data) or data[4:12] in (b"ftypavif", b"ftypavis"):
         return "the image's header is damaged or cut off: export it again"
     start = data[:200].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     lookalike = next((what for signature, what in _LOOKALIKES if start.startswith(signature)), "not an image")
-    return f"this is {lookalike}: PNG, JPEG, WebP, GIF, BMP or TIFF is needed, whatever the file's name says"
+    return (
+        f"this is {lookalike}: PNG, JPEG, WebP, AVIF, HEIC, GIF, BMP or TIFF is needed, whatever the file's name says"
+    )
 
 
 def _too_many_pixels(what: str) -> str:

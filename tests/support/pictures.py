@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from PIL import Image
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

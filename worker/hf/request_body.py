@@ -34,7 +34,7 @@ _MIME_BY_MAGIC = {
     b"MM\0*": "image/tiff",
 }
 
-#: Bytes that hold every magic number above and WebP's.
+#: Bytes that hold every magic number above, WebP's and AVIF's.
 _MAGIC_BYTES = 12
 
 #: Bytes of an image that are encoded at a time; a multiple of three, so that no padding stands between two pieces.
@@ -116,6 +116,10 @@ def sniff_mime(start: bytes) -> str:
     """The type of an image by its first bytes; image/jpeg when they tell nothing."""
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "image/webp"
+    if start[4:12] in (b"ftypavif", b"ftypavis"):
+        return "image/avif"
+    if start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+        return "image/heic"
     return next((mime for magic, mime in _MIME_BY_MAGIC.items() if start.startswith(magic)), "image/jpeg")
 
 

@@ -44,6 +44,7 @@ def test_very_long_and_thin_images_pass() -> None:
         (encoded(picture())[:-100], "damaged"),
         (encoded(picture())[:60], "damaged"),
         (encoded(picture(), "JPEG")[:15], "damaged"),
+        (encoded(picture(), "AVIF")[:40], "damaged"),
         (png_of_size(10_000, 10_000), f"more than {MAX_PIXELS:,} pixels"),
         (png_of_size(2**31 - 1, 2**31 - 1), f"more than {MAX_PIXELS:,} pixels"),
     ],

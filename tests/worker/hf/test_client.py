@@ -178,6 +178,8 @@ def test_an_image_is_sent_as_the_api_wants_it(client: MakeClient) -> None:
         (JPEG, "image/jpeg"),
         (b"GIF89a...", "image/gif"),
         (b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"),
+        (b"\0\0\0 ftypavif\0\0\0\0", "image/avif"),
+        (b"\0\0\0 ftypheic\0\0\0\0", "image/heic"),
         (b"BM......", "image/bmp"),
         (b"II*\0....", "image/tiff"),
         (b"?", "image/jpeg"),
