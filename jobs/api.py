@@ -13,7 +13,7 @@ from jobs.core.job import ENDED_STATES, OPEN_STATES
 from jobs.schemas import SchemaSource
 from jobs.submit.batch_file import look_at
 from jobs.submit.folder import ChartFiles
-from jobs.submit.question import make_question
+from jobs.submit.question import make_question, picture_limits
 from jobs.submit.submit import Order
 
 #: An image file or a folder.
@@ -27,6 +27,7 @@ def submit_folder(
     model: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     schema: SchemaSource | None = None,
+    max_side: int | None = None,
     name: str | None = None,
     recursive: bool = True,
     refresh: bool = False,
@@ -37,7 +38,8 @@ def submit_folder(
     """Put images and folders of images on the queue. Returns the document of `chartq submit --json`.
 
     If no image is accepted its `batch_id` is None and there is no batch. `model`: default VISION_MODEL. `schema`:
-    "chart" (which brings a prompt), a file or a JSON schema that answers have to fit.
+    "chart" (which brings a prompt), a file or a JSON schema that answers have to fit. `max_side`: pixels of a picture's
+    longer side, as it is sent, instead of IMAGE_MAX_SIDE.
     `sample`: so many of the charts first, spread over all; the same call without it submits the rest to the batch.
     `max_failures`: the batch goes on hold when so many charts have failed, or such a share of them (`"5%"`).
     Raises InputError (prompt, model, parameters, schema, sample, max_failures), SettingsError, StoreError, QueueError.
@@ -50,7 +52,9 @@ def submit_folder(
         raise InputError(f"sample={sample}: a sample has at least one chart")
     charts = ChartFiles(
         paths=[Path(source) for source in sources],
-        question=make_question(settings, prompt=prompt, model=model, parameters=parameters or {}, schema=schema),
+        question=make_question(
+            settings, prompt=prompt, model=model, parameters=parameters or {}, schema=schema, max_side=max_side
+        ),
         recursive=recursive,
         chart_root=settings.chart_root,
         sample=sample,
@@ -70,6 +74,7 @@ def submit_requests(
     path: Source,
     *,
     model: str | None = None,
+    max_side: int | None = None,
     name: str | None = None,
     refresh: bool = False,
     settings: Settings | None = None,
@@ -81,7 +86,9 @@ def submit_requests(
     """
     settings = settings or producer_settings()
     order = Order(
-        source=look_at(Path(path), model=model, chart_root=settings.chart_root),
+        source=look_at(
+            Path(path), model=model, chart_root=settings.chart_root, limits=picture_limits(settings, max_side)
+        ),
         name=name,
         refresh=refresh,
         count_rehearsals=settings.rehearsal,

@@ -58,7 +58,7 @@ _one_large_at_a_time = threading.Lock()
 
 
 def preprocess_chart_image(
-    data: bytes, *, max_side: int = 1024, max_bytes: int = 1_000_000
+    data: bytes, *, max_side: int = 2048, max_bytes: int = 3_000_000
 ) -> tuple[bytes, dict[str, Any]]:
     """What to send for an image file: its bytes, and what they are.
 
@@ -75,7 +75,7 @@ def preprocess_chart_image(
         source = _describe(image, len(data))
         with _one_large_at_a_time if image.width * image.height > _LARGE_PIXELS else contextlib.nullcontext():
             _load(image, max_side)
-            turn = _poll(image)
+            turn = _turn(image)
             if turn is None and _is_clean(image, source, max_side=max_side, max_bytes=max_bytes):
                 return data, _metadata(data, source["format"], image.size, source, changed=False)
             picture = _shrunk(_flattened(image), max_side)
@@ -120,7 +120,7 @@ def _load(image: ImageFile, max_side: int) -> None:
     image.load()
 
 
-def _poll(image: ImageFile) -> Image.Transpose | None:
+def _turn(image: ImageFile) -> Image.Transpose | None:
     with contextlib.suppress(*PILLOW_ERRORS):  # broken EXIF says nothing about the picture
         return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     return None

@@ -48,6 +48,8 @@ def batch_document(batch: Batch, counts: Counts, gates: "Sequence[Gate]", *, now
         "usage": {"prompt_tokens": counts.prompt_tokens, "completion_tokens": counts.completion_tokens},
         "created_at": iso(batch.created_at),
         "finished_at": iso(_finished_at(batch, counts)) if ended else None,
+        "from": batch.source,
+        "cut_off": counts.cut_off,
         **({} if batch.sampled_of is None else {"sample_of": batch.sampled_of}),
     }
 
@@ -92,6 +94,8 @@ def result_document(row: ResultRow, *, structured: bool = False) -> dict[str, An
         "provider": row.provider,
         "finished_at": iso(row.finished_at) if row.status in ("finished", "failed", "canceled") else None,
         "rehearsal": row.rehearsal if row.status == "finished" else None,
+        "finish_reason": row.finish_reason,
+        "sent": row.sent,
     }
 
 
@@ -159,6 +163,8 @@ def _result(row: JobRow) -> dict[str, Any] | None:
         "request_id": row.request_id,
         "provider": row.provider,
         "rehearsal": row.rehearsal,
+        "finish_reason": row.finish_reason,
+        "sent": row.sent,
     }
 
 

@@ -82,6 +82,8 @@ def summary(document: dict[str, Any]) -> str:
         line += f" — waits until {document['resume_at']}"
     if document["eta_s"]:
         line += f" — about {duration(document['eta_s'])} to go"
+    if document.get("cut_off"):
+        line += f" — {document['cut_off']} answers are cut off at max_tokens: raise it (--param max_tokens=4000)"
     if lacks_charts(document):
         line += " — more of it is being submitted; if that was interrupted, submit it again as before"
     return line

@@ -26,6 +26,10 @@ class _Figures:
     rejected: Sequence[Rejected]
     #: How many charts there are, if this is a sample of them.
     sample_of: int | None = None
+    #: How many are larger than what is sent (pixels of the longer side), and the least share that one goes out with.
+    shrunk: int = 0
+    smallest_scale: float = 1.0
+    max_side: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,7 @@ class Plan(_Figures):
             "queued": self.total - self.cached,
             "cached": self.cached,
             "rejected": [reject.to_json() for reject in self.rejected],
+            "shrunk": self.shrunk,
             "dry_run": True,
             "calls": self.calls,
             "tokens": self.cost.tokens_document() if self.cost else None,
@@ -65,6 +70,10 @@ class Plan(_Figures):
         calls = "1 call" if self.calls == 1 else f"{self.calls:,} calls"
         charts = f"{self.total:,} charts" if self.sample_of is None else self._sample()
         lines = [f"{charts}{rejected}: {self.cached:,} answered already, {calls} to make"]
+        if self.shrunk:
+            larger = f"{self.shrunk:,} of {self.total:,} charts are larger than {self.max_side} px"
+            more = f"--max-side {2 * self.max_side} shows more, and takes more tokens"
+            lines.append(f"{larger}; the smallest goes out at {self.smallest_scale:.0%} ({more})")
         if not self.calls:
             return lines
         if self.cost is None:
@@ -99,10 +108,18 @@ def plan(session: Session, order: Order, prices_of: PricesOf = no_prices) -> Pla
             else session.ledger.answered([row.job_id for row in chunk], count_rehearsals=order.count_rehearsals)
         )
         done.total += len(chunk)
+        done.note_sizes(chunk, order.question)
         done.cached += sum(row.job_id in answered for row in chunk)
         to_call |= {row.job_id for row in chunk} - answered
     figures = _Figures(
-        total=done.total, cached=done.cached, calls=len(to_call), rejected=done.rejected, sample_of=done.sample_of
+        total=done.total,
+        cached=done.cached,
+        calls=len(to_call),
+        rejected=done.rejected,
+        sample_of=done.sample_of,
+        shrunk=done.shrunk,
+        smallest_scale=done.smallest_scale,
+        max_side=order.question.picture_limits[0],
     )
     return _planned(session, order, prices_of, figures, ahead=_waiting(session, order))
 
@@ -119,6 +136,9 @@ def plan_of_batch(
         calls=calls,
         rejected=done.rejected,
         sample_of=done.sample_of,
+        shrunk=done.shrunk,
+        smallest_scale=done.smallest_scale,
+        max_side=order.question.picture_limits[0],
     )
     return _planned(session, order, prices_of, figures, ahead=max(0, _waiting(session, order) - calls))
 

@@ -31,6 +31,8 @@ class LinkedChart:
     sha256: str
     #: Its place, as the ledger has it.
     stored: str
+    #: Pixels; 0: nobody looked.
+    longest_side: int = 0
     #: The picture itself, if it has no file.
     picture: bytes | None = field(default=None, repr=False)
 
@@ -47,8 +49,12 @@ def chart_of(url: str, *, folder: Path, chart_root: Path | None) -> LinkedChart:
         return chart_of_bytes(_decoded(url))
     path = folder / _path_in(url)
     data = read_bounded(path)
-    check_image(data)
-    return LinkedChart(sha256=hashlib.sha256(data).hexdigest(), stored=stored_path(path, chart_root))
+    header = check_image(data)
+    return LinkedChart(
+        sha256=hashlib.sha256(data).hexdigest(),
+        stored=stored_path(path, chart_root),
+        longest_side=max(header.width, header.height),
+    )
 
 
 def _checked_url(url: str) -> str:
@@ -63,9 +69,9 @@ def _checked_url(url: str) -> str:
 
 def chart_of_bytes(picture: bytes) -> LinkedChart:
     """The chart in a picture's bytes. Raises ImageError."""
-    check_image(picture)
-    sha256 = hashlib.sha256(picture).hexdigest()
-    return LinkedChart(sha256=sha256, stored=picture_name(sha256), picture=picture)
+    header = check_image(picture)
+    sha256, side = hashlib.sha256(picture).hexdigest(), max(header.width, header.height)
+    return LinkedChart(sha256=sha256, stored=picture_name(sha256), longest_side=side, picture=picture)
 
 
 def chart_from_elsewhere(url: str, chart_root: Path | None) -> LinkedChart:

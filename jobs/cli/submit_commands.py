@@ -21,7 +21,7 @@ from jobs.core.text import dumps
 from jobs.lanes import Priority
 from jobs.submit.batch_file import BatchFile, is_batch_file, look_at
 from jobs.submit.folder import ChartFiles
-from jobs.submit.question import make_question, parse_parameters, read_prompt_file
+from jobs.submit.question import MIN_SIDE, make_question, parse_parameters, picture_limits, read_prompt_file
 from jobs.submit.source import Rejected
 from jobs.submit.submit import Order, Submitted
 
@@ -42,6 +42,12 @@ def submit_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("-m", "--model", help="Model id, org/name[:provider]; default: VISION_MODEL."),
             click.option("--param", "params", multiple=True, metavar="K=V", help="Sent along, as in max_tokens=300."),
             click.option("--schema", metavar="FILE|chart", help="Answers are JSON that fits this JSON schema."),
+            click.option(
+                "--max-side",
+                type=click.IntRange(min=MIN_SIDE),
+                metavar="PX",
+                help="Pixels of a picture's longer side, as it is sent; default: IMAGE_MAX_SIDE.",
+            ),
             click.option("--name", help="A name for people."),
             click.option("--recursive/--no-recursive", default=True, show_default=True, help="Enter sub-folders."),
             click.option("--refresh", is_flag=True, help="Ask again, even where there is an answer."),
@@ -107,7 +113,12 @@ def _batch_file(settings: Settings, options: dict[str, Any]) -> BatchFile | None
             raise click.UsageError(f"{option} and a requests file: its lines say that themselves")
     if options["sample"] is not None:
         raise click.UsageError("--sample is for folders: a requests file is asked as it stands")
-    return look_at(path, model=options["model"], chart_root=settings.chart_root)
+    return look_at(
+        path,
+        model=options["model"],
+        chart_root=settings.chart_root,
+        limits=picture_limits(settings, options["max_side"]),
+    )
 
 
 def _question(settings: Settings, options: dict[str, Any]) -> Question:
@@ -121,6 +132,7 @@ def _question(settings: Settings, options: dict[str, Any]) -> Question:
             model=options["model"],
             parameters=parse_parameters(options["params"]),
             schema=options["schema"],
+            max_side=options["max_side"],
         )
     except InputError as error:
         raise click.UsageError(str(error)) from None

@@ -216,8 +216,8 @@ class Settings:
     results_url: Secret | None = _setting(None, _RESULTS_URL, _secret(_results_url))
     chartq_home: Path = _setting(Path(".chartq"), "a folder", _absolute)
     chart_root: Path | None = _setting(None, "a folder", _resolved)
-    image_max_side: int = _setting(1024, "pixels, 16 or more", _whole, ge(16))
-    image_max_bytes: int = _setting(1_000_000, "bytes, 1024 or more", _whole, ge(1024))
+    image_max_side: int = _setting(2048, "pixels, 16 or more", _whole, ge(16))
+    image_max_bytes: int = _setting(3_000_000, "bytes, 1024 or more", _whole, ge(1024))
     log_level: LogLevel = _setting(
         "INFO", "write DEBUG, INFO, WARNING, ERROR or CRITICAL", _upper, in_(get_args(LogLevel))
     )

@@ -31,6 +31,15 @@ MESSAGES = "messages"
 NO_LIMITS, FIRST_LIMITS = (None, None), (1024, 1_000_000)
 
 
+#: How servers say that an answer ended at max_tokens: its text stops in the middle. In lower case.
+CUT_OFF = ("length", "max_tokens", "max_new_tokens", "max_output_tokens", "max_length", "model_length")
+
+
+def is_cut_off(finish_reason: str | None) -> bool:
+    """Whether an answer that ended so is only the beginning of one."""
+    return finish_reason is not None and finish_reason.lower() in CUT_OFF
+
+
 def canonical_json(value: Any) -> str:
     """The one spelling of a JSON value that ids are worked out from."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -63,6 +72,13 @@ class Question:
     def messages(self) -> Sequence[Any] | None:
         """Chat messages with a slot for each picture (jobs/submit/messages.py); None: the prompt and the pictures."""
         return self.parameters.get(MESSAGES)
+
+    @property
+    def picture_limits(self) -> tuple[int, int]:
+        """What its pictures are reduced to: pixels of the longer side, bytes."""
+        if self.image_max_side is None or self.image_max_bytes is None:
+            return FIRST_LIMITS
+        return self.image_max_side, self.image_max_bytes
 
     @property
     def lane(self) -> str:

@@ -26,6 +26,8 @@ _CSV_FIELDS = (
     "provider",
     "finished_at",
     "rehearsal",
+    "finish_reason",
+    "sent",
 )
 
 #: What a spreadsheet would take for a formula at the start of a cell (OWASP, CSV injection).
@@ -37,7 +39,7 @@ def write_csv(rows: Iterable[dict[str, Any]], out: TextIO, fields: Sequence[Fiel
     out.write(csv_line([*_CSV_FIELDS, *(spreadsheet_cell(field.column) for field in fields)]))
     for row in rows:
         answer = row.get("answer")
-        values = [*(row[name] for name in _CSV_FIELDS), *(field.value(answer) for field in fields)]
+        values = [*(row.get(name) for name in _CSV_FIELDS), *(field.value(answer) for field in fields)]
         out.write(csv_line(map(spreadsheet_cell, values)))
 
 

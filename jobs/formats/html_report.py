@@ -8,7 +8,7 @@ from jobs.core.job import ENDED_STATES, OPEN_STATES
 from jobs.formats import components
 from jobs.formats.format import ReportContext, Row
 from jobs.formats.page import Page, esc, page
-from jobs.formats.rows import image_text, is_rehearsal
+from jobs.formats.rows import image_text, is_rehearsal, sent_text
 from jobs.formats.thumbnails import Album, Shot, with_shots
 
 #: Rows looked at for rehearsal answers before the head is written; a home has one kind or the other.
@@ -62,6 +62,8 @@ def _details(row: Row) -> str:
     told = (
         ("job", row["job_id"]),
         ("image", image_text(row["image"])),
+        ("sent", sent_text(row.get("sent"))),
+        ("ended by", row.get("finish_reason")),
         ("provider", row["provider"]),
         ("request", row["request_id"]),
         ("ended", row["finished_at"]),
@@ -95,6 +97,7 @@ def _facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("charts", f"{counts['total']:,}"),
         ("finished", f"{counts['finished']:,}"),
         ("failed", f"{counts['failed']:,}" if ended else ""),
+        ("cut off", f"{document['cut_off']:,}: raise max_tokens" if document.get("cut_off") else ""),
         ("canceled", f"{counts['canceled']:,}" if counts["canceled"] else ""),
         ("to come", f"{unfinished:,}" if unfinished else ""),
         ("prompt tokens", f"{usage['prompt_tokens']:,}"),

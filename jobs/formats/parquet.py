@@ -38,6 +38,11 @@ def _image(row: Row) -> str | None:
     return encodable(image) if isinstance(image, str) else image and dumps(image)
 
 
+def _sent(key: str) -> Callable[[Row], Any]:
+    """Of one picture; several have no one size."""
+    return lambda row: row["sent"][key] if isinstance(row.get("sent"), dict) else None
+
+
 def _finished_at(row: Row) -> datetime | None:
     return datetime.fromisoformat(row["finished_at"]) if row["finished_at"] else None
 
@@ -66,6 +71,11 @@ _COLUMNS: tuple[Column, ...] = (
     ("request_id", "string", _plain("request_id")),
     ("provider", "string", _plain("provider")),
     ("finished_at", "timestamp", _finished_at),
+    ("finish_reason", "string", lambda row: row.get("finish_reason")),
+    ("sent_format", "string", _sent("format")),
+    ("sent_width", "int64", _sent("width")),
+    ("sent_height", "int64", _sent("height")),
+    ("sent_bytes", "int64", _sent("bytes")),
     ("raw", "string", _raw),
 )
 

@@ -62,6 +62,14 @@ def image_text(image: str | Sequence[str] | None) -> str:
     return image if isinstance(image, str) else ", ".join(image or ())
 
 
+def sent_text(sent: Any) -> str:
+    """What the model was shown, in a line: `PNG 2048x1152, 184 kB`."""
+    pictures = sent if isinstance(sent, list) else [sent]
+    return ", ".join(
+        f"{one['format']} {one['width']}x{one['height']}, {one['bytes'] / 1000:.0f} kB" for one in pictures if one
+    )
+
+
 def outcome_text(row: Row) -> str:
     """The answer, or what went wrong, or nothing yet."""
     if row.get("text") is not None:

@@ -126,4 +126,5 @@ def _batch(row: Row, question: Question) -> Batch:
         sources=tuple(json.loads(path_from_store(row.sources))),
         sampled_of=row.sampled_of,
         max_failures=FailureLimit.parse(row.max_failures) if row.max_failures else None,
+        source=row.source_batch,
     )

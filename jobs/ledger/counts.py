@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from jobs.core.job import ENDED_STATES, OPEN_STATES
+from jobs.core.job import ENDED_STATES, OPEN_STATES, is_cut_off
 from jobs.ledger.member_status import standing_of
 from jobs.ledger.records import Counts
 from jobs.ledger.state_machine import State
@@ -23,9 +23,6 @@ from jobs.ledger.transaction import Row, Transaction
 #: What a batch's counts are sums of.
 _STATES = (*OPEN_STATES, *ENDED_STATES)
 _SUMS = (*_STATES, "cut_off", "prompt_tokens", "completion_tokens")
-
-#: `finish_reason` of an answer that ended at max_tokens.
-CUT_OFF = "length"
 
 #: Seconds of which the pace is remembered, at least.
 _PACE_KEPT_S = 600
@@ -81,7 +78,7 @@ def note_changes(tx: Transaction, changed: Sequence[tuple[State, State]], now: f
             change.add(
                 standing_of(state.status, claim.ended),
                 sign,
-                cut_off=sign * (state.finish_reason == CUT_OFF),
+                cut_off=sign * is_cut_off(state.finish_reason),
                 prompt_tokens=sign * (state.prompt_tokens or 0),
                 completion_tokens=sign * (state.completion_tokens or 0),
             )

@@ -40,6 +40,8 @@ class Batch:
     #: How many charts there were when a sample was taken of them; None: the batch has them all.
     sampled_of: int | None = None
     max_failures: FailureLimit | None = None
+    #: The id of the batch whose answers this one asks about.
+    source: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,8 @@ class NewMember:
     image: str
     #: What is asked about it; None: the batch's question. Always of the batch's lane.
     question: Question | None = None
+    #: Pixels of its largest picture's longer side; 0: none, or nobody looked.
+    longest_side: int = 0
     #: Of a stage: the job whose answer is asked about, and when that had ended.
     source_job: str | None = None
     source_at: float | None = None

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from jobs.core.job import CUT_OFF
+
 Dialect = Literal["sqlite", "postgresql"]
 
 #: What columns and expressions are called; `standing` is explained in member_status.py.
@@ -20,14 +22,23 @@ _STANDING = (
     "CASE WHEN members.ended IS NULL OR (members.ended = 'failed' AND jobs.status = 'finished') "
     "THEN jobs.status ELSE members.ended END"
 )
+_CUT_OFF = f"LOWER(jobs.finish_reason) IN ({', '.join(repr(reason) for reason in CUT_OFF)})"
 _WORDS: Mapping[Dialect, Mapping[str, str]] = {
-    "sqlite": {"id": "INTEGER", "ref": "INTEGER", "double": "DOUBLE", "bytes": "BLOB", "standing": _STANDING},
+    "sqlite": {
+        "id": "INTEGER",
+        "ref": "INTEGER",
+        "double": "DOUBLE",
+        "bytes": "BLOB",
+        "standing": _STANDING,
+        "cut_off": _CUT_OFF,
+    },
     "postgresql": {
         "id": "BIGSERIAL",
         "ref": "BIGINT",
         "double": "DOUBLE PRECISION",
         "bytes": "BYTEA",
         "standing": _STANDING,
+        "cut_off": _CUT_OFF,
     },
 }
 

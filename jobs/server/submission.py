@@ -22,7 +22,7 @@ from jobs.server.errors import ApiError
 from jobs.server.json_body import fitting, json_object
 from jobs.server.multipart import Fields, pieces
 from jobs.submit.folder import ChartFiles
-from jobs.submit.question import make_question
+from jobs.submit.question import MIN_SIDE, make_question
 from jobs.submit.source import Rejected, Source
 from jobs.submit.submit import Order
 from jobs.submit.upload import UploadedPicture, Uploads, name_of_upload
@@ -47,6 +47,7 @@ class Asked(BaseModel):
         None, alias="schema", description="Answers are JSON that fits it."
     )
     priority: Literal["high", "normal", "low"] = "normal"
+    max_side: int | None = Field(None, ge=MIN_SIDE, le=100_000, description="Pixels, instead of IMAGE_MAX_SIDE.")
     refresh: bool = Field(False, description="Ask again, even where there is an answer.")
     max_failures: str | int | None = Field(None, description="So many failures, or `5%`, put the batch on hold.")
 
@@ -55,7 +56,12 @@ class Asked(BaseModel):
         if self.json_schema is None and not (self.prompt or "").strip() and settings.hf_task != "image-to-text":
             raise ApiError(400, "the prompt is missing: what is to be asked about each chart?", param="prompt")
         return make_question(
-            settings, prompt=self.prompt, model=self.model, parameters=self.parameters, schema=self.json_schema
+            settings,
+            prompt=self.prompt,
+            model=self.model,
+            parameters=self.parameters,
+            schema=self.json_schema,
+            max_side=self.max_side,
         )
 
     def order(self, source: Source, settings: Settings) -> Order:
@@ -179,7 +185,7 @@ class PictureReceiver:
         try:
             if self._too_large:
                 raise ImageError(f"it is larger than {MAX_FILE_BYTES:,} bytes: save the chart at a smaller size")
-            check_image(picture)
+            header = check_image(picture)
         except InputError as error:
             self.pictures.append(Rejected(path=name, error=str(error)))
             self._release(len(picture))
@@ -189,7 +195,9 @@ class PictureReceiver:
                 self._release(len(picture))
             self._unwritten[sha256] = picture
             self._names.add(name)
-            self.pictures.append(UploadedPicture(custom_id=name, sha256=sha256))
+            self.pictures.append(
+                UploadedPicture(custom_id=name, sha256=sha256, longest_side=max(header.width, header.height))
+            )
         self._too_large = False
         if sum(map(len, self._unwritten.values())) >= _WRITTEN_BYTES:
             self.write()

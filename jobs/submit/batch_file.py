@@ -18,6 +18,7 @@ from jobs.core.errors import InputError, StoreError
 from jobs.core.job import Question, job_id, subject_of
 from jobs.ledger import NewMember
 from jobs.submit.batch_line import ChatRequest, parse_request, shown
+from jobs.submit.question import PictureLimits
 from jobs.submit.source import Rejected, Rows, hex_paths, printable
 
 #: Bytes of the longest line: a picture of 48 MB as a data URI.
@@ -38,6 +39,8 @@ class BatchFile:
     #: Of the first line that is a request; its model is the batch's. Without such a line nothing is ever asked.
     question: Question
     chart_root: Path | None = None
+    #: Of the pictures that we send.
+    limits: PictureLimits | None = None
     #: A batch file is asked as it stands.
     sample: None = None
 
@@ -58,7 +61,7 @@ class BatchFile:
         with closing(_Names()) as names:
             for number, line in lines(self.path):
                 try:
-                    request = _parsed(line, self.model)
+                    request = _parsed(line, self.model, self.limits)
                     _check_model(request, self.question)
                     if not names.add(request.custom_id):
                         raise InputError(
@@ -74,10 +77,22 @@ def is_batch_file(path: Path) -> bool:
     return path.suffix.lower() == ".jsonl" and not os.path.isdir(path)
 
 
-def look_at(path: Path, *, model: str | None = None, chart_root: Path | None = None) -> BatchFile:
+def look_at(
+    path: Path,
+    *,
+    model: str | None = None,
+    chart_root: Path | None = None,
+    limits: PictureLimits | None = None,
+) -> BatchFile:
     """Read the file once, to know it again, and as far as its first request. Raises InputError."""
-    question = _first_question(path, model)
-    return BatchFile(path=path, sha256=_digest(path), model=model, question=question, chart_root=chart_root)
+    return BatchFile(
+        path=path,
+        sha256=_digest(path),
+        model=model,
+        question=_first_question(path, model, limits),
+        chart_root=chart_root,
+        limits=limits,
+    )
 
 
 def lines(path: Path, *, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, bytes | None]]:
@@ -101,10 +116,10 @@ def _skip_rest(file: BufferedReader, line: bytes) -> None:
         line = file.readline(_BLOCK_BYTES)
 
 
-def _parsed(line: bytes | None, model: str | None) -> ChatRequest:
+def _parsed(line: bytes | None, model: str | None, limits: PictureLimits | None) -> ChatRequest:
     if line is None:
         raise InputError(f"the line is longer than {MAX_LINE_BYTES:,} bytes: save the picture as a file")
-    return parse_request(line, model=model)
+    return parse_request(line, model=model, limits=limits)
 
 
 def _check_model(request: ChatRequest, first: Question) -> None:
@@ -126,6 +141,7 @@ def _member(number: int, request: ChatRequest, folder: Path, chart_root: Path | 
         image=join_pictures([chart.stored for chart in charts]),
         question=request.question,
         pictures={chart.sha256: chart.picture for chart in charts if chart.picture is not None},
+        longest_side=max((chart.longest_side for chart in charts), default=0),
     )
 
 
@@ -134,10 +150,10 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _first_question(path: Path, model: str | None) -> Question:
+def _first_question(path: Path, model: str | None, limits: PictureLimits | None) -> Question:
     for _number, line in lines(path):
         try:
-            return _parsed(line, model).question
+            return _parsed(line, model, limits).question
         except InputError:
             continue  # submit will say so
     return Question(prompt="", model=model or "")

@@ -11,7 +11,7 @@ from typing import Any
 from jobs.core.errors import InputError
 from jobs.core.job import Question
 from jobs.submit.messages import read_messages
-from jobs.submit.question import chat_question
+from jobs.submit.question import PictureLimits, chat_question
 
 _URL = "/v1/chat/completions"
 
@@ -32,7 +32,7 @@ class ChatRequest:
     image_urls: Sequence[str]
 
 
-def parse_request(line: bytes, *, model: str | None = None) -> ChatRequest:
+def parse_request(line: bytes, *, model: str | None = None, limits: PictureLimits | None = None) -> ChatRequest:
     """The request in a line; `model` is asked instead of its own. Raises InputError saying what to mend."""
     request = _object(line)
     custom_id = _custom_id(request.get("custom_id"))
@@ -43,12 +43,17 @@ def parse_request(line: bytes, *, model: str | None = None) -> ChatRequest:
     body = request.get("body")
     if not isinstance(body, dict):
         raise InputError(f'"body" is {shown(body)}: write the request\'s JSON object there, model and messages')
-    question, image_urls = read_chat_body(body, model=model)
+    question, image_urls = read_chat_body(body, model=model, limits=limits)
     return ChatRequest(custom_id=custom_id, question=question, image_urls=image_urls)
 
 
-def read_chat_body(body: dict[str, Any], *, model: str | None = None) -> tuple[Question, Sequence[str]]:
-    """What the body of a chat request asks, and the URLs of its pictures. Raises InputError saying what to mend."""
+def read_chat_body(
+    body: dict[str, Any], *, model: str | None = None, limits: PictureLimits | None = None
+) -> tuple[Question, Sequence[str]]:
+    """What the body of a chat request asks, and the URLs of its pictures. Raises InputError saying what to mend.
+
+    `limits`: of the pictures that we send; those that the provider fetches have none.
+    """
     _check_single_answer(body)
     conversation = read_messages(body.get("messages"))
     question = chat_question(
@@ -56,6 +61,7 @@ def read_chat_body(body: dict[str, Any], *, model: str | None = None) -> tuple[Q
         model=model or _model(body.get("model")),
         parameters={name: value for name, value in body.items() if name not in ("model", "messages", "stream", "n")},
         messages=conversation.messages,
+        limits=limits if any(url[:8].lower() != "https://" for url in conversation.image_urls) else None,
     )
     return question, conversation.image_urls
 

@@ -70,6 +70,7 @@ class ChartFiles:
                         job_id=job_id(chart.sha256, question_id),
                         image_sha256=chart.sha256,
                         image=chart.stored,
+                        longest_side=chart.longest_side,
                     )
                 else:
                     yield Rejected(path=printable(found.path), error=chart)
@@ -82,6 +83,8 @@ class _Chart:
     sha256: str
     #: Its path as the ledger has it.
     stored: str
+    #: Pixels.
+    longest_side: int
 
 
 def in_order(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
@@ -104,7 +107,8 @@ def _examine(numbered: tuple[int, Found], chart_root: Path | None) -> _Chart | s
     try:
         stored = stored_path(found.path, chart_root)  # first: what lies outside is not even opened
         data = read_bounded(found.path)
-        check_image(data)
-        return _Chart(sha256=hashlib.sha256(data).hexdigest(), stored=stored)
+        header = check_image(data)
+        side = max(header.width, header.height)
+        return _Chart(sha256=hashlib.sha256(data).hexdigest(), stored=stored, longest_side=side)
     except InputError as error:
         return str(error)

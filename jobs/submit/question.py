@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from jobs.config.settings import Settings
 from jobs.core.errors import InputError
@@ -14,6 +14,9 @@ from jobs.schemas import SchemaSource, ask_for, schema_in
 #: Characters of the longest prompt: beyond it something else was pasted, and providers refuse the body.
 MAX_PROMPT_CHARS = 200_000
 
+#: Pixels of the smallest picture that is worth a question.
+MIN_SIDE = 16
+
 
 def make_question(
     settings: Settings,
@@ -22,8 +25,13 @@ def make_question(
     model: str | None,
     parameters: Mapping[str, Any],
     schema: SchemaSource | None = None,
+    max_side: int | None = None,
 ) -> Question:
-    """The question of a submit. Raises InputError naming what is wrong with prompt, model, parameters or schema."""
+    """The question of a submit. Raises InputError naming what is wrong with prompt, model, parameters or schema.
+
+    `max_side`: pixels of a picture's longer side, instead of IMAGE_MAX_SIDE.
+    """
+    limits = picture_limits(settings, max_side)
     chosen = _checked_model(model or settings.vision_model)
     if schema is not None:
         if settings.hf_api == "task":
@@ -33,20 +41,44 @@ def make_question(
     _check_schema(parameters)
     if settings.hf_api == "task" and settings.hf_task == "image-to-text":
         # These models caption; a prompt is no part of the question because none is sent.
-        return Question(prompt="", model=chosen, parameters=dict(parameters), api="task", task="image-to-text")
+        return Question(
+            prompt="", model=chosen, parameters=dict(parameters), api="task", task="image-to-text", **limits
+        )
     if not (prompt or "").strip():
         raise InputError("the prompt is empty: give one with -p or --prompt-file")
     text = str(prompt)
     if len(text) > MAX_PROMPT_CHARS:
         raise InputError(f"the prompt has {len(text):,} characters; at most {MAX_PROMPT_CHARS:,} are taken")
-    task = settings.hf_task if settings.hf_api == "task" else None
-    return Question(prompt=_encodable(text), model=chosen, parameters=dict(parameters), api=settings.hf_api, task=task)
+    kind = settings.hf_task if settings.hf_api == "task" else None
+    return Question(
+        prompt=_encodable(text), model=chosen, parameters=dict(parameters), api=settings.hf_api, task=kind, **limits
+    )
+
+
+class PictureLimits(TypedDict, total=False):
+    """The limits of the picture, as Question's fields; empty for a question without one."""
+
+    image_max_side: int
+    image_max_bytes: int
+
+
+def picture_limits(settings: Settings, max_side: int | None = None) -> PictureLimits:
+    """What pictures are reduced to before they are sent, as the settings have it; `max_side` wins over them."""
+    return {"image_max_side": max_side or settings.image_max_side, "image_max_bytes": settings.image_max_bytes}
 
 
 def chat_question(
-    *, prompt: str, model: str, parameters: Mapping[str, Any], messages: Sequence[Any] | None
+    *,
+    prompt: str,
+    model: str,
+    parameters: Mapping[str, Any],
+    messages: Sequence[Any] | None,
+    limits: PictureLimits | None = None,
 ) -> Question:
-    """The question of a chat request; `messages`: what is sent in the prompt's place. Raises InputError."""
+    """The question of a chat request; `messages`: what is sent in the prompt's place. Raises InputError.
+
+    `limits`: of its pictures; None if it has none that we send.
+    """
     _check_parameters(parameters)
     asked = dict(parameters) if messages is None else {**parameters, MESSAGES: messages}
     try:
@@ -56,7 +88,7 @@ def chat_question(
         raise InputError(f"the messages must be JSON values in UTF-8: {error}") from error
     if len(told) > MAX_PROMPT_CHARS:
         raise InputError(f"it has {len(told):,} characters beside the picture; at most {MAX_PROMPT_CHARS:,} are taken")
-    return Question(prompt=_encodable(prompt), model=_checked_model(model), parameters=asked)
+    return Question(prompt=_encodable(prompt), model=_checked_model(model), parameters=asked, **(limits or {}))
 
 
 def read_prompt_file(path: Path) -> str:

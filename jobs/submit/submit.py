@@ -55,6 +55,17 @@ class Submitted:
     rejected: list[Rejected] = field(default_factory=list)
     #: How many charts there are, if this was a sample of them.
     sample_of: int | None = None
+    #: How many are larger than what is sent, and the least share of its sides that one goes out with.
+    shrunk: int = 0
+    smallest_scale: float = 1.0
+
+    def note_sizes(self, rows: Iterable[NewMember], question: Question) -> None:
+        """Rows that were accepted."""
+        for row in rows:
+            limit, _ = (row.question or question).picture_limits
+            if row.longest_side > limit:
+                self.shrunk += 1
+                self.smallest_scale = min(self.smallest_scale, limit / row.longest_side)
 
     def document(self) -> dict[str, Any]:
         sample = {} if self.sample_of is None else {"sample_of": self.sample_of}
@@ -64,6 +75,7 @@ class Submitted:
             "queued": self.total - self.cached,
             "cached": self.cached,
             "rejected": [reject.to_json() for reject in self.rejected],
+            "shrunk": self.shrunk,
             **sample,
         }
 
@@ -118,6 +130,7 @@ def submit(
         )
         queues.enqueue(added.queue, lane=order.question.lane, batch_id=done.batch.batch_id, priority=order.priority)
         done.total += len(chunk)
+        done.note_sizes(chunk, order.question)
         done.cached += added.cached
         progress(done)
     if done.batch is not None:

@@ -23,6 +23,8 @@ class UploadedPicture:
 
     custom_id: str
     sha256: str
+    #: Pixels.
+    longest_side: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,7 @@ class Uploads:
                 job_id=job_id(picture.sha256, self.question.id),
                 image_sha256=picture.sha256,
                 image=picture_name(picture.sha256),
+                longest_side=picture.longest_side,
             )
 
 

@@ -61,7 +61,7 @@ def test_each_passes_the_check_and_can_be_sent(file: str) -> None:
     data = read_bounded(CHARTS / file)
     header = check_image(data)
     _, metadata = preprocess_chart_image(data)
-    assert max(metadata["width"], metadata["height"]) <= 1024
+    assert max(metadata["width"], metadata["height"]) <= 2048
     assert (metadata["source"]["width"], metadata["source"]["height"]) == (header.width, header.height)
 
 

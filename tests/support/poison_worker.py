@@ -37,8 +37,6 @@ def main() -> None:
     task = PoisonedTask(
         client=HuggingFaceClient(config),
         chart_root=settings.chart_root,
-        image_max_side=settings.image_max_side,
-        image_max_bytes=settings.image_max_bytes,
         timeout_s=settings.vision_timeout_s,
         text_timeout_s=settings.vision_timeout_s,
         max_attempts=settings.max_retries + 1,

@@ -93,8 +93,6 @@ def task_of(client: HuggingFaceClient) -> Task:
     return Task(
         client=client,
         chart_root=None,
-        image_max_side=1024,
-        image_max_bytes=1_000_000,
         timeout_s=10,
         text_timeout_s=10,
         max_attempts=3,

@@ -5,6 +5,7 @@ import random
 import struct
 import threading
 import zlib
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -16,7 +17,10 @@ from support.pictures import FORMATS, encoded, mutations, picture, png_chunk, pn
 
 from jobs.charts.image_check import MAX_PIXELS, check_image
 from jobs.core.errors import ImageError
-from worker.image_processor import preprocess_chart_image
+from worker import image_processor
+
+#: Small limits: what is shrunk here is quick to make.
+preprocess_chart_image = partial(image_processor.preprocess_chart_image, max_side=1024, max_bytes=1_000_000)
 
 WHITE = (255, 255, 255)
 

@@ -5,9 +5,10 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from jobs.charts.places import is_url, split_pictures
 from jobs.charts.storage import read_chart
@@ -49,6 +50,8 @@ class ExecutionResult:
     #: Whether the provider was called, and thus a permit used.
     called: bool = False
     latency_s: float = 0.0
+    #: What the model was shown: {"format", "width", "height", "bytes"} of its picture; of several a list.
+    sent: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +60,6 @@ class Task:
 
     client: HuggingFaceClient
     chart_root: Path | None
-    image_max_side: int
-    image_max_bytes: int
     #: Seconds for one whole call, with pictures and without.
     timeout_s: float
     text_timeout_s: float
@@ -76,7 +77,7 @@ class Task:
         """
         try:
             mismatch = check_of(question)
-            images = [self._picture(job, place) for place in range(len(split_pictures(job.image)))]
+            prepared = [self._picture(job, question, place) for place in range(len(split_pictures(job.image)))]
         except (ImageError, SchemaError) as error:
             return self._ended(job, error, suspect=suspect)
         started = time.monotonic()
@@ -84,12 +85,12 @@ class Task:
             answer = self.client.ask(
                 model=question.model,
                 prompt=question.prompt,
-                images=images,
+                images=[image for image, _ in prepared],
                 parameters={name: value for name, value in question.parameters.items() if name != MESSAGES},
                 messages=question.messages,
                 api=question.api,
                 task=question.task,
-                timeout_s=self.timeout_s if images else self.text_timeout_s,
+                timeout_s=self.timeout_s if prepared else self.text_timeout_s,
                 trace_id=job.execution_id,
             )
             if mismatch is not None:
@@ -99,7 +100,11 @@ class Task:
         except HFAPIError as error:
             called = error.status_code is not None or not isinstance(error, HFRequestError)  # else it can't be asked
             return self._ended(job, error, suspect=suspect, called=called, latency_s=time.monotonic() - started)
-        return self._ended(job, None, suspect=suspect, called=True, answer=answer, latency_s=time.monotonic() - started)
+        ended = self._ended(
+            job, None, suspect=suspect, called=True, answer=answer, latency_s=time.monotonic() - started
+        )
+        shown = [sent for _, sent in prepared]
+        return replace(ended, sent=shown if len(shown) > 1 else next(iter(shown), None))
 
     def cut(self, execution_id: str) -> None:
         """End an execution's call, if it is in flight."""
@@ -125,15 +130,23 @@ class Task:
         )
         return ExecutionResult(outcome=outcome, answer=answer, error=error, called=called, latency_s=latency_s)
 
-    def _picture(self, job: StartedJob, place: int) -> ImageToSend | ImageUrl:
+    def _picture(self, job: StartedJob, question: Question, place: int) -> tuple[ImageToSend | ImageUrl, Any]:
+        """The picture in this place, and what is told of it: nothing of one that the provider fetches."""
         stored = split_pictures(job.image)[place]
-        return ImageUrl(stored) if is_url(stored) else ImageToSend(partial(self._image, job, place))
+        if is_url(stored):
+            return ImageUrl(stored), None
+        told: dict[str, Any] = {}
+        image = ImageToSend(partial(self._image, job, question, place, told))
+        return image, {name: told[name] for name in ("format", "width", "height", "bytes")}
 
-    def _image(self, job: StartedJob, place: int) -> bytes:
+    def _image(self, job: StartedJob, question: Question, place: int, told: dict[str, Any]) -> bytes:
+        """The bytes to send; `told` is filled with what they are."""
+        max_side, max_bytes = question.picture_limits
         with _IN_PREPARATION:
             data = self._submitted_bytes(job, place)
             with _DECODERS:
-                image, _ = preprocess_chart_image(data, max_side=self.image_max_side, max_bytes=self.image_max_bytes)
+                image, metadata = preprocess_chart_image(data, max_side=max_side, max_bytes=max_bytes)
+        told.update(metadata)
         return image
 
     def _submitted_bytes(self, job: StartedJob, place: int) -> bytes:

@@ -36,8 +36,6 @@ def build_worker(session: Session, *, concurrency: int, grace_s: float, hooks: H
     task = Task(
         client=HuggingFaceClient(config),
         chart_root=settings.chart_root,
-        image_max_side=settings.image_max_side,
-        image_max_bytes=settings.image_max_bytes,
         timeout_s=settings.vision_timeout_s,
         text_timeout_s=settings.reasoning_timeout_s,
         max_attempts=settings.max_retries + 1,

@@ -187,4 +187,6 @@ def _answer_row(ended: ExecutionResult) -> AnswerRow:
         request_id=answer.request_id,
         provider=answer.provider,
         rehearsal=answer.rehearsal,
+        finish_reason=answer.finish_reason,
+        sent=ended.sent,
     )

@@ -28,7 +28,7 @@ SELECT job, batch, ended, COUNT(*) AS rows FROM members WHERE job IN :jobs... GR
 
 -- name: tally
 SELECT members.batch, jobs.status, members.ended, COUNT(*) AS rows,
-    SUM(CASE WHEN jobs.finish_reason = 'length' THEN 1 ELSE 0 END) AS cut_off,
+    SUM(CASE WHEN {cut_off} THEN 1 ELSE 0 END) AS cut_off,
     SUM(COALESCE(jobs.prompt_tokens, 0)) AS prompt_tokens,
     SUM(COALESCE(jobs.completion_tokens, 0)) AS completion_tokens,
     MAX(jobs.finished_at) AS last_ended_at

@@ -43,7 +43,7 @@ CREATE TABLE batches (
     failures_left INTEGER,              -- of versions before 3
     failed_before INTEGER DEFAULT 0 NOT NULL,   -- failed rows that don't count against the limit
     ended_before INTEGER DEFAULT 0 NOT NULL,    -- finished and failed rows that don't
-    source_batch INTEGER,               -- the batch whose answers this one asks about
+    source_batch TEXT,               -- the batch whose answers this one asks about
     owner TEXT,                         -- the key that made it
     submitted_by TEXT,                  -- user@host
     PRIMARY KEY (id),

@@ -4,7 +4,7 @@ ALTER TABLE questions ADD COLUMN image_max_side INTEGER;
 ALTER TABLE questions ADD COLUMN image_max_bytes INTEGER;
 ALTER TABLE batches ADD COLUMN failed_before INTEGER DEFAULT 0 NOT NULL;
 ALTER TABLE batches ADD COLUMN ended_before INTEGER DEFAULT 0 NOT NULL;
-ALTER TABLE batches ADD COLUMN source_batch INTEGER;
+ALTER TABLE batches ADD COLUMN source_batch TEXT;
 ALTER TABLE batches ADD COLUMN owner TEXT;
 ALTER TABLE batches ADD COLUMN submitted_by TEXT;
 ALTER TABLE jobs ADD COLUMN finish_reason TEXT;

@@ -17,6 +17,7 @@ from jobs.server.models import ERRORS, ChatCompletion
 from jobs.server.responses import Document
 from jobs.server.waiting import Pending, answer_to
 from jobs.submit.batch_line import read_chat_body
+from jobs.submit.question import picture_limits
 from jobs.submit.single import SingleQuestion
 
 router = APIRouter(tags=["openai"])
@@ -93,7 +94,7 @@ def _question(access: Access, body: dict[str, Any]) -> SingleQuestion:
         if not body.get(name):
             raise ApiError(400, f"{name!r} is missing", param=name)
     try:
-        question, urls = read_chat_body(body)
+        question, urls = read_chat_body(body, limits=picture_limits(settings))
         charts = [chart_from_elsewhere(url, settings.chart_root) for url in urls]
     except ImageError as error:
         raise ApiError(400, str(error), param="messages", code="invalid_image") from None

@@ -15,7 +15,7 @@ from jobs.server.models import Pending as PendingShape
 from jobs.server.multipart import Fields, pieces
 from jobs.server.responses import Document
 from jobs.server.waiting import Pending, answer_to
-from jobs.submit.question import make_question
+from jobs.submit.question import MIN_SIDE, make_question
 from jobs.submit.single import SingleQuestion
 
 router = APIRouter(tags=["analyze"])
@@ -105,14 +105,26 @@ async def _receive(request: Request, access: Access) -> SingleQuestion:
         access.backend.release_memory(held)
 
 
+def _max_side(texts: dict[str, str]) -> int | None:
+    """Raises ApiError."""
+    said = texts.get("max_side", "").strip()
+    if not said:
+        return None
+    if not (said.isascii() and said.isdigit() and int(said[:9]) >= MIN_SIDE and len(said) < 9):
+        raise ApiError(400, f"max_side is a number of pixels, {MIN_SIDE} or more", param="max_side")
+    return int(said)
+
+
 def _question(access: Access, picture: bytes, texts: dict[str, str]) -> SingleQuestion:
     settings = access.session.settings
-    unknown = sorted(texts.keys() - {"prompt", "model"})
+    unknown = sorted(texts.keys() - {"prompt", "model", "max_side"})
     if unknown:
         raise ApiError(
-            400, f"there is no field {unknown[0][:100]!r}: prompt and model are taken", param=unknown[0][:100]
+            400, f"there is no field {unknown[0][:100]!r}: prompt, model and max_side are taken", param=unknown[0][:100]
         )
     prompt = texts.get("prompt", "").strip() or DEFAULT_PROMPT
-    question = make_question(settings, prompt=prompt, model=texts.get("model") or None, parameters={})
+    question = make_question(
+        settings, prompt=prompt, model=texts.get("model") or None, parameters={}, max_side=_max_side(texts)
+    )
     chart = chart_of_bytes(picture)
     return SingleQuestion(question=question, charts=[chart], count_rehearsals=settings.rehearsal)

@@ -66,7 +66,7 @@ def test_a_batchs_document_has_the_contracts_shape() -> None:
     made = document(batch(name="mine"), counts(queued=1, started=2, scheduled=3, finished=4, failed=5, canceled=6))
     assert list(made) == [
         *("batch_id", "name", "model", "status", "request_counts", "hold", "resume_at", "eta_s", "usage"),
-        *("created_at", "finished_at"),
+        *("created_at", "finished_at", "from", "cut_off"),
     ]
     assert list(made["request_counts"]) == [
         *("total", "queued", "started", "scheduled", "finished", "failed", "canceled")
@@ -159,6 +159,7 @@ def test_a_result_has_the_contracts_shape() -> None:
         *("job_id", "custom_id", "image", "model", "prompt", "status", "text", "raw", "error", "attempts"),
         *("throttled", "usage", "latency_s", "request_id", "provider", "finished_at"),
         "rehearsal",  # more than the contract asks for
+        *("finish_reason", "sent"),
     ]
     assert made["usage"] == {"prompt_tokens": 7, "completion_tokens": 3}
 

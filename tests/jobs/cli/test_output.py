@@ -54,7 +54,7 @@ def as_csv(*rows: dict[str, Any]) -> list[dict[str, str]]:
 
 def test_csv_is_the_same_without_raw() -> None:
     [read] = as_csv(row())
-    assert list(read) == [name for name in row() if name != "raw"]
+    assert list(read) == [*(name for name in row() if name != "raw"), "finish_reason", "sent"]
     assert (read["text"], read["attempts"], read["error"], read["latency_s"]) == ("up", "1", "", "0.5")
     assert json.loads(read["usage"]) == {"prompt_tokens": 7, "completion_tokens": 3}
 

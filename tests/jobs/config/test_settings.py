@@ -42,7 +42,7 @@ def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
     assert settings.vision_model == "Qwen/Qwen3-VL-30B-A3B-Instruct"
     assert (settings.vision_timeout_s, settings.max_retries, settings.retry_delay_s) == (120, 2, 2)
     assert settings.chartq_home == tmp_path / ".chartq"
-    assert (settings.image_max_side, settings.image_max_bytes) == (1024, 1_000_000)
+    assert (settings.image_max_side, settings.image_max_bytes) == (2048, 3_000_000)
     assert (settings.log_level, settings.log_format, settings.rehearsal) == ("INFO", "text", False)
 
 

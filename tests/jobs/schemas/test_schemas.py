@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,9 @@ def test_the_chart_schema_brings_its_prompt_and_is_what_strict_servers_take() ->
     assert asked.prompt == CHART_PROMPT
     assert question("chart", prompt="Mine").prompt == "Mine"
     # Another text here is another question to every user's ledger: on purpose only.
-    assert question("chart", prompt=None, model="org/model").id == "5939d16c84742370cf6b4c739baf646a"
+    asked = question("chart", prompt=None, model="org/model", max_side=1024)
+    first = replace(asked, image_max_bytes=1_000_000)  # as it was before the limits were the question's
+    assert (first.id, asked.id == first.id) == ("5939d16c84742370cf6b4c739baf646a", False)
     assert CHART["additionalProperties"] is False
     assert CHART["required"] == list(CHART["properties"])
     assert all(name in CHART_PROMPT for name in CHART["required"])

@@ -45,7 +45,8 @@ def upload(api: TestClient, *shades: int, **fields: str) -> dict[str, object]:
 
 def test_uploaded_pictures_become_a_batch_and_its_answers_come_back(user: Producer, api: TestClient) -> None:
     submitted = upload(api, 1, 2, name="mine", model="org/other", parameters='{"max_tokens": 5}')
-    assert {**submitted, "batch_id": ""} == {"batch_id": "", "total": 2, "queued": 2, "cached": 0, "rejected": []}
+    told = {"total": 2, "queued": 2, "cached": 0, "rejected": [], "shrunk": 0}
+    assert submitted == {"batch_id": submitted["batch_id"], **told}
     batch_id = str(submitted["batch_id"])
     assert api.get(f"/batches/{batch_id}").json() == user.status(batch_id)
     assert [batch["name"] for batch in api.get("/batches").json()["data"]] == ["mine"]

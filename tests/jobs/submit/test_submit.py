@@ -142,7 +142,13 @@ def test_ids_depend_on_image_and_question_alone(
     )
     monkeypatch.delenv("HF_API")
     [job] = ids("-m", "org/model", folder=pixel)
-    assert job == "099f7626c24fa0c4402998b5fd2df1cf"
+    assert job == "d35109b2beb510c977ac8a9dfbf3c956"
+    assert ids("-m", "org/model", "--max-side", "2048", folder=pixel) == [job]
+    assert ids("-m", "org/model", "--max-side", "512", folder=pixel) != [job]
+    # As versions asked whose workers chose the limits, by default these.
+    monkeypatch.setenv("IMAGE_MAX_SIDE", "1024")
+    monkeypatch.setenv("IMAGE_MAX_BYTES", "1000000")
+    assert ids("-m", "org/model", folder=pixel) == ["099f7626c24fa0c4402998b5fd2df1cf"]
 
 
 def test_twins_are_one_job_with_a_row_each(user: Producer, charts: Path) -> None:

@@ -20,7 +20,7 @@ if sys.argv[1:] == ["give back"]:
 file = BytesIO()
 Image.linear_gradient("L").resize((1600, 900)).convert("RGB").save(file, "PNG", compress_level=1)
 with ThreadPoolExecutor(16) as pool:
-    in_flight = list(pool.map(lambda _: preprocess_chart_image(file.getvalue()), range(64)))
+    in_flight = list(pool.map(lambda _: preprocess_chart_image(file.getvalue(), max_side=1024), range(64)))
 with open("/proc/self/statm") as statm:
     print(int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
 """
