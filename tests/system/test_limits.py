@@ -170,6 +170,20 @@ def test_a_stretch_of_502s_costs_no_attempts(user: Stack, server: Rehearsal) -> 
     assert sum(attempts(user, batch_id)) <= 150 + 8
 
 
+def test_six_charts_that_always_fail_are_no_outage(user: Stack, server: Rehearsal) -> None:
+    charts = draw_charts(user.folder / "charts", 60)
+    first_six = sorted((charts / "group-00").glob("*.png"))[:6]
+    bad = [hashlib.sha256(chart.read_bytes()).hexdigest() for chart in first_six]
+    server.behave(latency_s=0.5, image_faults=dict.fromkeys(bad, 500))
+    batch_id = user.submit(charts)
+    workers(user, 1, "--concurrency", "16", MAX_RETRIES="1")
+    counts = wait(user, batch_id, expect=1)
+    assert (counts.finished, counts.failed) == (54, 6)
+    assert server.record.with_status(200) == 54
+    assert server.record.with_status(500) <= 6 * 3, "once in what looked like an outage, and twice for itself"
+    assert {row["attempts"] for row in user.results(batch_id) if row["status"] == "failed"} == {2}
+
+
 def test_one_chart_that_is_always_refused_does_not_hold_up_the_others(user: Stack, server: Rehearsal) -> None:
     charts = draw_charts(user.folder / "charts", 21)
     refused = hashlib.sha256((charts / "group-00" / "chart-0004.png").read_bytes()).hexdigest()
