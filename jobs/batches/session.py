@@ -141,10 +141,23 @@ class Session:
             except UnknownIdError:
                 raise no_batch from None
 
-    def results(self, batch: Batch, *, status: str | None = None) -> Iterator[dict[str, Any]]:
-        """The batch's result documents, read as they are asked for."""
+    def results(
+        self, batch: Batch, *, status: str | None = None, with_source: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """The batch's result documents, read as they are asked for.
+
+        `with_source`: with the answer that each asks about, and its job.
+        """
         structured = schema_of(batch.question) is not None
-        return map(partial(result_document, structured=structured), self.ledger.results(batch, status=status))
+        rows = map(partial(result_document, structured=structured), self.ledger.results(batch, status=status))
+        return self._with_sources(batch, rows) if with_source else rows
+
+    def _with_sources(self, batch: Batch, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        while page := list(islice(rows, _PAGE)):
+            sources = self.ledger.sources_of(batch, [row["custom_id"] for row in page])
+            for row in page:
+                job_id, text = sources.get(row["custom_id"], (None, None))
+                yield {**row, "source_job_id": job_id, "source_text": text}
 
     def gates_of(self, batch: Batch) -> "list[Gate]":
         return self.gates.of_lane(batch.question.lane)

@@ -42,7 +42,15 @@ output_option = click.option(
     metavar="DIR",
     help="CHART.txt and CHART.json for each chart, in a tree like the charts'.",
 )
-def results(batch_id: str, output: Path | None, form: str | None, status: str | None, sidecar: Path | None) -> int:
+@click.option("--with-source", is_flag=True, help="Of a batch about answers: each answer's text and job too.")
+def results(
+    batch_id: str,
+    output: Path | None,
+    form: str | None,
+    status: str | None,
+    sidecar: Path | None,
+    with_source: bool,
+) -> int:
     """Write a batch's results, in the order of submission.
 
     \b
@@ -58,7 +66,10 @@ def results(batch_id: str, output: Path | None, form: str | None, status: str | 
         chosen = FORMATS[form or (output and format_of(output)) or "jsonl"]
         files: Sequence[Path] = ()  # stays so if the reader leaves
         with _writing(output):
-            files = chosen.write(session.results(batch, status=status), output, ReportContext.of(session, batch))
+            # A report shows description and conclusion together; other formats if they are asked to.
+            shown = with_source or (batch.source is not None and chosen.name == "html")
+            rows = session.results(batch, status=status, with_source=shown)
+            files = chosen.write(rows, output, ReportContext.of(session, batch, with_source=with_source))
     if len(files) > 1:
         say(f"written: {', '.join(map(str, files))}")
     return 0

@@ -1,6 +1,7 @@
 """`submit`, and what it shares with `run`: the options, the order they make, and the words on what was refused."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,11 +20,21 @@ from jobs.core.failure_limit import SHARE_FROM, FailureLimit
 from jobs.core.job import Question
 from jobs.core.text import dumps
 from jobs.lanes import Priority
+from jobs.ledger import Batch, Ledger
+from jobs.submit.answers import AnswersOf, names_in_answers
 from jobs.submit.batch_file import BatchFile, is_batch_file, look_at
 from jobs.submit.folder import ChartFiles
-from jobs.submit.question import MIN_SIDE, make_question, parse_parameters, picture_limits, read_prompt_file
-from jobs.submit.source import Rejected
+from jobs.submit.question import (
+    MIN_SIDE,
+    make_question,
+    parse_parameters,
+    picture_limits,
+    read_prompt_file,
+    stage_question,
+)
+from jobs.submit.source import Rejected, Source
 from jobs.submit.submit import Order, Submitted
+from jobs.submit.template import Template
 
 #: Rejected files that are named to people.
 _REJECTS_NAMED = 10
@@ -36,7 +47,7 @@ def submit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What `submit` and `run` share: the charts and the question."""
     for option in reversed(
         (
-            click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)),
+            click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(path_type=Path)),
             click.option("-p", "--prompt", help="What to ask about every chart."),
             click.option("--prompt-file", type=click.Path(path_type=Path), help="The prompt from a file (UTF-8)."),
             click.option("-m", "--model", help="Model id, org/name[:provider]; default: VISION_MODEL."),
@@ -78,7 +89,42 @@ def submit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def make_order(settings: Settings, options: dict[str, Any]) -> Order:
     """The order that the options of `submit_options` describe. Wrong ones are wrong usage."""
+    if not options["paths"]:
+        raise click.UsageError("Missing argument 'PATH...'.")
     source = _batch_file(settings, options) or _chart_files(settings, options)
+    return _order(settings, source, options)
+
+
+def make_stage(
+    settings: Settings, ledger: Ledger, batch: Batch, options: dict[str, Any], *, with_image: bool = False
+) -> Order:
+    """The order for a question about each of the batch's answers. Wrong options are wrong usage."""
+    try:
+        question = stage_question(
+            settings,
+            template=read_prompt_file(options["prompt_file"]) if options["prompt_file"] else options["prompt"],
+            model=options["model"],
+            parameters=parse_parameters(options["params"]),
+            schema=options["schema"],
+            with_image=with_image,
+            max_side=options["max_side"],
+        )
+        source = AnswersOf(ledger=ledger, batch=batch, question=question, with_image=with_image)
+        source.template  # noqa: B018 (reading it is the check)
+    except InputError as error:
+        raise click.UsageError(str(error)) from None
+    return replace(_order(settings, source, options), source_batch=batch.batch_id)
+
+
+def check_template(template: str, order: Order) -> None:
+    """Wrong usage is told before anything is asked: a name that no answer to the order's question has."""
+    try:
+        Template.parse(template, known=names_in_answers(order.question))
+    except InputError as error:
+        raise click.UsageError(f"--then: {error}") from None
+
+
+def _order(settings: Settings, source: Source, options: dict[str, Any]) -> Order:
     try:
         max_failures = FailureLimit.parse(options["max_failures"]) if options["max_failures"] is not None else None
     except InputError as error:
@@ -161,11 +207,24 @@ def name_rejects(rejected: Sequence[Rejected]) -> None:
 
 @click.command()
 @submit_options
+@click.option(
+    "--from", "source", metavar="BATCH", help="Ask about each answer of that batch: {text}, {custom_id} in -p."
+)
+@click.option("--with-image", is_flag=True, help="With --from: show the answer's picture too.")
 @click.option("--dry-run", is_flag=True, help="Look and count, but write and enqueue nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the batch id and nothing else.")
 @json_option
 @click.pass_obj
-def submit(prices_of: PricesOf | None, /, dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> int:
+def submit(
+    prices_of: PricesOf | None,
+    /,
+    source: str | None,
+    with_image: bool,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
     """Put a folder of charts on the queue and print the batch id; or the requests of an OpenAI batch file.
 
     \b
@@ -173,10 +232,18 @@ def submit(prices_of: PricesOf | None, /, dry_run: bool, quiet: bool, as_json: b
              chartq submit charts/ -p "Is the trend up or down?" --sample 20
              chartq submit charts/ --schema chart
              chartq submit requests.jsonl
+             chartq submit --from b261122-k3x9qa -p "Is this bullish? {text}"
     """
     settings = producer_settings()
-    order = make_order(settings, options)
+    if source is None and with_image:
+        raise click.UsageError("--with-image goes with --from: charts are shown anyway")
+    if source is not None:
+        _check_stage(options)
+    first = make_order(settings, options) if source is None else None
     with Session(settings) as session:
+        order = first or make_stage(
+            settings, session.ledger, session.ledger.batch(str(source)), options, with_image=with_image
+        )
         if dry_run:
             return _dry_run(session, order, prices_of or no_prices, as_json=as_json)
         with shown(messages(), quiet=quiet or as_json) as show:
@@ -189,6 +256,14 @@ def submit(prices_of: PricesOf | None, /, dry_run: bool, quiet: bool, as_json: b
         tell_rejects(done)
         _tell_submitted(done)
     return 0 if done.total else 1
+
+
+def _check_stage(options: dict[str, Any]) -> None:
+    """What says where charts are has no meaning for answers."""
+    if options["paths"]:
+        raise click.UsageError("--from and PATHs: the answers of one batch are asked about, or charts")
+    if options["sample"] is not None:
+        raise click.UsageError("--sample is for folders: take a sample of the charts, and ask about its answers")
 
 
 def _tell_submitted(done: Submitted) -> None:

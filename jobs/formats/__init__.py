@@ -42,7 +42,9 @@ _ALL = (
         "csv",
         (".csv",),
         "a table for spreadsheets, without the raw replies",
-        lambda rows, out, context: write_csv(rows, out, answer_fields(context.question)),
+        lambda rows, out, context: write_csv(
+            rows, out, answer_fields(context.question), with_source=context.with_source
+        ),
     ),
     text_format(
         "markdown",

@@ -63,6 +63,11 @@ def outcome(row: Row) -> str:
     return '<p class="none">canceled</p>' if row["status"] == "canceled" else '<p class="none">no answer yet</p>'
 
 
+def source(text: str) -> str:
+    """The answer that was asked about, above what was made of it."""
+    return f'<section class="source"><h3>asked about</h3>{folded(prose(text), text)}</section>'
+
+
 def folded(shown: str, text: str) -> str:
     """An answer in prose; a long one can be unfolded."""
     long = len(text) > _LONG_CHARS or text.count("\n") > _LONG_LINES

@@ -34,12 +34,19 @@ _CSV_FIELDS = (
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def write_csv(rows: Iterable[dict[str, Any]], out: TextIO, fields: Sequence[Field] = ()) -> None:
+#: Columns more where rows tell the answer that they ask about.
+_SOURCE_FIELDS = ("source_job_id", "source_text")
+
+
+def write_csv(
+    rows: Iterable[dict[str, Any]], out: TextIO, fields: Sequence[Field] = (), *, with_source: bool = False
+) -> None:
     """A table with a header, behind it a column per field of structured answers; no cell is a spreadsheet's formula."""
-    out.write(csv_line([*_CSV_FIELDS, *(spreadsheet_cell(field.column) for field in fields)]))
+    names = (*_CSV_FIELDS, *_SOURCE_FIELDS) if with_source else _CSV_FIELDS
+    out.write(csv_line([*names, *(spreadsheet_cell(field.column) for field in fields)]))
     for row in rows:
         answer = row.get("answer")
-        values = [*(row.get(name) for name in _CSV_FIELDS), *(field.value(answer) for field in fields)]
+        values = [*(row.get(name) for name in names), *(field.value(answer) for field in fields)]
         out.write(csv_line(map(spreadsheet_cell, values)))
 
 

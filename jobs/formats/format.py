@@ -24,6 +24,8 @@ class ReportContext:
     #: The batch's status document. Asked for only by formats that show it: most need no Redis.
     status: Callable[[], Mapping[str, Any]]
     question: Question
+    #: Rows tell the answer that they ask about.
+    with_source: bool = False
     #: Where relative image paths begin.
     chart_root: Path | None = None
     #: Pictures that have no file.
@@ -32,9 +34,10 @@ class ReportContext:
     image_sha256: Callable[[str], str] = lambda _job_id: ""
 
     @classmethod
-    def of(cls, session: "Session", batch: "Batch") -> Self:
+    def of(cls, session: "Session", batch: "Batch", *, with_source: bool = False) -> Self:
         """What there is to know of a batch."""
         return cls(
+            with_source=with_source,
             status=lambda: session.document(batch.batch_id),
             question=batch.question,
             chart_root=session.settings.chart_root,

@@ -46,7 +46,9 @@ def write_html(rows: Iterable[Row], out: TextIO, context: ReportContext) -> None
 def _card(number: int, row: Row, shots: Sequence[Shot], prompt: str) -> str:
     """`prompt`: what the head of the page says; a row that asks something else says so itself."""
     status = row["status"]
-    asked = components.question(row["prompt"]) if row["prompt"] != prompt else ""
+    source = row.get("source_text")
+    asked = components.question(row["prompt"]) if row["prompt"] != prompt and source is None else ""
+    asked += components.source(source) if source is not None else ""
     marks = components.pill(status) + components.rehearsal_mark(row)
     return (
         f'<article class="card"{components.sort_keys(number, row, status)}>'

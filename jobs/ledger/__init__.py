@@ -15,6 +15,7 @@ from jobs.ledger.records import (
     NewMember,
     OpenJob,
     ResultRow,
+    SourceAnswer,
     StartedJob,
     TokensSpent,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "ResultRow",
     "Returned",
     "SchemaTooNewError",
+    "SourceAnswer",
     "StartedJob",
     "StoreUnavailableError",
     "StoreUrl",

@@ -19,7 +19,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _RANDOM_CHARS = 6
 
 #: Which batches a submit may go on with: samples; also those whose submit died; also those with open rows.
-BatchFilter = Literal["samples", "unsealed", "unfinished"]
+BatchFilter = Literal["samples", "unsealed", "unfinished", "any"]
 
 #: Batches read at a time when all are listed, and a row id beyond all.
 PAGE, BEYOND = 500, 2**62
@@ -36,6 +36,7 @@ def open_batch(
     now: float,
     sampled_of: int | None = None,
     max_failures: FailureLimit | None = None,
+    source: str | None = None,
 ) -> Batch:
     """A new batch without members. `fingerprint` says what was asked for, so that it is found again."""
     questions.put(tx, {question.id: question})
@@ -52,6 +53,7 @@ def open_batch(
             now=now,
             sampled_of=sampled_of,
             max_failures=str(max_failures) if max_failures else None,
+            source=source,
         )
     tx.run("insert_counts", batch=row.id)
     return _batch(row, question)

@@ -8,7 +8,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from jobs.core.job import Question
 from jobs.ledger import attempts, batches, counts, failure_holds, images, insert, members, queries, questions, schema
 from jobs.ledger.database import Store
-from jobs.ledger.records import Added, Batch, Counts, NewMember, ResultRow
+from jobs.ledger.records import Added, Batch, Counts, NewMember, ResultRow, SourceAnswer
 from jobs.ledger.reports import Change
 from jobs.ledger.store_url import StoreUrl
 from jobs.ledger.transaction import Transaction, chunks
@@ -166,7 +166,9 @@ class Ledger:
     latest = _reads(queries.latest)
     calls = _reads(queries.calls)
     _batches_page = _reads(batches.page)
+    sources_of = _reads(queries.sources_of)
     _results_page = _reads(queries.results_page)
+    _unasked_page = _reads(queries.unasked_page)
     _answered = _reads(queries.answered)
     _counts = _reads(counts.read)
 
@@ -196,5 +198,12 @@ class Ledger:
         """The batch's rows in the order of submission, of one status or of all; read as they are taken."""
         position, custom_id = -1, ""
         while page := self._results_page(batch, status=status or "", position=position, custom_id=custom_id):
+            yield from page
+            position, custom_id = page[-1].position, page[-1].custom_id
+
+    def unasked_answers(self, batch: Batch, stage: Batch | None) -> Iterator[SourceAnswer]:
+        """The batch's answers that `stage` has not asked about yet, in order; read as they are taken."""
+        position, custom_id = -1, ""
+        while page := self._unasked_page(batch, stage, position=position, custom_id=custom_id):
             yield from page
             position, custom_id = page[-1].position, page[-1].custom_id

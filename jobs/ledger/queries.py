@@ -8,7 +8,7 @@ from jobs.core.errors import UnknownIdError
 from jobs.core.job import OPEN_STATES, Question
 from jobs.ledger import questions
 from jobs.ledger.columns import path_from_store
-from jobs.ledger.records import Batch, CallsMade, JobError, JobRow, ResultRow, TokensSpent
+from jobs.ledger.records import Batch, CallsMade, JobError, JobRow, ResultRow, SourceAnswer, TokensSpent
 from jobs.ledger.transaction import Row, Transaction
 
 #: Results read at a time: memory stays flat, and no transaction stays open while the caller writes a file.
@@ -68,6 +68,38 @@ def results_page(tx: Transaction, batch: Batch, *, status: str, position: int, c
     """The batch's next rows in the order of submission, of one status or ("") of all."""
     rows = tx.rows("results_page", batch=batch.id, status=status, position=position, custom_id=custom_id, page=PAGE)
     return _results(tx, rows)
+
+
+def unasked_page(
+    tx: Transaction, batch: Batch, stage: Batch | None, *, position: int, custom_id: str
+) -> list[SourceAnswer]:
+    """The batch's next answers that `stage` has no row about: none at all, or one about an earlier answer."""
+    rows = tx.rows(
+        "unasked_answers",
+        batch=batch.id,
+        stage=0 if stage is None else stage.id,
+        position=position,
+        custom_id=custom_id,
+        page=PAGE,
+    )
+    return [
+        SourceAnswer(
+            position=row.position,
+            custom_id=row.custom_id,
+            job_id=row.job_id,
+            image_sha256=row.image_sha256,
+            image=path_from_store(row.image),
+            finished_at=row.finished_at,
+            text=row.text,
+        )
+        for row in rows
+    ]
+
+
+def sources_of(tx: Transaction, batch: Batch, custom_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Custom id -> the job whose answer the row asks about, and that answer's text."""
+    found = tx.tuples("sources_of", batch=batch.id, custom_ids=list(custom_ids))
+    return {custom_id: (job, text) for custom_id, job, text in found}
 
 
 def latest(tx: Transaction, batch: Batch, limit: int, *, status: str = "finished") -> list[ResultRow]:

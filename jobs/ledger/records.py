@@ -67,6 +67,19 @@ class NewMember:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceAnswer:
+    """An answer that another batch asks about."""
+
+    position: int
+    custom_id: str
+    job_id: str
+    image_sha256: str
+    image: str
+    finished_at: float
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Added:
     """What became of rows that were added to a batch."""
 

@@ -16,7 +16,7 @@ from jobs.charts.links import chart_of
 from jobs.charts.places import join_pictures
 from jobs.core.errors import InputError, StoreError
 from jobs.core.job import Question, job_id, subject_of
-from jobs.ledger import NewMember
+from jobs.ledger import Batch, NewMember
 from jobs.submit.batch_line import ChatRequest, parse_request, shown
 from jobs.submit.question import PictureLimits
 from jobs.submit.source import Rejected, Rows, hex_paths, printable
@@ -43,6 +43,7 @@ class BatchFile:
     limits: PictureLimits | None = None
     #: A batch file is asked as it stands.
     sample: None = None
+    grows: bool = False
 
     @property
     def labels(self) -> Sequence[str]:
@@ -52,7 +53,7 @@ class BatchFile:
     def identity(self) -> Sequence[Any]:
         return [hex_paths([self.path]), self.question.id, True, self.sha256]
 
-    def rows(self, already: Collection[str]) -> Rows:
+    def rows(self, already: Collection[str], batch: Batch | None = None) -> Rows:
         """One line after another: a line may be large, and what it takes is mostly done within Python's lock."""
         return Rows(items=self._rows())
 

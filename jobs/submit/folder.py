@@ -16,7 +16,7 @@ from jobs.charts.sample import choose
 from jobs.charts.storage import stored_path
 from jobs.core.errors import InputError
 from jobs.core.job import Question, job_id
-from jobs.ledger import NewMember
+from jobs.ledger import Batch, NewMember
 from jobs.submit.source import Rejected, Rows, hex_paths, printable
 
 T = TypeVar("T")
@@ -39,6 +39,7 @@ class ChartFiles:
     chart_root: Path | None = None
     #: So many charts only, spread over the walk; the rest can follow into the same batch.
     sample: int | None = None
+    grows: bool = False
 
     @property
     def labels(self) -> Sequence[str]:
@@ -48,7 +49,7 @@ class ChartFiles:
     def identity(self) -> Sequence[Any]:
         return [hex_paths(self.paths), self.question.id, self.recursive]
 
-    def rows(self, already: Collection[str]) -> Rows:
+    def rows(self, already: Collection[str], batch: Batch | None = None) -> Rows:
         """For a sample the folders are walked twice: to count, and to read."""
         files = partial(walk, self.paths, recursive=self.recursive)
         if self.sample is None:

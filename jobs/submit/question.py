@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -65,6 +66,27 @@ class PictureLimits(TypedDict, total=False):
 def picture_limits(settings: Settings, max_side: int | None = None) -> PictureLimits:
     """What pictures are reduced to before they are sent, as the settings have it; `max_side` wins over them."""
     return {"image_max_side": max_side or settings.image_max_side, "image_max_bytes": settings.image_max_bytes}
+
+
+def stage_question(
+    settings: Settings,
+    *,
+    template: str | None,
+    model: str | None,
+    parameters: Mapping[str, Any],
+    schema: SchemaSource | None = None,
+    with_image: bool = False,
+    max_side: int | None = None,
+) -> Question:
+    """What is asked about each answer of another batch, its prompt still a template. Raises InputError.
+
+    REASONING_MODEL answers, or with the picture VISION_MODEL, unless `model` says otherwise.
+    """
+    chosen = model or (settings.vision_model if with_image else settings.reasoning_model)
+    asked = make_question(
+        settings, prompt=template, model=chosen, parameters=parameters, schema=schema, max_side=max_side
+    )
+    return asked if with_image else replace(asked, task=None, image_max_side=None, image_max_bytes=None)
 
 
 def chat_question(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jobs.core.job import Question
-from jobs.ledger import NewMember
+from jobs.ledger import Batch, NewMember
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +49,15 @@ class Source(Protocol):
     def sample(self) -> int | None:
         """How many rows are wanted, spread over all; None: all of them."""
 
-    def rows(self, already: Collection[str]) -> Rows:
-        """All rows. `already`: the custom ids that a sample's batch has so far. Raises InputError."""
+    @property
+    def grows(self) -> bool:
+        """Whether rows come to it with time: each submit adds what is new, always to the same batch."""
+
+    def rows(self, already: Collection[str], batch: Batch | None = None) -> Rows:
+        """All rows, or, if it grows, those that `batch` lacks. `already`: the custom ids that a sample's batch has.
+
+        Raises InputError.
+        """
 
 
 def printable(path: Path | str) -> str:

@@ -32,6 +32,8 @@ class Order:
     #: Answers of the rehearsal server count as answers (in the rehearsal's own home).
     count_rehearsals: bool = False
     max_failures: FailureLimit | None = None
+    #: The batch whose answers are asked about.
+    source_batch: str | None = None
 
     @property
     def question(self) -> Question:
@@ -99,6 +101,7 @@ def submit(
     order: Order,
     *,
     resume_existing: bool = False,
+    more_to_come: bool = False,
     progress: Progress = lambda _so_far: None,
     opened: Callable[[Batch], None] = lambda _batch: None,
 ) -> Submitted:
@@ -106,7 +109,8 @@ def submit(
 
     A submit that died is finished by running it again: the unsealed batch of the same fingerprint is taken up,
     and with `resume_existing` (as `run` does) also a sealed one that has open jobs. A sample is taken up in any
-    case, complete or not: a larger one and the whole go into its batch.
+    case, complete or not: a larger one and the whole go into its batch. So is a batch about another's answers, which
+    stays open with `more_to_come`.
     Without any accepted image there is no batch. Raises StoreError, QueueError, redis's errors.
     """
     done = Submitted()
@@ -126,20 +130,32 @@ def submit(
             refresh=order.refresh,
             count_rehearsals=order.count_rehearsals,
             now=time.time(),
-            answered_by=begun_at if found and found.sampled_of is not None else None,
+            answered_by=begun_at if found and (order.source.grows or found.sampled_of is not None) else None,
         )
         queues.enqueue(added.queue, lane=order.question.lane, batch_id=done.batch.batch_id, priority=order.priority)
         done.total += len(chunk)
         done.note_sizes(chunk, order.question)
         done.cached += added.cached
         progress(done)
-    if done.batch is not None:
+    if done.batch is not None and not more_to_come:
         ledger.seal(done.batch, time.time(), sampled_of=done.sample_of)
+    if done.batch is not None and order.source.grows:
+        _tell_of_whole_batch(ledger, done)
     return done
+
+
+def _tell_of_whole_batch(ledger: Ledger, done: Submitted) -> None:
+    """What was added is queued; what the batch had before is not asked again."""
+    added = done.total - done.cached
+    if done.batch is not None:
+        done.total = ledger.counts(done.batch, recent_since=0).total
+        done.cached = done.total - added
 
 
 def find_batch(ledger: Ledger, order: Order, *, resume_existing: bool) -> Batch | None:
     """The batch that the order would go on with. A sample never goes on with what is no sample."""
+    if order.source.grows:
+        return ledger.find_batch(order.fingerprint, among="any")
     if order.source.sample is not None:
         return ledger.find_batch(order.fingerprint, among="samples")
     return ledger.find_batch(order.fingerprint, among="unfinished" if resume_existing else "unsealed")
@@ -148,7 +164,7 @@ def find_batch(ledger: Ledger, order: Order, *, resume_existing: bool) -> Batch 
 def rows_of(ledger: Ledger, order: Order, batch: Batch | None) -> Rows:
     """The source's rows; of a sample those that go well with what the batch has already."""
     wanted = batch is not None and order.source.sample is not None
-    return order.source.rows(ledger.custom_ids(batch) if batch is not None and wanted else frozenset())
+    return order.source.rows(ledger.custom_ids(batch) if batch is not None and wanted else frozenset(), batch)
 
 
 def accepted(items: Iterable[NewMember | Rejected], rejected: list[Rejected]) -> Iterator[NewMember]:
@@ -184,12 +200,13 @@ def _open(ledger: Ledger, order: Order, done: Submitted) -> Batch:
         now=time.time(),
         sampled_of=done.sample_of,
         max_failures=order.max_failures,
+        source=order.source_batch,
     )
 
 
 def _open_again(ledger: Ledger, order: Order, batch: Batch) -> None:
     """Go on with a batch. A sample that is complete must not look so while the rest is added."""
-    if batch.sampled_of is not None:
+    if batch.sampled_of is not None or order.source.grows:
         ledger.unseal(batch)
     if order.max_failures is not None and order.max_failures != batch.max_failures:
         ledger.limit_failures(batch, order.max_failures)

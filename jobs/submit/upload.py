@@ -8,7 +8,7 @@ from typing import Any
 
 from jobs.charts.places import picture_name
 from jobs.core.job import Question, canonical_json, job_id
-from jobs.ledger import NewMember
+from jobs.ledger import Batch, NewMember
 from jobs.submit.source import Rejected, Rows
 
 #: Characters of the longest name that a picture keeps.
@@ -34,6 +34,7 @@ class Uploads:
     pictures: Sequence[UploadedPicture | Rejected]
     question: Question
     sample: None = None
+    grows: bool = False
 
     @property
     def labels(self) -> Sequence[str]:
@@ -45,7 +46,7 @@ class Uploads:
         digest = hashlib.sha256(canonical_json(names).encode()).hexdigest()
         return [["upload", digest], self.question.id, True]
 
-    def rows(self, already: Collection[str]) -> Rows:
+    def rows(self, already: Collection[str], batch: Batch | None = None) -> Rows:
         return Rows(items=self._rows())
 
     def _rows(self) -> Iterator[NewMember | Rejected]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from jobs.batches.follow import POLL_INTERVAL_S, exit_code, look
+from jobs.batches.follow import DONE, ON_HOLD, POLL_INTERVAL_S, SOME_FAILED, exit_code, look
 from jobs.batches.plan import Plan, plan_of_batch
 from jobs.batches.session import Session
 from jobs.cli.console import messages
@@ -35,7 +35,11 @@ class Run:
     #: Says what is ahead, once all is submitted; calls are made meanwhile.
     show_plan: Callable[[Plan], None] | None = None
     submitted: Submitted | None = None
+    #: The order about this batch's answers, if there is a second stage.
+    then: Callable[[Batch], Order] | None = None
+    #: Where the batch stands; of two stages the second one's, as soon as there is one.
     document: dict[str, Any] | None = None
+    first_document: dict[str, Any] | None = None
     error: Exception | None = None
 
     def work(self) -> None:
@@ -51,8 +55,12 @@ class Run:
 
     @property
     def code(self) -> int | None:
-        """The batch's exit code; None if it is unfinished."""
-        return exit_code(self.document) if self.document else None
+        """The exit code over all stages; None while one is unfinished."""
+        documents = [one for one in (self.first_document, self.document) if one]
+        codes = [exit_code(one) for one in documents]
+        if ON_HOLD in codes:
+            return ON_HOLD
+        return None if not codes or None in codes else max(code for code in codes if code is not None)
 
     def __post_init__(self) -> None:
         self._stopped = threading.Event()
@@ -95,18 +103,30 @@ class Run:
         batch = self.submitted.batch if self.submitted else None
         if batch is None:
             return
+        stage = _Stage(self.session, self.then(batch)) if self.then else None
         while True:
             if document := look(self.session, batch):
-                self.document = document
-                self.show_status(document)
+                self._note_standing(document, stage)
             if self.code is not None or self._stopped.wait(POLL_INTERVAL_S):
                 break
         self.worker.stop()
         self._stopped.wait()
         # Without a live worker a hold shows less clearly (jobs/lanes/gates.py): what was seen, was seen.
+        if stage is not None:
+            return
         last = look(self.session, batch)
         if last is not None and (self.code is None or exit_code(last) is not None):
             self.document = last
+
+    def _note_standing(self, document: dict[str, Any], stage: "_Stage | None") -> None:
+        if stage is None:
+            self.document = document
+        else:
+            self.first_document = document
+            if stage.take_up(document):
+                self.worker.wake()
+            self.document = stage.look() or self.document
+        self.show_status(self.document or document)
 
 
 def run_order(
@@ -118,10 +138,11 @@ def run_order(
     quiet: bool = False,
     submitted: Submitted | None = None,
     hooks: Hooks = NO_HOOKS,
+    then: Callable[[Batch], Order] | None = None,
 ) -> Run:
     """Run an order to its end in this process, with the live panel; Ctrl-C and SIGTERM are listened to.
 
-    `submitted`: the order was submitted already.
+    `submitted`: the order was submitted already. `then`: the order of a second stage, about the batch's answers.
     """
     with watched(session, messages(), quiet=quiet) as watching, pulse(session.settings.chartq_home) as beat:
 
@@ -140,9 +161,33 @@ def run_order(
             show_status=watching.standing,
             show_plan=None if quiet or submitted else lambda planned: watching.tell("\n".join(planned.lines())),
             submitted=submitted,
+            then=then,
         )
         running.work()
     return running
+
+
+class _Stage:
+    """The second stage of a run: asks about the first one's answers as they come."""
+
+    def __init__(self, session: Session, order: Order) -> None:
+        self._session, self._order = session, order
+        self._asked_about = 0
+        self._is_whole = False
+        self._batch: Batch | None = None
+
+    def take_up(self, source: dict[str, Any]) -> bool:
+        """Submit what the source (by its document) has answered since. Returns whether there was anything."""
+        ended = exit_code(source) in (DONE, SOME_FAILED)
+        finished = source["request_counts"]["finished"]
+        if self._is_whole or (finished == self._asked_about and not ended):
+            return False
+        done = self._session.submit(self._order, more_to_come=not ended)
+        self._asked_about, self._is_whole, self._batch = finished, ended, done.batch
+        return True
+
+    def look(self) -> dict[str, Any] | None:
+        return look(self._session, self._batch) if self._batch is not None else None
 
 
 class _InterruptedSubmit(Exception):

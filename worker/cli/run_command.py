@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -11,9 +13,11 @@ from jobs.batches.session import Session
 from jobs.cli.main import SIGNAL_CODES
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
-from jobs.cli.submit_commands import make_order, submit_options, tell_rejects, tell_sample
+from jobs.cli.submit_commands import check_template, make_order, make_stage, submit_options, tell_rejects, tell_sample
 from jobs.config.log_dir import log_folder
 from jobs.core.text import dumps, visible
+from jobs.ledger import Batch
+from jobs.submit.submit import Order
 from worker.cli.demo_command import show_demo
 from worker.cli.options import concurrency_option, grace_option
 from worker.cli.run import Run, run_order
@@ -23,10 +27,14 @@ from worker.monitoring.logging_setup import configure_logging
 
 @click.command()
 @submit_options
+@click.option("--then", "template", metavar="TEMPLATE", help="Ask about each answer as it comes: {text}, {custom_id}.")
+@click.option("--then-model", metavar="MODEL", help="Who is asked about the answers; default: REASONING_MODEL.")
 @concurrency_option
 @grace_option(30.0)
 @json_option
-def run(concurrency: int, grace_s: float, as_json: bool, **options: Any) -> int:
+def run(
+    template: str | None, then_model: str | None, concurrency: int, grace_s: float, as_json: bool, **options: Any
+) -> int:
     """Submit a folder of charts, ask about all of them, and show how it goes.
 
     Run again with the same arguments it goes on where it stopped. Takes the requests of an OpenAI batch file too.
@@ -36,9 +44,14 @@ def run(concurrency: int, grace_s: float, as_json: bool, **options: Any) -> int:
              chartq run charts/ -p "Up or down?" --sample 20 --max-failures 5
              chartq run charts/ --schema chart
              chartq run requests.jsonl
+             chartq run charts/ -p "Describe it." --then "Bullish? {text}"
     """
     settings = worker_settings()
     order = make_order(settings, options)
+    if template is None and then_model is not None:
+        raise click.UsageError("--then-model goes with --then")
+    if template is not None:
+        check_template(template, order)
     configure_logging(
         # In words the panel says it better; who asks for JSON wants every job.
         "WARNING" if (settings.log_level, settings.log_format) == ("INFO", "text") else settings.log_level,
@@ -46,8 +59,15 @@ def run(concurrency: int, grace_s: float, as_json: bool, **options: Any) -> int:
         folder=log_folder(settings),
     )
     with Session(settings) as session:
-        running = run_order(session, order, concurrency=concurrency, grace_s=grace_s, quiet=as_json)
+        then = partial(_then, session, template, then_model, options) if template is not None else None
+        running = run_order(session, order, concurrency=concurrency, grace_s=grace_s, quiet=as_json, then=then)
     return _report(running, as_json=as_json)
+
+
+def _then(session: Session, template: str, model: str | None, options: Mapping[str, Any], batch: Batch) -> Order:
+    """The second stage: its question is its own, how it is asked the first one's."""
+    own = {"prompt": template, "prompt_file": None, "model": model, "params": (), "schema": None}
+    return make_stage(session.settings, session.ledger, batch, {**options, **own})
 
 
 def _report(running: Run, *, as_json: bool) -> int:

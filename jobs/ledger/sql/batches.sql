@@ -1,6 +1,8 @@
 -- name: insert_batch
-INSERT INTO batches (batch_id, name, question_id, fingerprint, sources, priority, created_at, sampled_of, max_failures)
-VALUES (:batch_id, :name, :question_id, :fingerprint, :sources, :priority, :now, :sampled_of, :max_failures)
+INSERT INTO batches (batch_id, name, question_id, fingerprint, sources, priority, created_at, sampled_of, max_failures,
+    source_batch)
+VALUES (:batch_id, :name, :question_id, :fingerprint, :sources, :priority, :now, :sampled_of, :max_failures,
+    :source)
 ON CONFLICT (batch_id) DO NOTHING
 RETURNING *
 
@@ -23,6 +25,7 @@ WHERE fingerprint = :fingerprint AND canceled_at IS NULL AND (
     sampled_of IS NOT NULL
     OR (:among IN ('unsealed', 'unfinished') AND sealed_at IS NULL)
     OR (:among = 'unfinished' AND queued + started + scheduled > 0)
+    OR :among = 'any'
 )
 ORDER BY id DESC LIMIT 1
 

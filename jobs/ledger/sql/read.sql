@@ -39,6 +39,29 @@ FROM (
 LEFT JOIN answers ON answers.job = page.job AND page.standing = 'finished'
 ORDER BY page.position, page.custom_id
 
+-- name: unasked_answers
+SELECT page.*, answers.text
+FROM (
+    SELECT members.position, members.custom_id, members.job, jobs.job_id, jobs.image_sha256, members.image, jobs.finished_at
+    FROM members JOIN jobs ON jobs.id = members.job
+    WHERE members.batch = :batch AND members.position >= :position
+        AND (members.position > :position OR members.custom_id > :custom_id)
+        AND {standing} = 'finished'
+        AND NOT EXISTS (
+            SELECT 1 FROM members AS asked
+            WHERE asked.batch = :stage AND asked.custom_id = members.custom_id
+                AND asked.source_job = jobs.job_id AND asked.source_at = jobs.finished_at
+        )
+    ORDER BY members.position, members.custom_id LIMIT :page
+) AS page
+JOIN answers ON answers.job = page.job
+ORDER BY page.position, page.custom_id
+
+-- name: sources_of
+SELECT members.custom_id, members.source_job, answers.text
+FROM members JOIN jobs ON jobs.job_id = members.source_job JOIN answers ON answers.job = jobs.id
+WHERE members.batch = :batch AND members.custom_id IN :custom_ids...
+
 -- name: latest
 SELECT page.*, answers.text, answers.raw
 FROM (

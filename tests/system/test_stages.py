@@ -1,0 +1,108 @@
+"""Stages: a question about each answer of another batch, asked once, by real workers."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.stack import Stack, draw_charts, stack
+
+from worker.rehearsal import Behaviour, Rehearsal
+
+VISION, TEXT = "org/vision", "org/text"
+
+
+@pytest.fixture
+def server() -> Iterator[Rehearsal]:
+    with Rehearsal(Behaviour()) as running:
+        yield running
+
+
+@pytest.fixture
+def user(tmp_path: Path, server: Rehearsal) -> Iterator[Stack]:
+    settings = {"VISION_MODEL": VISION, "REASONING_MODEL": TEXT}
+    with stack(tmp_path, HF_BASE_URL=server.base_url, CHARTQ_REHEARSAL="1", **settings) as one:
+        draw_charts(tmp_path / "charts", 3)
+        yield one
+
+
+def calls_of(server: Rehearsal, model: str) -> list[str]:
+    return [call.prompt for call in server.record if call.model == model]
+
+
+def test_each_answer_is_asked_about_once_and_its_braces_stay(user: Stack, server: Rehearsal) -> None:
+    first = user.run("run", "charts", "-p", "Say {this}.", "--json").json()["batch_id"]
+    ask = ("submit", "--from", first, "-p", "{{sum up}} {custom_id}: {text}", "--json")
+    done = user.run(*ask).json()
+    assert (done["total"], done["queued"], done["cached"]) == (3, 3, 0)
+    user.run("worker", "--burst")
+    status = user.status(done["batch_id"])
+    assert (status["status"], status["from"], status["model"]) == ("completed", first, TEXT)
+    answers = {row["custom_id"]: row["text"] for row in user.results(first)}
+    assert sorted(calls_of(server, TEXT)) == sorted(f"{{sum up}} {name}: {text}" for name, text in answers.items())
+    assert all("{this}" in text for text in answers.values())  # as the model said it
+    assert all(call.image_count == 0 for call in server.record if call.model == TEXT)
+    again = user.run(*ask).json()
+    assert (again["batch_id"], again["total"], again["queued"]) == (done["batch_id"], 3, 0)
+    assert user.status(done["batch_id"])["status"] == "completed"
+
+
+def test_what_finished_since_and_what_was_refreshed_is_added(user: Stack, server: Rehearsal) -> None:
+    first = user.run("run", "charts", "-p", "Up?", "--sample", "2", "--json").json()["batch_id"]
+    ask = ("submit", "--from", first, "-p", "Sum up: {text}", "--with-image", "-m", TEXT, "--json")
+    stage = user.run(*ask).json()
+    assert stage["total"] == 2
+    user.run("run", "charts", "-p", "Up?", "--json")
+    more = user.run(*ask).json()
+    assert (more["batch_id"], more["total"], more["queued"]) == (stage["batch_id"], 3, 1)
+    user.run("worker", "--burst")
+    assert len(calls_of(server, TEXT)) == 3
+    assert all(call.image_count == 1 for call in server.record if call.model == TEXT)
+    rows = [json.loads(line) for line in user.run("results", stage["batch_id"], "--with-source").stdout.splitlines()]
+    sources = {row["custom_id"]: (row["job_id"], row["text"]) for row in user.results(first)}
+    assert {row["custom_id"]: (row["source_job_id"], row["source_text"]) for row in rows} == sources
+    user.run("results", stage["batch_id"], "-o", "report.html")
+    assert (user.folder / "report.html").read_text().count('class="source"') == 3
+
+
+def test_an_unknown_name_is_wrong_usage_before_anything_is_asked(user: Stack, server: Rehearsal) -> None:
+    said = user.run("run", "charts", "-p", "Up?", "--then", "{trend}", expect=2).stderr
+    assert "{trend}" in said
+    assert "{text}, {custom_id}" in said
+    assert len(server.record) == 0
+    assert user.run("submit", "--from", "b1", "charts", "-p", "x", expect=2).code == 2
+
+
+def test_fields_of_structured_answers_are_filled_in(user: Stack, server: Rehearsal) -> None:
+    done = user.run("run", "charts", "--schema", "chart", "--then", "It goes {trend}: {support}", "--json").json()
+    assert done["status"] == "completed"
+    assert all(prompt.startswith("It goes ") and prompt.endswith("]") for prompt in calls_of(server, TEXT))
+
+
+def test_both_stages_run_at_once_and_the_second_ones_document_is_last(tmp_path: Path) -> None:
+    with (
+        Rehearsal(Behaviour(latency_s=0.5)) as server,
+        stack(tmp_path, HF_BASE_URL=server.base_url, CHARTQ_REHEARSAL="1", REASONING_MODEL=TEXT) as user,
+    ):
+        draw_charts(tmp_path / "charts", 12)
+        ask = (
+            "run",
+            "charts",
+            "-p",
+            "Up?",
+            "-m",
+            VISION,
+            "--then",
+            "{custom_id}: {text}",
+            "--concurrency",
+            "4",
+            "--json",
+        )
+        done = user.run(*ask).json()
+        assert (done["status"], done["request_counts"]["finished"], done["model"]) == ("completed", 12, TEXT)
+        assert user.status(done["from"])["request_counts"]["finished"] == 12
+        began = {model: [call.at for call in server.record if call.model == model] for model in (VISION, TEXT)}
+        assert min(began[TEXT]) < max(began[VISION]), "the first answers are asked about before the last chart is"
+        assert (len(began[VISION]), len(began[TEXT])) == (12, 12)
+        assert user.run(*ask).json()["status"] == "completed"
+        assert len(server.record) == 24, "asked again, nothing is paid again"
