@@ -40,7 +40,11 @@ class SqliteDatabase:
         """The file, readable by its owner only; SQLite gives its -wal and -shm the same mode."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            # A file that is there is not opened: closing a descriptor drops all locks that this process has on it, and
+            # another process that leaves would take the write-ahead log away under us.
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            pass
         except OSError as error:
             raise StoreError(f"results store {self._path} can't be opened: {error.strerror}") from error
         self._switch_to_wal()

@@ -3,6 +3,7 @@
 import dataclasses
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -293,3 +294,20 @@ def test_the_sweep_reads_open_rows_only(sqlite_url: str) -> None:
     plan = store.read(lambda tx: tx.execute(sql, after=5, page=10).fetchall())
     assert ["jobs_open" in row[3] for row in plan if "jobs" in row[3]] == [True]
     store.close()
+
+
+def test_a_second_ledger_of_the_process_costs_the_first_nothing(tmp_path: Path) -> None:
+    """Closing any descriptor of a file drops all locks that the process has on it; another one that leaves would then
+    take the write-ahead log away under the first."""
+    url = new_store("sqlite", tmp_path)
+    leaves = f"from jobs.ledger import Ledger\nLedger.open({url!r}).close()"
+    with Ledger.open(url) as first:
+        submit(first, ["a"], now=1.0)
+        with Ledger.open(url):
+            pass
+        subprocess.run([sys.executable, "-c", leaves], check=True)
+        for number in range(3):
+            submit(first, [f"b{number}"], now=2.0)
+        counts = f"from jobs.ledger import Ledger\nprint(len(list(Ledger.open({url!r}).batches())))"
+        seen = subprocess.run([sys.executable, "-c", counts], check=True, capture_output=True, text=True).stdout
+        assert (seen.strip(), len(list(first.batches()))) == ("4", 4)
