@@ -110,7 +110,7 @@ def _status(batch: Batch, counts: Counts, open_jobs: int, *, held: bool) -> str:
         return "on_hold"
     if open_jobs or (batch.sealed_at is None and batch.canceled_at is None):
         return "in_progress"
-    if batch.canceled_at is not None and counts.canceled:
+    if batch.canceled_at is not None and (counts.canceled or not counts.total):
         return "canceled"
     return "completed_with_errors" if counts.failed or counts.canceled else "completed"
 

@@ -107,6 +107,11 @@ class Session:
 
         return Gates(self.redis, self.clock)
 
+    def now(self) -> float:
+        """Seconds since the epoch by Redis's clock: what several hosts compare was told by one. Raises RedisError."""
+        seconds, microseconds = self.redis.time()
+        return float(seconds) + float(microseconds) / 1e6
+
     def submit(self, order: Order, *, resume_existing: bool = False, **hooks: Any) -> Submitted:
         """See `jobs.submit.submit.submit`."""
         return submit(self.ledger, self.queues, order, resume_existing=resume_existing, **hooks)

@@ -98,6 +98,14 @@ def path_below(chart_root: Path | None, name: str) -> Path:
     return path
 
 
+def raw_picture(uri: str) -> bytes:
+    """What a data URI holds, picture or not; the URI itself if it holds nothing."""
+    try:
+        return _decoded(uri)
+    except ImageError:
+        return uri.encode("utf-8", "surrogatepass")
+
+
 def _decoded(uri: str) -> bytes:
     """The bytes of a data URI (RFC 2397). No larger than a line of the file, hence no bound of its own."""
     comma = uri.find(",", 0, 200)

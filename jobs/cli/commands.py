@@ -14,5 +14,6 @@ PRODUCER_COMMANDS = {
     "cancel": CommandSpec("jobs.cli.batch_commands:cancel", "Cancel what has not started."),
     "resume": CommandSpec("jobs.cli.batch_commands:resume", "Open what is on hold, and restore what Redis has lost."),
     "lanes": CommandSpec("jobs.cli.lane_commands:lanes", "Show what is open, closed until when, on hold and why."),
+    "keys": CommandSpec("jobs.cli.key_commands:keys", "Make, list and revoke keys of the HTTP API."),
     "logs": CommandSpec("jobs.cli.log_commands:logs", "Tell what happened to a batch or a job, call by call."),
 }

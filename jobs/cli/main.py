@@ -28,7 +28,7 @@ _SECTIONS: Mapping[str, Sequence[str]] = {
     "Look": ("list", "status", "watch", "wait", "lanes", "logs"),
     "Read": ("results", "compare"),
     "Mend": ("retry", "cancel", "resume"),
-    "Check": ("doctor", "models", "health", "metrics", "completion"),
+    "Check": ("doctor", "models", "health", "metrics", "keys", "completion"),
 }
 
 

@@ -10,6 +10,7 @@ Each variable is looked for in this order; an empty one counts as not set:
 Nothing is written back: a token from `.env` never gets into `os.environ`, where child processes would see it.
 """
 
+import base64
 import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -37,16 +38,20 @@ _OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
     "reasoning_timeout_s": ("REASONING_TIMEOUT",),
     "retry_delay_s": ("RETRY_DELAY",),
     "rehearsal": ("CHARTQ_REHEARSAL",),
+    "webhook_url": ("CHARTQ_WEBHOOK_URL",),
+    "webhook_secret": ("CHARTQ_WEBHOOK_SECRET",),
 }
 
 #: Their values are never shown.
-_SECRET = frozenset({"hf_token", "redis_url", "results_url"})
+_SECRET = frozenset({"hf_token", "redis_url", "results_url", "webhook_url", "webhook_secret"})
 
 #: A day: longer waits are typing errors, and far longer ones overflow the clocks of the system.
 _DAY_S = 86_400
 
 _REDIS_URL = "write redis://[user:password@]host[:port][/db], rediss://... (TLS) or unix:///path/to/socket"
 _RESULTS_URL = "write sqlite:////absolute/path or postgresql+psycopg://user:password@host/database"
+_WEBHOOK_URL = "write http(s)://host[:port]/path"
+_WEBHOOK_KEY = "write whsec_ and 24 to 64 random bytes in base64, as `openssl rand -base64 32` makes them"
 _BASE_URL = "write http(s)://host[:port][/path] without user, password, ? and #"
 
 
@@ -115,6 +120,29 @@ def _http_url(value: object) -> str:
     if not usable or parts.username is not None or parts.query or parts.fragment:
         raise UnusableError(_BASE_URL)
     return text.rstrip("/")
+
+
+def _webhook_url(value: object) -> str:
+    text = _without_gaps(value)
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = None
+    if not usable:
+        raise UnusableError(_WEBHOOK_URL)
+    return text
+
+
+def _webhook_secret(value: object) -> str:
+    text = _without_gaps(value)
+    try:
+        size = len(base64.b64decode(text.removeprefix("whsec_"), validate=True))
+    except ValueError:
+        size = 0
+    if not text.startswith("whsec_") or not 24 <= size <= 64:
+        raise UnusableError(_WEBHOOK_KEY)
+    return text
 
 
 def _redis_url(value: object) -> str:
@@ -222,6 +250,9 @@ class Settings:
         "INFO", "write DEBUG, INFO, WARNING, ERROR or CRITICAL", _upper, in_(get_args(LogLevel))
     )
     log_format: LogFormat = _setting("text", "write text or json", _lower, in_(get_args(LogFormat)))
+    #: Where the end of a batch is told, and what that is signed with.
+    webhook_url: Secret | None = _setting(None, _WEBHOOK_URL, _secret(_webhook_url))
+    webhook_secret: Secret | None = _setting(None, _WEBHOOK_KEY, _secret(_webhook_secret))
     #: Answers of the rehearsal server count as answers here.
     rehearsal: bool = _setting(False, "write 1 or 0", attrs.converters.to_bool)
 

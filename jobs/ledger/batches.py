@@ -37,6 +37,7 @@ def open_batch(
     sampled_of: int | None = None,
     max_failures: FailureLimit | None = None,
     source: str | None = None,
+    owner: str | None = None,
 ) -> Batch:
     """A new batch without members. `fingerprint` says what was asked for, so that it is found again."""
     questions.put(tx, {question.id: question})
@@ -54,6 +55,7 @@ def open_batch(
             sampled_of=sampled_of,
             max_failures=str(max_failures) if max_failures else None,
             source=source,
+            owner=owner or None,
         )
     tx.run("insert_counts", batch=row.id)
     return _batch(row, question)
@@ -94,8 +96,10 @@ def get_batch(tx: Transaction, batch_id: str) -> Batch:
     return _batch(row, questions.get(tx, row.question_id))
 
 
-def page(tx: Transaction, before: int) -> list[Batch]:
-    """The next batches below this row, newest first."""
+def page(tx: Transaction, before: int, *, owner: str | None = None) -> list[Batch]:
+    """The next batches below this row, newest first; of one owner, or all."""
+    if owner is not None:
+        return _batches(tx, tx.rows("batches_page_of", before=before, owner=owner, page=PAGE))
     return _batches(tx, tx.rows("batches_page", before=before, page=PAGE))
 
 
@@ -129,4 +133,5 @@ def _batch(row: Row, question: Question) -> Batch:
         sampled_of=row.sampled_of,
         max_failures=FailureLimit.parse(row.max_failures) if row.max_failures else None,
         source=row.source_batch,
+        owner=row.owner,
     )

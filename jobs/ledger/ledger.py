@@ -6,7 +6,22 @@ from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from jobs.core.job import Question
-from jobs.ledger import attempts, batches, counts, failure_holds, images, insert, members, queries, questions, schema
+from jobs.ledger import (
+    api_keys,
+    attempts,
+    batches,
+    counts,
+    failure_holds,
+    files,
+    images,
+    insert,
+    members,
+    openai_batches,
+    queries,
+    questions,
+    schema,
+    webhooks,
+)
 from jobs.ledger.database import Store
 from jobs.ledger.records import Added, Batch, Counts, NewMember, ResultRow, SourceAnswer
 from jobs.ledger.reports import Change
@@ -155,6 +170,37 @@ class Ledger:
         """
         return set(self._record(changes, now)) if changes else set()
 
+    # HTTP
+
+    create_api_key = _writes(api_keys.create)
+    check_api_key = _reads(api_keys.check)
+    count_api_keys = _reads(api_keys.count)
+    revoke_api_key = _writes(api_keys.revoke)
+    is_job_of = _reads(api_keys.is_job_of)
+    api_keys = _reads(api_keys.listed)
+    begin_file = _writes(files.begin)
+    add_file_part = _writes(files.add_part)
+    complete_file = _writes(files.complete)
+    file_part = _reads(files.part)
+    delete_file = _writes(files.delete)
+    drop_file = _writes(files.drop)
+    file = _reads(files.get)
+    file_of_row = _reads(files.by_row)
+    files = _reads(files.page)
+    create_openai_batch = _writes(openai_batches.create)
+    openai_batch = _reads(openai_batches.get)
+    cancel_openai_batch = _writes(openai_batches.cancelling)
+    take_openai_batch = _writes(openai_batches.take)
+    openai_batch_goes_on = _writes(openai_batches.go_on)
+    openai_batch_submitted = _writes(openai_batches.submitted)
+    fail_openai_batch = _writes(openai_batches.failed)
+    openai_batches = _reads(openai_batches.page)
+    note_ends = _writes(webhooks.note_ends)
+    has_webhook_work = _reads(webhooks.has_work)
+    claim_webhook = _writes(webhooks.claim_due)
+    webhook_heard = _writes(webhooks.heard)
+    webhook_not_heard = _writes(webhooks.not_heard)
+
     # Reading
 
     batch = _reads(batches.get_batch)
@@ -179,10 +225,10 @@ class Ledger:
             found |= self._answered(chunk, count_rehearsals=count_rehearsals)
         return found
 
-    def batches(self) -> Iterator[Batch]:
-        """All batches, the newest first; read page by page, so that no transaction stays open meanwhile."""
+    def batches(self, *, owner: str | None = None) -> Iterator[Batch]:
+        """All batches, or one owner's, the newest first; read page by page: no transaction stays open meanwhile."""
         before = batches.BEYOND
-        while page := self._batches_page(before):
+        while page := self._batches_page(before, owner=owner):
             yield from page
             before = page[-1].id
 

@@ -42,6 +42,8 @@ class Batch:
     max_failures: FailureLimit | None = None
     #: The id of the batch whose answers this one asks about.
     source: str | None = None
+    #: The name of the key that made it; None: it came from a command line, or there are no keys.
+    owner: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

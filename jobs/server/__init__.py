@@ -18,7 +18,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         from jobs.server import app
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in ("jobs", "worker"):
+            raise
         from jobs.core.errors import InstallationError
 
         raise InstallationError(f"the HTTP API needs more: pip install 'chartq[server]' ({error})") from error

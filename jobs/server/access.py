@@ -7,7 +7,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from jobs.batches.session import Session
+from jobs.core.errors import UnknownIdError
 from jobs.ledger import Batch, JobRow
+from jobs.ledger.files import StoredFile
+from jobs.ledger.openai_batches import OpenAIBatch
+from jobs.server.auth import Caller
 from jobs.server.backend import Backend
 
 
@@ -17,16 +21,39 @@ class Access:
 
     backend: Backend
     session: Session
+    caller: Caller
+
+    @property
+    def owner(self) -> str:
+        """Whose things are seen; "": everybody's, where there are no keys."""
+        return self.caller.name
 
     def batch(self, batch_id: str) -> Batch:
-        return self.session.ledger.batch(batch_id)
+        batch = self.session.ledger.batch(batch_id)
+        if self.owner and batch.owner != self.owner:
+            raise UnknownIdError(f"no batch {batch_id!r}")
+        return batch
 
     def batches(self) -> Iterator[Batch]:
         """The newest first."""
-        return self.session.ledger.batches()
+        return self.session.ledger.batches(owner=self.owner or None)
 
     def job(self, job_id: str) -> JobRow:
+        if self.owner and not self.session.ledger.is_job_of(job_id, self.owner):
+            raise UnknownIdError(f"no job {job_id!r}")
         return self.session.ledger.job(job_id)
+
+    def file(self, file_id: str) -> StoredFile:
+        file = self.session.ledger.file(file_id)
+        if file.owner != self.owner:
+            raise UnknownIdError(f"no file {file_id!r}")
+        return file
+
+    def openai_batch(self, batch_id: str) -> OpenAIBatch:
+        record = self.session.ledger.openai_batch(batch_id)
+        if record.owner != self.owner:
+            raise UnknownIdError(f"no batch {batch_id!r}")
+        return record
 
 
 def backend_of(request: Request) -> Backend:
@@ -36,7 +63,7 @@ def backend_of(request: Request) -> Backend:
 
 async def _access(request: Request) -> Access:
     backend = backend_of(request)
-    return Access(backend=backend, session=backend.session())
+    return Access(backend=backend, session=backend.session(), caller=request.state.caller)
 
 
 #: What handlers ask for.

@@ -2,15 +2,21 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 
+from jobs.batches.session import Session
 from jobs.config.settings import Settings, producer_settings
+from jobs.server.auth import OPEN_PATHS, Authentication
 from jobs.server.backend import Backend, Services
 from jobs.server.errors import answer_errors_of
 from jobs.server.guard import Guard
-from jobs.server.openai import chat
+from jobs.server.openai import batches as openai_batches
+from jobs.server.openai import chat, files, models
 from jobs.server.routes import analyze, batches, health, jobs, lanes
 
 _ABOUT = """\
@@ -19,15 +25,20 @@ With keys (`chartq keys create NAME`) every request but `/health` needs `Authori
 """
 
 
-def create_app(settings: Settings | None = None, *, services: Services | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, *, services: Services | None = None, session: Session | None = None
+) -> FastAPI:
     """The HTTP API for these settings; without any, for what the environment says. Opened with the first request.
 
-    May be mounted in another app; `app.state.backend.close()` ends what it opened. Raises SettingsError.
+    May be mounted in another app; `app.state.backend.close()` ends what it opened. `session`: one whose store and Redis
+    are used instead, and whose settings. Raises SettingsError.
     """
-    backend = Backend(settings=settings or producer_settings(), services=services or Services())
+    settings = session.settings if session else settings or producer_settings()
+    backend = Backend(settings=settings, services=services or Services(), lender=session)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        backend.intake.start()
         yield
         backend.close()
 
@@ -41,8 +52,34 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
         redirect_slashes=False,
     )
     app.state.backend = backend
-    for router in (health.router, analyze.router, jobs.router, batches.router, lanes.router, chat.router):
+    for router in (
+        health.router,
+        analyze.router,
+        jobs.router,
+        batches.router,
+        lanes.router,
+        chat.router,
+        files.router,
+        openai_batches.router,
+        models.router,
+    ):
         app.include_router(router)
     answer_errors_of(app)
+    app.openapi = partial(_openapi, app)  # type: ignore[method-assign]  # FastAPI's own way to change it
+    app.add_middleware(Authentication, callers=backend.callers, loopback_only=backend.services.loopback_only)
     app.add_middleware(Guard)
     return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """What the routes say of themselves, and that keys may be asked for; made when it is first wanted."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schemes = {"key": {"type": "http", "scheme": "bearer", "description": "`chartq keys create NAME`"}}
+        document.setdefault("components", {})["securitySchemes"] = schemes
+        document["security"] = [{"key": []}, {}]
+        for path in OPEN_PATHS:
+            for operation in document["paths"][path].values():
+                operation["security"] = []
+        app.openapi_schema = document
+    return app.openapi_schema

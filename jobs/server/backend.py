@@ -2,9 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -12,7 +11,10 @@ from redis.exceptions import RedisError
 from jobs.batches.session import Session
 from jobs.config.settings import Settings
 from jobs.core.errors import ChartqError
+from jobs.server.auth import Callers
 from jobs.server.errors import ApiError
+from jobs.server.intake import Intake
+from jobs.server.model_list import ListModels, ModelList
 from jobs.server.watcher import Watcher
 from jobs.submit.single import SingleQuestions
 
@@ -20,12 +22,6 @@ log = logging.getLogger("chartq.server")
 
 #: Bytes of bodies that are in memory at a time, all requests together.
 _MEMORY_BYTES = 256_000_000
-
-
-class ListModels(Protocol):
-    """What the provider serves, as model ids. Raises ChartqError."""
-
-    def __call__(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +42,18 @@ class Backend:
 
     settings: Settings
     services: Services = field(default_factory=Services)
+    #: Whose store and Redis are used, and stay open in the end; None: its own are opened.
+    lender: Session | None = None
 
     def __post_init__(self) -> None:
-        self._shared = Session(self.settings)
+        self._shared = self.lender or Session(self.settings)
         self._lock = threading.Lock()
         self._in_memory = 0
         self.watcher = Watcher(self.session)
         self.questions = SingleQuestions()
+        self.callers = Callers(self.session)
+        self.models = ModelList(self.services.list_models)
+        self.intake = Intake(self.session, self.services.work_arrived)
 
     def session(self) -> Session:
         """A view of the one store and Redis for one request."""
@@ -61,8 +62,10 @@ class Backend:
     def close(self) -> None:
         """End what was opened. The app may not be used afterwards."""
         self.watcher.stop()
-        with self._shared:
-            pass
+        self.intake.stop()
+        if self.lender is None:
+            with self._shared:
+                pass
 
     def revive_redis(self, error: Exception) -> None:
         """An embedded Redis that died has nobody else to start it again, if no worker runs."""

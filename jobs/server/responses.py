@@ -7,7 +7,7 @@ from contextlib import suppress
 from io import TextIOBase
 from typing import Any, TextIO, cast
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 from jobs.core.text import dumps
 
@@ -15,10 +15,8 @@ from jobs.core.text import dumps
 _PIECE_CHARS, _PIECES_AHEAD = 65_536, 4
 
 
-class Document(Response):
-    """A document of the commands."""
-
-    media_type = "application/json"
+class Document(JSONResponse):
+    """A document of the commands, in their spelling."""
 
     def render(self, content: Any) -> bytes:
         return dumps(content).encode()

@@ -64,7 +64,7 @@ class Asked(BaseModel):
             max_side=self.max_side,
         )
 
-    def order(self, source: Source, settings: Settings) -> Order:
+    def order(self, source: Source, access: Access) -> Order:
         """Raises InputError."""
         limit = self.max_failures
         return Order(
@@ -72,8 +72,9 @@ class Asked(BaseModel):
             name=self.name,
             refresh=self.refresh,
             priority=self.priority,
-            count_rehearsals=settings.rehearsal,
+            count_rehearsals=access.session.settings.rehearsal,
             max_failures=None if limit is None else FailureLimit.parse(str(limit)),
+            owner=access.owner or None,
         )
 
 
@@ -108,7 +109,7 @@ async def receive_batch(request: Request, access: Access) -> Order:
         return await _receive_uploads(request, access)
     asked = fitting(AskedOfPaths, await json_object(request))
     source = await run_in_threadpool(_chart_files, asked, settings)
-    return asked.order(source, settings)
+    return asked.order(source, access)
 
 
 def _chart_files(asked: AskedOfPaths, settings: Settings) -> ChartFiles:
@@ -142,7 +143,7 @@ async def _receive_uploads(request: Request, access: Access) -> Order:
         raise ApiError(400, "there are no files: send each picture as a field `files`", param="files")
     asked = fitting(Asked, _values(fields.texts()))
     question = await run_in_threadpool(asked.question, settings)
-    return asked.order(Uploads(pictures=received.pictures, question=question), settings)
+    return asked.order(Uploads(pictures=received.pictures, question=question), access)
 
 
 def _values(texts: Mapping[str, str]) -> dict[str, Any]:

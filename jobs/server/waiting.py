@@ -65,7 +65,7 @@ def _begin(access: Access, asked: SingleQuestion) -> Outcome:
     gates = [] if answered else session.gates.of_lane(lane)
     if hold := lane_hold(gates):
         return Held(hold=hold)
-    backend.questions.ask(session.ledger, session.queues, asked)
+    backend.questions.ask(session.ledger, session.queues, asked, asker=access.owner)
     if answered:
         row = session.ledger.job(asked.job_id)
         if row.status in ENDED_STATES:

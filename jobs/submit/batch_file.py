@@ -17,7 +17,7 @@ from jobs.charts.places import join_pictures
 from jobs.core.errors import InputError, StoreError
 from jobs.core.job import Question, job_id, subject_of
 from jobs.ledger import Batch, NewMember
-from jobs.submit.batch_line import ChatRequest, parse_request, shown
+from jobs.submit.batch_line import ChatRequest, RequestError, parse_request, shown
 from jobs.submit.question import PictureLimits
 from jobs.submit.source import Rejected, Rows, hex_paths, printable
 
@@ -59,11 +59,11 @@ class BatchFile:
 
     def _rows(self) -> Iterator[NewMember | Rejected]:
         """The requests as rows, in order, each with its pictures read and checked. Raises InputError."""
-        with closing(_Names()) as names:
+        with closing(CustomIds()) as names:
             for number, line in lines(self.path):
                 try:
-                    request = _parsed(line, self.model, self.limits)
-                    _check_model(request, self.question)
+                    request = parsed_line(line, self.model, self.limits)
+                    check_model(request, self.question)
                     if not names.add(request.custom_id):
                         raise InputError(
                             f"custom_id {shown(request.custom_id)} stands on an earlier line: give it another"
@@ -97,37 +97,46 @@ def look_at(
 
 
 def lines(path: Path, *, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, bytes | None]]:
-    """The lines that are not blank, with their numbers, from 1; None for one of more than `max_bytes`."""
+    """The lines of a file, see `lines_of`."""
     with _opened(path) as file:
-        for number in count(1):
-            line = file.readline(max_bytes + 1)
-            if not line:
-                return
-            if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            if len(line) > max_bytes:
-                _skip_rest(file, line)
-                yield number, None
-            elif not line.isspace():
-                yield number, line
+        yield from lines_of(file, max_bytes=max_bytes)
 
 
-def _skip_rest(file: BufferedReader, line: bytes) -> None:
+def lines_of(file: "BufferedReader[Any]", *, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, bytes | None]]:
+    """The lines that are not blank, with their numbers, from 1; None for one of more than `max_bytes`."""
+    for number in count(1):
+        line = file.readline(max_bytes + 1)
+        if not line:
+            return
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if len(line) > max_bytes:
+            _skip_rest(file, line)
+            yield number, None
+        elif not line.isspace():
+            yield number, line
+
+
+def _skip_rest(file: "BufferedReader[Any]", line: bytes) -> None:
     while line and not line.endswith(b"\n"):
         line = file.readline(_BLOCK_BYTES)
 
 
-def _parsed(line: bytes | None, model: str | None, limits: PictureLimits | None) -> ChatRequest:
+def parsed_line(line: bytes | None, model: str | None, limits: PictureLimits | None) -> ChatRequest:
+    """The request in a line, None for one that is too long; `model` is asked instead of its own. Raises InputError."""
     if line is None:
         raise InputError(f"the line is longer than {MAX_LINE_BYTES:,} bytes: save the picture as a file")
     return parse_request(line, model=model, limits=limits)
 
 
-def _check_model(request: ChatRequest, first: Question) -> None:
+def check_model(request: ChatRequest, first: Question) -> None:
+    """Raises RequestError: it asks another model than the first request."""
     if request.question.model != first.model:
-        raise InputError(
+        raise RequestError(
             f"it asks {request.question.model!r}, the first request {first.model!r}: a batch has one model; "
-            "give each model a file of its own, or one model to all with -m"
+            "give each model a file of its own, or one model to all with -m",
+            code="mismatched_model",
+            param="body.model",
         )
 
 
@@ -154,7 +163,7 @@ def _digest(path: Path) -> str:
 def _first_question(path: Path, model: str | None, limits: PictureLimits | None) -> Question:
     for _number, line in lines(path):
         try:
-            return _parsed(line, model, limits).question
+            return parsed_line(line, model, limits).question
         except InputError:
             continue  # submit will say so
     return Question(prompt="", model=model or "")
@@ -171,7 +180,7 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
         raise InputError(f"the requests file {str(path)!r} can't be read: {error.strerror or error}") from error
 
 
-class _Names:
+class CustomIds:
     """The custom ids so far: in a temporary database, on disk once there are many, gone at the end."""
 
     def __init__(self) -> None:

@@ -22,6 +22,14 @@ _MAX_ID_CHARS = 512
 _SHOWN_CHARS = 80
 
 
+class RequestError(InputError):
+    """A line that is no request; `code` and `param` as OpenAI's validation has them."""
+
+    def __init__(self, message: str, *, code: str = "invalid_request", param: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.param = code, param
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChatRequest:
     """A request that can be made, if its pictures can be read."""
@@ -37,9 +45,10 @@ def parse_request(line: bytes, *, model: str | None = None, limits: PictureLimit
     request = _object(line)
     custom_id = _custom_id(request.get("custom_id"))
     if request.get("method") != "POST":
-        raise InputError(f'"method" is {shown(request.get("method"))}: write "POST"')
+        raise RequestError(f'"method" is {shown(request.get("method"))}: write "POST"', param="method")
     if request.get("url") != _URL:
-        raise InputError(f'"url" is {shown(request.get("url"))}: only "{_URL}" is taken')
+        message = f'"url" is {shown(request.get("url"))}: only "{_URL}" is taken'
+        raise RequestError(message, code="invalid_url", param="url")
     body = request.get("body")
     if not isinstance(body, dict):
         raise InputError(f'"body" is {shown(body)}: write the request\'s JSON object there, model and messages')
@@ -80,15 +89,21 @@ def _object(line: bytes) -> dict[str, Any]:
     try:
         request = json.loads(line, parse_constant=_no_constant)
     except RecursionError:
-        raise InputError("it is nested too deeply: a request has a handful of levels") from None
+        raise RequestError(
+            "it is nested too deeply: a request has a handful of levels", code="invalid_json_line"
+        ) from None
     except UnicodeDecodeError as error:
-        raise InputError(f"it is no UTF-8 at byte {error.start + 1}: save the file as UTF-8") from None
+        message = f"it is no UTF-8 at byte {error.start + 1}: save the file as UTF-8"
+        raise RequestError(message, code="invalid_json_line") from None
     except json.JSONDecodeError as error:
-        raise InputError(f"it is no JSON at character {error.pos + 1} ({error.msg}): write one object a line") from None
+        raise RequestError(
+            f"it is no JSON at character {error.pos + 1} ({error.msg}): write one object a line",
+            code="invalid_json_line",
+        ) from None
     except ValueError as error:  # NaN, or an integer of more digits than Python reads
-        raise InputError(f"it is no JSON: {str(error)[:_SHOWN_CHARS]}") from None
+        raise RequestError(f"it is no JSON: {str(error)[:_SHOWN_CHARS]}", code="invalid_json_line") from None
     if not isinstance(request, dict):
-        raise InputError(f"it is {shown(request)}, not an object with custom_id, method, url and body")
+        raise RequestError(f"it is {shown(request)}, not an object with custom_id, method, url and body")
     return request
 
 

@@ -82,11 +82,11 @@ class SingleQuestions:
             if today != self._day:
                 self._day, self._batches = today, {}
             if anew or key not in self._batches:
-                self._batches[key] = _open(ledger, asked.question, today)
+                self._batches[key] = _open(ledger, asked.question, today, asker)
             return self._batches[key]
 
 
-def _open(ledger: Ledger, question: Question, today: str) -> Batch:
+def _open(ledger: Ledger, question: Question, today: str, asker: str) -> Batch:
     now = time.time()
     batch = ledger.open_batch(
         question=question,
@@ -95,6 +95,7 @@ def _open(ledger: Ledger, question: Question, today: str) -> Batch:
         sources=["single questions"],
         priority="high",
         now=now,
+        owner=asker,
     )
     ledger.seal(batch, now)
     return batch

@@ -34,6 +34,8 @@ class Order:
     max_failures: FailureLimit | None = None
     #: The batch whose answers are asked about.
     source_batch: str | None = None
+    #: The name of the key that it came with.
+    owner: str | None = None
 
     @property
     def question(self) -> Question:
@@ -44,6 +46,8 @@ class Order:
         """The same for the same source and question: an unfinished batch, or a sample, is found by it."""
         # The fourth: so stores have it that were written before sources were told apart.
         parts = [*self.source.identity[:3], self.refresh, *self.source.identity[3:]]
+        if self.owner:
+            parts.append(["owner", self.owner])  # nobody goes on with another's
         return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
 
@@ -104,6 +108,8 @@ def submit(
     more_to_come: bool = False,
     progress: Progress = lambda _so_far: None,
     opened: Callable[[Batch], None] = lambda _batch: None,
+    into: Batch | None = None,
+    enqueues: bool = True,
 ) -> Submitted:
     """Write the batch into the ledger, then put its jobs on their queue, chunk by chunk; seal it at the end.
 
@@ -111,11 +117,12 @@ def submit(
     and with `resume_existing` (as `run` does) also a sealed one that has open jobs. A sample is taken up in any
     case, complete or not: a larger one and the whole go into its batch. So is a batch about another's answers, which
     stays open with `more_to_come`.
+    `into`: the batch that it goes into. Without `enqueues` its rows stand in the ledger alone.
     Without any accepted image there is no batch. Raises StoreError, QueueError, redis's errors.
     """
     done = Submitted()
     begun_at = time.time()
-    found = done.batch = find_batch(ledger, order, resume_existing=resume_existing)
+    found = done.batch = into or find_batch(ledger, order, resume_existing=resume_existing)
     rows = rows_of(ledger, order, found)
     done.sample_of = rows.sample_of
     for chunk in chunked(accepted(rows.items, done.rejected), _CHUNK):
@@ -132,7 +139,8 @@ def submit(
             now=time.time(),
             answered_by=begun_at if found and (order.source.grows or found.sampled_of is not None) else None,
         )
-        queues.enqueue(added.queue, lane=order.question.lane, batch_id=done.batch.batch_id, priority=order.priority)
+        if enqueues:
+            queues.enqueue(added.queue, lane=order.question.lane, batch_id=done.batch.batch_id, priority=order.priority)
         done.total += len(chunk)
         done.note_sizes(chunk, order.question)
         done.cached += added.cached
@@ -201,6 +209,7 @@ def _open(ledger: Ledger, order: Order, done: Submitted) -> Batch:
         sampled_of=done.sample_of,
         max_failures=order.max_failures,
         source=order.source_batch,
+        owner=order.owner,
     )
 
 

@@ -12,9 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 from support.http_api import png
-from support.stack import Program, Stack, eventually, stack
+from support.serving import requests_file, serve
+from support.stack import Stack, eventually, stack
 
 from worker.rehearsal import Behaviour, Rehearsal
 
@@ -29,16 +31,6 @@ def server() -> Iterator[Rehearsal]:
 def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
     with stack(tmp_path, HF_BASE_URL=server.base_url, VISION_MODEL="org/model", RETRY_DELAY="0.1") as made:
         yield made
-
-
-def serve(user: Stack, *args: str) -> tuple[Program, str]:
-    """The process, once it listens, and its address."""
-    log = user.folder / f"serve-{len(user.processes)}.log"
-    process = user.launch("-m", "worker.main", "serve", "--port", "0", *args, log=log)
-    eventually(lambda: "serves at" in process.said or process.poll() is not None)
-    assert process.poll() is None, process.said
-    url = process.said.split("serves at ")[1].split()[0].rstrip(",")
-    return process, url
 
 
 def post_picture(url: str, *, shade: int = 0) -> Any:
@@ -147,3 +139,61 @@ def test_who_waits_gets_the_answer_when_it_leaves_or_is_told_where_it_will_be(us
     assert [status for status, _ in answers] == [200, 202], process.said
     assert process.wait(30) == 0, process.said
     assert user.status(answers[1][1]["job_id"])["status"] == "queued"
+
+
+def openai_batch(client: openai.OpenAI, path: Path) -> str:
+    file = client.files.create(file=path, purpose="batch")
+    made = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    return made.id
+
+
+def custom_ids(client: openai.OpenAI, file_id: str | None) -> list[str]:
+    assert file_id is not None
+    return [json.loads(line)["custom_id"] for line in client.files.content(file_id).text.splitlines()]
+
+
+def test_openais_batch_survives_a_kill_of_server_and_worker_and_asks_each_request_once(
+    user: Stack, server: Rehearsal
+) -> None:
+    server.behave(latency_s=0.3)
+    total, in_flight = 400, 8 + 8
+    process, url = serve(user, "--concurrency", "8")
+    worker = user.worker("--concurrency", "8")
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none")
+    batch_id = openai_batch(client, requests_file(user.folder, total))
+    eventually(lambda: client.batches.retrieve(batch_id).request_counts.completed > 60)  # type: ignore[union-attr]
+    for one in (process, worker):
+        one.kill()
+        one.wait(30)
+    server.behave(latency_s=0.05)
+    _, url = serve(user, "--concurrency", "32")
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none")
+    eventually(lambda: client.batches.retrieve(batch_id).status == "completed", timeout_s=100)
+    done = client.batches.retrieve(batch_id)
+    assert sorted(custom_ids(client, done.output_file_id)) == sorted(f"c-{number}" for number in range(total))
+    assert len(server.record.calls) <= total + in_flight
+
+
+def test_killed_while_it_validates_the_next_one_goes_on(user: Stack) -> None:
+    process, url = serve(user)
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none")
+    batch_id = openai_batch(client, requests_file(user.folder, 1500))
+    process.kill()
+    process.wait(30)
+    _, url = serve(user, "--no-work")
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none")
+    # It waits until the one that was killed is no longer waited for.
+    eventually(lambda: client.batches.retrieve(batch_id).status == "in_progress", timeout_s=110)
+    assert client.batches.retrieve(batch_id).request_counts.total == 1500  # type: ignore[union-attr]
+
+
+def test_with_a_key_it_listens_anywhere_and_answers_nobody_without(user: Stack) -> None:
+    key = user.run("keys", "create", "ann").stdout.strip()
+    _, url = serve(user, "--host", "0.0.0.0", "--no-work")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        get(f"{url}/batches")
+    assert get(f"{url}/health") == {"status": "ok"}
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key=key)
+    assert client.batches.list().data == []
+    with pytest.raises(openai.AuthenticationError):
+        openai.OpenAI(base_url=f"{url}/v1", api_key="wrong").models.list()

@@ -21,6 +21,7 @@ from jobs.submit.submit import Order
 from worker.cli.demo_command import show_demo
 from worker.cli.options import concurrency_option, grace_option
 from worker.cli.run import Run, run_order
+from worker.engine.webhooks import webhooks_told
 from worker.hf.from_settings import worker_settings
 from worker.monitoring.logging_setup import configure_logging
 
@@ -58,7 +59,7 @@ def run(
         settings.log_format,
         folder=log_folder(settings),
     )
-    with Session(settings) as session:
+    with Session(settings) as session, webhooks_told(session):
         then = partial(_then, session, template, then_model, options) if template is not None else None
         running = run_order(session, order, concurrency=concurrency, grace_s=grace_s, quiet=as_json, then=then)
     return _report(running, as_json=as_json)

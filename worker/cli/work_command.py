@@ -8,6 +8,7 @@ from worker.cli.metrics_command import metrics_host_option, metrics_port_option
 from worker.cli.options import concurrency_option, grace_option
 from worker.engine.factory import build_worker
 from worker.engine.hooks import Hooks
+from worker.engine.webhooks import webhooks_told
 from worker.hf.from_settings import worker_settings
 from worker.monitoring.exporter import metered
 from worker.monitoring.liveness import pulse
@@ -37,6 +38,7 @@ def worker(
         Session(settings) as session,
         pulse(settings.chartq_home) as beat,
         metered(session, port=metrics_port, host=metrics_host) as metrics,
+        webhooks_told(session),
     ):
         hooks = Hooks(polled=beat.stamp)
         if metrics is not None:

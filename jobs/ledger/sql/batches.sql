@@ -1,8 +1,7 @@
 -- name: insert_batch
-INSERT INTO batches (batch_id, name, question_id, fingerprint, sources, priority, created_at, sampled_of, max_failures,
-    source_batch)
-VALUES (:batch_id, :name, :question_id, :fingerprint, :sources, :priority, :now, :sampled_of, :max_failures,
-    :source)
+INSERT INTO batches
+    (batch_id, name, question_id, fingerprint, sources, priority, created_at, sampled_of, max_failures, source_batch, owner)
+VALUES (:batch_id, :name, :question_id, :fingerprint, :sources, :priority, :now, :sampled_of, :max_failures, :source, :owner)
 ON CONFLICT (batch_id) DO NOTHING
 RETURNING *
 
@@ -43,6 +42,9 @@ SELECT * FROM batches WHERE id = :batch
 
 -- name: batches_page
 SELECT * FROM batches WHERE id < :before ORDER BY id DESC LIMIT :page
+
+-- name: batches_page_of
+SELECT * FROM batches WHERE id < :before AND owner = :owner ORDER BY id DESC LIMIT :page
 
 -- name: batches_by_row
 SELECT id, batch_id, hold_reason FROM batches WHERE id IN :batches...

@@ -37,6 +37,7 @@ _BODY: dict[str, Any] = {
                     "file": {"type": "string", "format": "binary", "description": "The picture, at most 50 MB."},
                     "prompt": {"type": "string", "description": f"Default: {DEFAULT_PROMPT}"},
                     "model": {"type": "string", "description": "Default: VISION_MODEL."},
+                    "max_side": {"type": "integer", "minimum": 16, "description": "Default: IMAGE_MAX_SIDE."},
                 },
             }
         }
@@ -75,7 +76,7 @@ def _analysis(row: JobRow) -> dict[str, Any]:
         "analysis": row.text,
         "job_id": row.job_id,
         "model": row.question.model,
-        "finish_reason": finish_reason_of(row.raw),
+        "finish_reason": row.finish_reason or finish_reason_of(row.raw),
         "usage": {"prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens},
     }
 

@@ -91,10 +91,11 @@ def test_one_picture_one_question_one_answer(user: Producer, api: TestClient) ->
         }
         assert analyze(api, prompt="Up?").json() == answer.json()
         assert analyze(api).json()["job_id"] != answer.json()["job_id"]
-    assert len(asked) == 2
+        assert analyze(api, prompt="Up?", max_side="32").json()["job_id"] != answer.json()["job_id"]
+    assert len(asked) == 3
     listed = api.get("/batches").json()["data"]
     assert len(listed) == 1
-    assert listed[0]["request_counts"]["finished"] == 2
+    assert listed[0]["request_counts"]["finished"] == 3
 
 
 def test_fifty_who_ask_alike_at_once_are_one_call(user: Producer, api: TestClient) -> None:
@@ -188,6 +189,8 @@ def test_what_is_no_picture_or_too_much_is_refused_before_anything_is_asked(api:
     assert post(png()[:40]).status_code == 400
     assert post(png(), name="picture").status_code == 400
     assert post(png(), odd="1").status_code == 400
+    assert post(png(), max_side="15").status_code == 400
+    assert post(png(), max_side="big").status_code == 400
     assert post(png(), model="no model").status_code == 400
     assert api.post("/analyze", data={"prompt": "Up?"}, files={"x": ("", b"")}).status_code == 400
     assert post(b"\x89PNG" + bytes(50_000_001)).status_code == 413

@@ -1,0 +1,96 @@
+"""`keys`: who may use the HTTP API."""
+
+import time
+
+import click
+from rich.table import Table
+
+from jobs.batches.session import Session
+from jobs.cli.console import print_table
+from jobs.cli.options import json_option
+from jobs.cli.output import print_data, say
+from jobs.config.settings import producer_settings
+from jobs.core.errors import InputError
+from jobs.core.text import dumps, visible
+from jobs.core.time_text import iso
+
+_NAME_CHARS = 100
+
+
+@click.group()
+def keys() -> None:
+    """Keys of the HTTP API. With one or more, `chartq serve` answers nobody without; each sees what it made.
+
+    \b
+    Example: chartq keys create ann
+             chartq keys revoke ann
+    """
+
+
+@keys.command()
+@click.argument("name")
+@click.option("--read-only", is_flag=True, help="It may look, and neither submit nor change anything.")
+def create(name: str, read_only: bool) -> int:
+    """Make a key and print it, this once: only its hash is kept.
+
+    A new key of an old name sees what the old one made.
+
+    \b
+    Example: chartq keys create ann
+    """
+    if not name.strip() or len(name) > _NAME_CHARS or not name.isprintable():
+        raise InputError(f"{name!r} is no name for a key: at most {_NAME_CHARS} characters that can be shown")
+    with Session(producer_settings()) as session:
+        key = session.ledger.create_api_key(name, read_only=read_only, now=time.time())
+    print_data(key)
+    say("shown this once; send it as Authorization: Bearer KEY")
+    return 0
+
+
+@keys.command("list")
+@json_option
+def list_keys(as_json: bool) -> int:
+    """List the keys: their names, not themselves.
+
+    \b
+    Example: chartq keys list
+    """
+    with Session(producer_settings()) as session:
+        rows = [
+            {
+                "name": key.name,
+                "id": key.key_id,
+                "read_only": key.read_only,
+                "created_at": iso(key.created_at),
+                "revoked_at": iso(key.revoked_at),
+            }
+            for key in session.ledger.api_keys()
+        ]
+    if as_json:
+        for row in rows:
+            print_data(dumps(row))
+        return 0
+    table = Table(box=None)
+    for column in ("name", "id", "may", "created", "revoked"):
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        may = "read" if row["read_only"] else "all"
+        table.add_row(
+            visible(str(row["name"])), str(row["id"]), may, str(row["created_at"]), str(row["revoked_at"] or "-")
+        )
+    print_table(table)
+    return 0
+
+
+@keys.command()
+@click.argument("name")
+def revoke(name: str) -> int:
+    """Take a key back: within a second it opens nothing any more. What was made with it stays.
+
+    \b
+    Example: chartq keys revoke ann
+    """
+    with Session(producer_settings()) as session:
+        session.ledger.revoke_api_key(name, time.time())
+    say(f"the key {name} opens nothing any more")
+    return 0

@@ -1,0 +1,108 @@
+"""Files that were uploaded by HTTP, in parts: neither a request nor a reader ever has the whole in memory."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobs.core.errors import InputError, UnknownIdError
+from jobs.ledger.transaction import Row, Transaction
+
+#: Bytes of a part.
+PART_BYTES = 1_000_000
+
+#: Seconds after which an upload that is not complete has died.
+_DEAD_AFTER_S = 86_400
+
+_BEYOND = 2**62
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFile:
+    """A file of the ledger."""
+
+    id: int
+    file_id: str
+    owner: str
+    filename: str
+    purpose: str
+    bytes: int
+    created_at: float
+
+
+def begin(tx: Transaction, *, owner: str, filename: str, now: float) -> int:
+    """A file that is about to come; its row id. Uploads that died are removed."""
+    for dead in tx.values("dead_uploads", before=now - _DEAD_AFTER_S):
+        drop(tx, dead)
+    row = tx.row("insert_file", file_id=f"file-{secrets.token_hex(12)}", owner=owner, filename=filename, now=now)
+    assert row is not None
+    file: int = row.id
+    return file
+
+
+def add_part(tx: Transaction, file: int, number: int, data: bytes) -> None:
+    """The next part: PART_BYTES, but for the last."""
+    tx.run("insert_part", file=file, number=number, data=data)
+
+
+def complete(tx: Transaction, file: int, *, bytes_: int, filename: str, purpose: str) -> None:
+    """All parts are there."""
+    tx.run("complete_file", file=file, bytes=bytes_, filename=filename, purpose=purpose)
+
+
+def get(tx: Transaction, file_id: str) -> StoredFile:
+    """Raises UnknownIdError."""
+    row = tx.row("file", file_id=file_id)
+    if row is None:
+        raise UnknownIdError(f"no file {file_id!r}")
+    return _file(row)
+
+
+def by_row(tx: Transaction, file: int) -> StoredFile:
+    """A file that is complete."""
+    row = tx.row("file_by_row", file=file)
+    assert row is not None
+    return _file(row)
+
+
+def page(
+    tx: Transaction, *, owner: str, purpose: str | None, after: int | None, newest_first: bool, limit: int
+) -> Sequence[StoredFile]:
+    """The next files behind this row, of one purpose or of all."""
+    low, high = (0, _BEYOND)
+    if after is not None:
+        low, high = (0, after) if newest_first else (after, _BEYOND)
+    rows = tx.rows(
+        "files", owner=owner, purpose=purpose, after=low, before=high, newest_first=int(newest_first), page=limit
+    )
+    return list(map(_file, rows))
+
+
+def part(tx: Transaction, file: int, number: int) -> bytes:
+    """A part; b"" behind the last."""
+    found = tx.values("part", file=file, number=number)
+    return bytes(found[0]) if found else b""
+
+
+def delete(tx: Transaction, file: StoredFile) -> None:
+    """Raises InputError: a batch is being made of it."""
+    if tx.tuples("is_file_waiting", file_id=file.file_id):
+        raise InputError(f"file {file.file_id!r} is being validated for a batch: wait for that, or cancel the batch")
+    drop(tx, file.id)
+
+
+def drop(tx: Transaction, file: int) -> None:
+    """Whatever there is of a file."""
+    tx.run("drop_parts", file=file)
+    tx.run("drop_file", file=file)
+
+
+def _file(row: Row) -> StoredFile:
+    return StoredFile(
+        id=row.id,
+        file_id=row.file_id,
+        owner=row.owner,
+        filename=row.filename,
+        purpose=row.purpose,
+        bytes=row.bytes,
+        created_at=row.created_at,
+    )
