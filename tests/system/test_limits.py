@@ -184,6 +184,50 @@ def test_six_charts_that_always_fail_are_no_outage(user: Stack, server: Rehearsa
     assert {row["attempts"] for row in user.results(batch_id) if row["status"] == "failed"} == {2}
 
 
+NO_IMAGES = {"error": {"message": "model does not support image input", "type": "BadRequestError", "code": 400}}
+
+
+@pytest.mark.parametrize(("reply", "status"), [(NO_IMAGES, 400), ({"error": "Vision add-on is not loaded"}, 200)])
+def test_what_every_job_fails_with_holds_the_lane_after_the_first_five(
+    tmp_path: Path, reply: dict[str, Any], status: int
+) -> None:
+    with (
+        ScriptedServer(Scripted(reply, status=status)) as server,
+        stack(tmp_path, HF_BASE_URL=server.url, HF_TOKEN="hf_secret_token", RETRY_DELAY="0.2") as user,
+    ):
+        charts = draw_charts(user.folder / "charts", 40)
+        ask = ("run", str(charts), "-p", "Up?", "--json", "--concurrency", "4")
+        held = user.run(*ask, expect=3).json()
+        assert (held["status"], held["hold"]["reason"]) == ("on_hold", "every_job")
+        said = "does not support image input" if status == 400 else "Vision add-on is not loaded"
+        assert said in held["hold"]["message"]
+        calls = [seen for seen in server.seen if seen.method == "POST"]
+        assert 5 <= len(calls) <= 5 + 4 + 3, "five, and those that were on their way"
+        user.run("resume")
+        assert user.run(*ask, expect=3).json()["hold"]["reason"] == "every_job"
+
+
+def test_five_broken_charts_of_different_kinds_hold_nothing(user: Stack, server: Rehearsal) -> None:
+    charts = draw_charts(user.folder / "charts", 20)
+    first_five = sorted((charts / "group-00").glob("*.png"))[:5]
+    hashes = [hashlib.sha256(chart.read_bytes()).hexdigest() for chart in first_five]
+    server.behave(image_faults=dict(zip(hashes, (400, 413, 422, 400, 413), strict=True)))
+    batch_id = user.submit(charts)
+    workers(user, 1, "--concurrency", "1")
+    counts = wait(user, batch_id, expect=1)
+    assert (counts.finished, counts.failed) == (15, 5)
+
+
+def test_a_lane_that_has_answered_is_not_held_by_what_fails_alike(user: Stack, server: Rehearsal) -> None:
+    charts = draw_charts(user.folder / "charts", 20)
+    bad = [hashlib.sha256(chart.read_bytes()).hexdigest() for chart in sorted(charts.rglob("*.png"))[1:12]]
+    server.behave(image_faults=dict.fromkeys(bad, 400))
+    batch_id = user.submit(charts)
+    workers(user, 1, "--concurrency", "1")
+    counts = wait(user, batch_id, expect=1)
+    assert (counts.finished, counts.failed) == (9, 11)
+
+
 def test_one_chart_that_is_always_refused_does_not_hold_up_the_others(user: Stack, server: Rehearsal) -> None:
     charts = draw_charts(user.folder / "charts", 21)
     refused = hashlib.sha256((charts / "group-00" / "chart-0004.png").read_bytes()).hexdigest()

@@ -68,6 +68,8 @@ class Settlement:
     message: str | None = None
     delay_s: float | None = None
     error: str | None = None
+    #: Of a call that was answered, but not with an answer: failures that say the same have the same.
+    kind: str | None = None
     took_s: float = 0.0
     jitter: float = 0.0
     #: Whose execution it was, if not this worker's own.
@@ -265,6 +267,7 @@ class LaneClient:
             "message": settlement.message,
             "delay_ms": _ms(settlement.delay_s),
             "error": settlement.error,
+            "kind": settlement.kind,
             "took_s": round(settlement.took_s, 3),
             "jitter": settlement.jitter,
         }

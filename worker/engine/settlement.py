@@ -18,6 +18,7 @@
 import random
 from dataclasses import dataclass
 
+from jobs.core.error_kind import error_kind
 from jobs.ledger import AnswerRow, Change, Failed, Finished, JobError, Returned
 from worker.engine.execute import ExecutionResult, StoppedError
 from worker.engine.lane_client import Lease, Move, Settlement, Verdict
@@ -101,6 +102,7 @@ def settlement(ending: FinishedExecution) -> Settlement:
         message=hold.message if hold else None,
         delay_s=outcome.wait_s if isinstance(outcome, Transient) else None,
         error=described(ended.error).message if isinstance(outcome, Refused | Transient) else None,
+        kind=_kind(ended),
         took_s=ended.latency_s,
         jitter=random.random(),
     )
@@ -168,6 +170,14 @@ def _why(ended: ExecutionResult) -> str | None:
     if isinstance(ended.error, HFModelLoadingError):
         return "loading"
     return "throttled" if isinstance(ended.error, HFRateLimitError) else None
+
+
+def _kind(ended: ExecutionResult) -> str | None:
+    """What a provider's no to this job has in common with others'."""
+    if not ended.called or ended.error is None or not isinstance(ended.outcome, Refused | Transient):
+        return None
+    error = described(ended.error)
+    return f"{error.type} {error.status_code}: {error_kind(error.message)}"
 
 
 def _hint_s(error: Exception | None) -> float | None:

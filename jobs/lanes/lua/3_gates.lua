@@ -3,7 +3,8 @@
 -- probe ('1': one call goes first), probe_execution, limit (concurrency in force; absent: the ceiling),
 -- granted / passed (permits given, answers had, in this generation), learned (what passed before it was last
 -- refused), edge (learned was reached: 1 + the calls that were on their way then), passes (answers ever),
--- failures (transient, in a row), outage (ms since when), passed_begun_ms (of the calls that passed, when the last began), away_since (ms), hold_reason / _message / _since,
+-- answered ('1': a job was answered once), alike / alike_jobs (what the first jobs failed with, and which), mixed ('1':
+-- they failed with this and that), failures (transient, in a row), outage (ms since when), passed_begun_ms (of the calls that passed, when the last began), away_since (ms), hold_reason / _message / _since,
 -- shut_ms (since when it has been refused without an answer), longest_shut_ms (that, until an answer came, at most).
 
 local FIRST_WAIT_MS, LONGEST_WAIT_MS = 1000, 15 * 60 * 1000
@@ -21,6 +22,8 @@ local LAST_RESORT_MS, FEW_LEFT = 60 * 1000, 32
 local PROVING_MS = 1000
 -- Windows up to this many calls keep each call's time; larger ones count in sub-windows (bounded memory).
 local EXACT_CALLS, SUBWINDOWS = 1000, 100
+-- So many different jobs that fail alike are enough to say that every job will.
+local ALIKE_JOBS = 5
 local NEVER_MS = 24 * 3600 * 1000
 
 local function hash(key)
@@ -338,6 +341,23 @@ local function fail(gate, state, windows, outcome, current, now_ms)
     return take_back_attempts(gate)
 end
 
+-- The first jobs of a lane are refused, each for the same reason, and none was ever answered: so will be all others.
+local function note_alike(gate, state, outcome, now_ms)
+    if state.answered or state.mixed then return end
+    if state.alike and state.alike ~= outcome.kind then
+        redis.call('HDEL', gate_key(gate), 'alike', 'alike_jobs')
+        redis.call('HSET', gate_key(gate), 'mixed', 1)
+        return
+    end
+    local jobs = cjson.decode(state.alike_jobs or '[]')
+    for _, job in ipairs(jobs) do if job == outcome.job then return end end
+    jobs[#jobs + 1] = outcome.job
+    redis.call('HSET', gate_key(gate), 'alike', outcome.kind, 'alike_jobs', cjson.encode(jobs))
+    if #jobs < ALIKE_JOBS or state.hold_reason then return end
+    hold(gate_key(gate), {reason = 'every_job', message = 'The first ' .. #jobs .. ' jobs failed alike and none was answered: '
+        .. (outcome.error or outcome.kind) .. ' - mend the cause, then chartq resume lets as many more find out'}, now_ms)
+end
+
 -- Trouble that ended with nobody there to see it, on another day, says nothing about today.
 local function forget_old_trouble(gate, state, now_ms)
     if now_ms - tonumber(state.until_ms or now_ms) <= LONGEST_WAIT_MS then return end
@@ -379,6 +399,8 @@ local function feedback(outcome, windows, ceiling, now_ms)
         if outcome.spent_ms > tonumber(state.passed_begun_ms or 0) then
             redis.call('HSET', gate_key(gate), 'passed_begun_ms', string.format('%d', outcome.spent_ms))
         end
+        if outcome.to == 'finished' then redis.call('HSET', gate_key(gate), 'answered', 1)
+        elseif outcome.kind then note_alike(gate, state, outcome, now_ms) end
         if outcome.to == 'finished' and redis.call('HDEL', failers_key(gate), outcome.job) == 1 then
             redis.call('DEL', failers_key(gate))
         end

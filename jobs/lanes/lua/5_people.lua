@@ -34,7 +34,7 @@ function ops.resume(args)
         if was_held > 0 then
             opened = opened + 1
             redis.call('HDEL', account_key(account), 'proven', 'first_ms')
-            redis.call('HDEL', gate_key(gate), 'until_ms', 'probe_execution')
+            redis.call('HDEL', gate_key(gate), 'until_ms', 'probe_execution', 'alike', 'alike_jobs', 'mixed')
             redis.call('HSET', gate_key(gate), 'probe', 1)
         end
     end
