@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from jobs.ledger import counts
@@ -69,7 +68,7 @@ def record(tx: Transaction, changes: Sequence[Change], now: float) -> dict[str, 
         if isinstance(change, Finished):
             given[new.id] = change.answer
     if changed:
-        tx.run_many("write_state", [_values(state) for state in changed.values()])
+        tx.run_many("write_state", [vars(state) for state in changed.values()])
         tx.run_many("put_answer", [{"job": job, "text": one.text, "raw": _json(one.raw)} for job, one in given.items()])
         noted = counts.note_changes(tx, [(before[job_id], state) for job_id, state in changed.items()], now)
         check_limits(tx, noted, now)
@@ -113,10 +112,6 @@ def _locked_states(tx: Transaction, job_ids: set[str]) -> dict[str, State]:
     rows = tx.tuples("job_states", job_ids=sorted(job_ids))
     # By position, not by name: this runs once for every call that a worker makes.
     return {row[0]: State(*row[1:]) for row in rows}
-
-
-def _values(state: State) -> dict[str, Any]:
-    return asdict(state)
 
 
 def _json(value: Any) -> str:
