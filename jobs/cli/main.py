@@ -53,6 +53,8 @@ def _exit_code(commands: click.Group, argv: Sequence[str] | None) -> int:
         check_import_names()
         code = commands.main(args=argv, standalone_mode=False)
         sys.stdout.flush()  # here, where a reader that has left is no error
+    except SystemExit:
+        raise  # perhaps out of a half-loaded module: nothing is looked up any more
     except (click.exceptions.Abort, KeyboardInterrupt):
         say("interrupted")
         return INTERRUPTED

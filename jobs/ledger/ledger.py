@@ -205,6 +205,7 @@ class Ledger:
 
     batch = _reads(batches.get_batch)
     lanes = _reads(questions.lanes)
+    was_answered = _reads(questions.was_answered)
     tokens_spent = _reads(queries.tokens_spent)
     job = _reads(queries.get_job)
     job_states = _reads(queries.job_states)

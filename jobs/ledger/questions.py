@@ -32,6 +32,12 @@ def lanes(tx: Transaction) -> set[str]:
     return set(tx.values("lanes"))
 
 
+def was_answered(tx: Transaction, lane: str) -> bool:
+    """Whether any question of the lane has an answer: all questions of a batch are of one lane."""
+    (answered,) = tx.values("answers_of_lane", lane=lane)
+    return bool(answered)
+
+
 def put(tx: Transaction, asked: Mapping[str, Question]) -> None:
     """Write questions, by id, unless they are there."""
     # Another submit may be writing the same ones: sorted, so that the two don't wait for each other.

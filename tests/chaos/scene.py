@@ -69,12 +69,16 @@ class Scene:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def warm_up(self) -> None:
-        """Until the workers work. Raises TimeoutError."""
+        """Until the workers work and the lane has answered: what fails alike from now on is no fault of every job.
+
+        Raises TimeoutError.
+        """
         self.users.wish("submit", 0)
 
         def works() -> bool:
             self._tick()
-            return len(self.provider.server.record) >= self.plan.workers
+            finished = sum(self.ledger.counts(batch, recent_since=0).finished for batch in self.ledger.batches())
+            return finished > 0 and len(self.provider.server.record) >= self.plan.workers
 
         until(works, within_s=_START_WITHIN_S)
 

@@ -218,14 +218,30 @@ def test_five_broken_charts_of_different_kinds_hold_nothing(user: Stack, server:
     assert (counts.finished, counts.failed) == (15, 5)
 
 
-def test_a_lane_that_has_answered_is_not_held_by_what_fails_alike(user: Stack, server: Rehearsal) -> None:
+@pytest.mark.parametrize("flushed", [False, True])
+def test_a_lane_that_has_answered_is_not_held_by_what_fails_alike(
+    user: Stack, server: Rehearsal, flushed: bool
+) -> None:
     charts = draw_charts(user.folder / "charts", 20)
     bad = [hashlib.sha256(chart.read_bytes()).hexdigest() for chart in sorted(charts.rglob("*.png"))[1:12]]
-    server.behave(image_faults=dict.fromkeys(bad, 400))
+    server.behave(image_faults=dict.fromkeys(bad, 400), latency_s=0.5)
     batch_id = user.submit(charts)
     workers(user, 1, "--concurrency", "1")
+    eventually(lambda: len(server.record) >= 2)
+    if flushed:
+        with user.redis() as redis:
+            redis.flushall()
     counts = wait(user, batch_id, expect=1)
     assert (counts.finished, counts.failed) == (9, 11)
+
+
+def test_answers_without_content_are_asked_for_again_before_they_hold_anything(user: Stack, server: Rehearsal) -> None:
+    server.behave(fault="null-content")
+    batch_id = user.submit(draw_charts(user.folder / "charts", 8))
+    workers(user, 1, "--concurrency", "8", MAX_RETRIES="3", RETRY_DELAY="3")
+    eventually(lambda: len(server.record) >= 8)
+    server.behave(fault=None)
+    assert wait(user, batch_id).finished == 8
 
 
 def test_one_chart_that_is_always_refused_does_not_hold_up_the_others(user: Stack, server: Rehearsal) -> None:

@@ -23,7 +23,7 @@ from jobs.ledger import AnswerRow, Change, Failed, Finished, JobError, Returned
 from worker.engine.execute import ExecutionResult, StoppedError
 from worker.engine.lane_client import Lease, Move, Settlement, Verdict
 from worker.engine.policy import Done, Hold, Refused, Throttled, Transient, Unreachable
-from worker.hf.errors import HFAPIError, HFBadAnswerError, HFModelLoadingError, HFRateLimitError
+from worker.hf.errors import HFAPIError, HFBadAnswerError, HFErrorReplyError, HFModelLoadingError, HFRateLimitError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ def settlement(ending: FinishedExecution) -> Settlement:
         message=hold.message if hold else None,
         delay_s=outcome.wait_s if isinstance(outcome, Transient) else None,
         error=described(ended.error).message if isinstance(outcome, Refused | Transient) else None,
-        kind=_kind(ended),
+        kind=_kind(ending),
         took_s=ended.latency_s,
         jitter=random.random(),
     )
@@ -172,11 +172,12 @@ def _why(ended: ExecutionResult) -> str | None:
     return "throttled" if isinstance(ended.error, HFRateLimitError) else None
 
 
-def _kind(ended: ExecutionResult) -> str | None:
-    """What a provider's no to this job has in common with others'."""
-    if not ended.called or ended.error is None or not isinstance(ended.outcome, Refused | Transient):
+def _kind(ending: FinishedExecution) -> str | None:
+    """What a provider's no to this job has in common with others': one for good, or one that gives a reason."""
+    says_why = isinstance(ending.ended.error, HFErrorReplyError)
+    if not ending.ended.called or not (says_why or _move(ending) == "failed"):
         return None
-    error = described(ended.error)
+    error = described(ending.ended.error)
     return f"{error.type} {error.status_code}: {error_kind(error.message)}"
 
 

@@ -79,6 +79,7 @@ class ChartWorker(RqWorker):
         self._endings: list[FinishedExecution] = []  # ended, not yet in the ledger
         self._settlements: list[Settlement] = []  # in the ledger, not yet in Redis
         self._owed: Counter[str] = Counter()  # attempts that an outage gives back, not yet in the ledger
+        self._answered_lanes: set[str] = set()  # as far as it was looked up
         self._trouble: str | None = None
         self._wait_s = 0.0
         self._taken = 0
@@ -196,8 +197,18 @@ class ChartWorker(RqWorker):
             log_ending(ending)
             self._hooks.ended(ending)
             self._stopped.discard(ending.lease.execution)
-        self._settlements.extend(settlement(ending) for ending in ready)
+        self._settlements.extend(self._settled(ending) for ending in ready)
         self._endings = later
+
+    def _settled(self, ending: FinishedExecution) -> Settlement:
+        """What fails alike in a lane that has answered says nothing of its other jobs."""
+        settled = settlement(ending)
+        if settled.kind is None:
+            return settled
+        lane = ending.lease.lane
+        if lane not in self._answered_lanes and self._ledger.was_answered(lane):
+            self._answered_lanes.add(lane)
+        return dataclasses.replace(settled, kind=None) if lane in self._answered_lanes else settled
 
     def _poll(self) -> PollResult:
         settlements = self._settlements

@@ -12,6 +12,7 @@ HFAPIError                       base: status code, server's words, hint in seco
 ├── HFRequestError               400, 413, 422: this request is wrong or too big
 ├── HFServerError                408, 424, 5xx: the server's trouble
 ├── HFBadAnswerError             200, but no answer in it
+│   ├── HFErrorReplyError        an error in words of its own
 │   ├── HFSchemaMismatchError    an answer, but not the JSON that the question's schema asks for
 │   └── HFWouldRepeatError       the same question would end in the same way: never asked again
 │       ├── HFMaxTokensError     max_tokens ran out before the answer began, or amid its JSON
@@ -104,6 +105,10 @@ class HFServerError(HFAPIError):
 
 class HFBadAnswerError(HFAPIError):
     """The server said 200, and its reply holds no answer."""
+
+
+class HFErrorReplyError(HFBadAnswerError):
+    """The server said 200, and its reply is an error in words of its own."""
 
 
 class HFSchemaMismatchError(HFBadAnswerError):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from worker.hf.chat_reply import NoAnswer, Said, cut_off, filtered, finish_reason, read_choices
 from worker.hf.error_mapping import context, credits_error, error_code, error_text, header, is_html, refusal, words
-from worker.hf.errors import clip
+from worker.hf.errors import HFBadAnswerError, HFErrorReplyError, clip
 from worker.hf.finish_reasons import end_of
 from worker.hf.json_text import parse_json, storable
 from worker.hf.quota import is_used_up
@@ -98,7 +98,7 @@ def _error_within(value: dict[str, Any], headers: Mapping[str, str]) -> Exceptio
         return credits_error(200, headers, said)
     if any(end_of(word) == "filter" for word in code.split()):
         return filtered(said)
-    return NoAnswer(f"an error ({said or 'without a word'})")
+    return NoAnswer(f"an error ({said or 'without a word'})", HFErrorReplyError if said else HFBadAnswerError)
 
 
 def _choices(reply: dict[str, Any]) -> list[Any]:

@@ -3,9 +3,10 @@
 -- probe ('1': one call goes first), probe_execution, limit (concurrency in force; absent: the ceiling),
 -- granted / passed (permits given, answers had, in this generation), learned (what passed before it was last
 -- refused), edge (learned was reached: 1 + the calls that were on their way then), passes (answers ever),
--- answered ('1': a job was answered once), alike / alike_jobs (what the first jobs failed with, and which), mixed ('1':
--- they failed with this and that), failures (transient, in a row), outage (ms since when), passed_begun_ms (of the calls that passed, when the last began), away_since (ms), hold_reason / _message / _since,
--- shut_ms (since when it has been refused without an answer), longest_shut_ms (that, until an answer came, at most).
+-- alike / alike_jobs (what the first jobs failed with, and which), mixed ('1': they failed with this and that),
+-- failures (transient, in a row), outage (ms since when), passed_begun_ms (of the calls that passed, when the last
+-- began), away_since (ms), hold_reason / _message / _since, shut_ms (since when it has been refused without an answer),
+-- longest_shut_ms (that, until an answer came, at most).
 
 local FIRST_WAIT_MS, LONGEST_WAIT_MS = 1000, 15 * 60 * 1000
 -- While a server is away people look at the clock: at first it is asked once a minute (the 7th to 16th time).
@@ -341,9 +342,10 @@ local function fail(gate, state, windows, outcome, current, now_ms)
     return take_back_attempts(gate)
 end
 
--- The first jobs of a lane are refused, each for the same reason, and none was ever answered: so will be all others.
+-- The first jobs of a lane fail, each for the same reason, and none was ever answered (the worker looks that up, and
+-- then names no kind): so will be all others.
 local function note_alike(gate, state, outcome, now_ms)
-    if state.answered or state.mixed then return end
+    if state.mixed then return end
     if state.alike and state.alike ~= outcome.kind then
         redis.call('HDEL', gate_key(gate), 'alike', 'alike_jobs')
         redis.call('HSET', gate_key(gate), 'mixed', 1)
@@ -399,8 +401,7 @@ local function feedback(outcome, windows, ceiling, now_ms)
         if outcome.spent_ms > tonumber(state.passed_begun_ms or 0) then
             redis.call('HSET', gate_key(gate), 'passed_begun_ms', string.format('%d', outcome.spent_ms))
         end
-        if outcome.to == 'finished' then redis.call('HSET', gate_key(gate), 'answered', 1)
-        elseif outcome.kind then note_alike(gate, state, outcome, now_ms) end
+        if outcome.kind then note_alike(gate, state, outcome, now_ms) end
         if outcome.to == 'finished' and redis.call('HDEL', failers_key(gate), outcome.job) == 1 then
             redis.call('DEL', failers_key(gate))
         end

@@ -92,6 +92,14 @@ SELECT * FROM questions WHERE id IN :ids...
 -- name: lanes
 SELECT DISTINCT lane FROM questions
 
+-- name: answers_of_lane
+SELECT EXISTS (
+    SELECT 1 FROM batches
+    JOIN questions ON questions.id = batches.question_id
+    JOIN batch_counts ON batch_counts.batch = batches.id
+    WHERE questions.lane = :lane AND batch_counts.finished > 0
+)
+
 -- name: known_pictures
 SELECT sha256 FROM pictures WHERE sha256 IN :hashes...
 

@@ -33,6 +33,33 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
         yield made
 
 
+def test_sigterm_while_redis_is_being_loaded_leaves_with_its_code_and_loads_nothing_more() -> None:
+    script = """
+import sys, click
+from jobs.cli.main import run
+
+class Interrupted:  # as if the signal came while redis is loaded, which leaves its modules half-made
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("redis"):
+            raise SystemExit(143) if not seen else NameError(name)
+
+seen = []
+sys.meta_path.insert(0, Interrupted())
+
+@click.command()
+def work():
+    try:
+        import redis
+    finally:
+        seen.append("redis")
+
+group = click.Group("chartq", {"work": work})
+run(group, ["work"])
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (143, "")
+
+
 @pytest.fixture
 def charts(user: Producer) -> Path:
     return draw_charts(user.folder / "charts", 3)
