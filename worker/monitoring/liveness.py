@@ -55,7 +55,15 @@ class Beating:
 
 
 def pulse_folder(home: Path) -> Path:
-    """Where the workers of this home stamp: in memory on most systems, and in a container the one place to write."""
+    """Where the workers of this home stamp: in the home if there is one.
+
+    A worker that was killed leaves its stamp; in the home it is in nobody's way, and goes with it.
+    """
+    return home / "pulse" if home.is_dir() else _homeless_folder(home)
+
+
+def _homeless_folder(home: Path) -> Path:
+    """In a container often the one place to write."""
     which = hashlib.blake2s(os.fsencode(home), digest_size=6).hexdigest()
     return Path(tempfile.gettempdir()) / f"chartq-{os.geteuid()}-{which}"
 
@@ -83,10 +91,11 @@ def pulse(home: Path) -> Iterator[Pulse]:
 def beating(home: Path) -> list[Beating]:
     """The workers of this home on this machine that live, hanging or not."""
     try:
-        paths = sorted(pulse_folder(home).glob(f"*{_SUFFIX}"))
+        # A home may have been made since a worker began.
+        paths = [path for folder in {pulse_folder(home), _homeless_folder(home)} for path in folder.glob(f"*{_SUFFIX}")]
     except OSError:
         return []
-    return [found for path in paths if (found := _read(path)) is not None]
+    return [found for path in sorted(paths) if (found := _read(path)) is not None]
 
 
 def _made(folder: Path) -> tuple[Path, int]:

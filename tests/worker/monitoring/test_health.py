@@ -35,7 +35,8 @@ with pulse(Path(sys.argv[1])) as beat:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
+    (home := tmp_path / "home").mkdir()
+    return home
 
 
 @pytest.fixture
@@ -48,10 +49,6 @@ def loop(home: Path) -> "Iterator[subprocess.Popen[str]]":
             yield running
         finally:
             running.kill()
-    for left in pulse_folder(home).glob("*"):
-        left.unlink()
-    if pulse_folder(home).exists():
-        pulse_folder(home).rmdir()
 
 
 def lives(home: Path) -> bool:
@@ -99,6 +96,21 @@ def test_of_several_workers_one_that_hangs_is_told(home: Path, loop: "subprocess
         assert not lives(home)
 
 
+def test_a_killed_process_leaves_nothing_outside_of_its_home(home: Path, loop: "subprocess.Popen[str]") -> None:
+    assert list(pulse_folder(home).parent.iterdir()) == [home / "pulse"]
+    assert pulse_folder(home).parent == home
+
+
+def test_a_worker_without_a_home_is_seen_also_when_there_is_one_later(tmp_path: Path) -> None:
+    home = tmp_path / "later"
+    with pulse(home):
+        assert not home.exists()
+        assert lives(home)
+        home.mkdir()
+        assert lives(home)
+    assert not list(home.iterdir())
+
+
 def test_homes_do_not_see_each_other_and_leave_nothing(home: Path, tmp_path: Path) -> None:
     with pulse(home):
         assert lives(home)
@@ -109,12 +121,9 @@ def test_homes_do_not_see_each_other_and_leave_nothing(home: Path, tmp_path: Pat
 
 def test_a_worker_that_can_stamp_nowhere_works_all_the_same(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     pulse_folder(home).touch()  # somebody else's file in the way
-    try:
-        with pulse(home) as beat:
-            beat.stamp()
-            assert not lives(home)
-    finally:
-        pulse_folder(home).unlink()
+    with pulse(home) as beat:
+        beat.stamp()
+        assert not lives(home)
     assert "won't see this worker" in caplog.text
 
 
