@@ -23,6 +23,10 @@ from jobs.ledger import Counts, Ledger
 #: Generous: a machine under load is slow, never wrong.
 PATIENCE_S = 60.0
 
+# A shell that runs the tests in the background has them, and so our programs, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _INHERITED = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 
 
