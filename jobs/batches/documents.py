@@ -50,6 +50,7 @@ def batch_document(batch: Batch, counts: Counts, gates: "Sequence[Gate]", *, now
         "finished_at": iso(_finished_at(batch, counts)) if ended else None,
         "from": batch.source,
         "cut_off": counts.cut_off,
+        "prompt": batch.question.prompt,
         **({} if batch.sampled_of is None else {"sample_of": batch.sampled_of}),
     }
 

@@ -2,14 +2,22 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from jobs.batches.session import Session
-from jobs.core.time_text import duration
+from jobs.core.text import one_line
+from jobs.core.time_text import clock, duration
 from jobs.ledger import Batch, StoreUnavailableError
 
 #: Exit codes of `run`, `wait` and `watch` (the contract's).
 DONE, SOME_FAILED, ON_HOLD, TIMED_OUT = 0, 1, 3, 124
+
+#: States of a batch that has work left.
+UNFINISHED = ("in_progress", "on_hold")
+
+#: Of a question that is shown among other facts.
+_QUESTION_CHARS = 300
 
 #: Seconds between two looks.
 POLL_INTERVAL_S = 0.5
@@ -65,8 +73,8 @@ def follow(
         sleep(poll_interval_s if left_s is None else min(poll_interval_s, left_s))
 
 
-def summary(document: dict[str, Any]) -> str:
-    """Where a batch stands, in a line for people."""
+def summary(document: dict[str, Any], now: float | None = None) -> str:
+    """Where a batch stands, in a line for people. `now`: seconds since the epoch, the clock by default."""
     counts = document["request_counts"]
     states = ", ".join(
         f"{counts[state]} {state}"
@@ -79,7 +87,7 @@ def summary(document: dict[str, Any]) -> str:
     if document["hold"]:
         line += f" — on hold ({document['hold']['reason']}): {document['hold']['message']}"
     elif document["resume_at"]:
-        line += f" — waits until {document['resume_at']}"
+        line += f" — {waiting(document['resume_at'], time.time() if now is None else now)}"
     if document["eta_s"]:
         line += f" — about {duration(document['eta_s'])} to go"
     if document.get("cut_off"):
@@ -87,6 +95,40 @@ def summary(document: dict[str, Any]) -> str:
     if lacks_charts(document):
         line += " — more of it is being submitted; if that was interrupted, submit it again as before"
     return line
+
+
+def waiting(until: str, now: float) -> str:
+    """`waits until 20:44:40, in 9 s`. `until`: ISO 8601."""
+    at = datetime.fromisoformat(until).timestamp()
+    return f"waits until {clock(at, now)}, in {duration(max(0.0, at - now))}"
+
+
+def facts(document: dict[str, Any], limits: str | None, now: float | None = None) -> list[str]:
+    """What else people ask of a batch, a line each. `limits`: those in force; None if nothing is left to ask."""
+    created = datetime.fromisoformat(document["created_at"]).timestamp()
+    usage = document["usage"]
+    about = {
+        "name": one_line(document["name"] or ""),
+        "model": document["model"],
+        "question": one_line(document["prompt"], _QUESTION_CHARS),
+        "asks about": f"the answers of {document['from']}" if document["from"] else "",
+        "submitted": clock(created, time.time() if now is None else now),
+        "limit": (limits or "").replace("\n", "; "),
+        "tokens": f"{usage['prompt_tokens']:,} in, {usage['completion_tokens']:,} out",
+        "next": next_step(document),
+    }
+    return [f"{name + ':':<11}{value}" for name, value in about.items() if value]
+
+
+def next_step(document: dict[str, Any]) -> str:
+    """The command that one would type now."""
+    batch_id, counts = document["batch_id"], document["request_counts"]
+    if document["status"] == "on_hold":
+        return f"mend the cause, then: chartq resume {batch_id}"
+    if document["status"] == "in_progress":
+        return f"chartq watch {batch_id}" + ("" if counts["started"] else " (chartq worker, if none is running)")
+    again = f" · chartq retry {batch_id}" if counts["failed"] else ""
+    return f"chartq results {batch_id} -o report.html{again}"
 
 
 def lacks_charts(document: dict[str, Any]) -> bool:

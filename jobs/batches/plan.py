@@ -64,8 +64,8 @@ class Plan(_Figures):
             **({} if self.sample_of is None else {"sample_of": self.sample_of}),
         }
 
-    def lines(self) -> list[str]:
-        """For people."""
+    def lines(self, *, asked: bool = True) -> list[str]:
+        """For people; where nobody `asked` for a plan, without what isn't known."""
         rejected = f" ({len(self.rejected):,} rejected)" if self.rejected else ""
         calls = "1 call" if self.calls == 1 else f"{self.calls:,} calls"
         charts = f"{self.total:,} charts" if self.sample_of is None else self._sample()
@@ -76,12 +76,19 @@ class Plan(_Figures):
             lines.append(f"{larger}; the smallest goes out at {self.smallest_scale:.0%} ({more})")
         if not self.calls:
             return lines
-        if self.cost is None:
-            lines.append("tokens and price: not known before this model's first answers")
-        else:
-            price = self.cost.price_text() or "not known; chartq models MODEL asks who serves it"
-            lines += [f"tokens: {self.cost.tokens_text()}", f"price: {price}"]
-        return [*lines, f"time: {self._time()}"]
+        told = self._told(asked=asked)
+        return [*lines, *(f"{name}: {words}" for name, words in told.items() if words)]
+
+    def _told(self, *, asked: bool) -> dict[str, str]:
+        cost, time_ = self.cost, self._time()
+        if not asked:
+            known = {"tokens": cost.tokens_text(), "price": cost.price_text()} if cost else {}
+            return known | {"time": time_}
+        time_ = time_ or "not known without a budget (HF_RATE_LIMIT)"
+        if cost is None:
+            return {"tokens and price": "not known before this model's first answers", "time": time_}
+        price = cost.price_text() or "not known; chartq models MODEL asks who serves it"
+        return {"tokens": cost.tokens_text(), "price": price, "time": time_}
 
     def _sample(self) -> str:
         return f"sample of {self.total:,} of {self.sample_of:,} charts"
@@ -90,7 +97,7 @@ class Plan(_Figures):
         if self.held:
             return "the lane is on hold; chartq lanes tells why"
         if self.eta_s is None:
-            return "not known without a budget (HF_RATE_LIMIT)"
+            return ""
         return f"{duration(self.eta_s)} at {self.budget}, done by {clock(self.now + self.eta_s, self.now)}"
 
 

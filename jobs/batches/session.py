@@ -133,7 +133,7 @@ class Session:
             for batch in page:
                 lane, unfinished = batch.question.lane, counts[batch.id].open > 0
                 if unfinished and lane not in gates:
-                    gates[lane] = self._gates_if_possible(batch)
+                    gates[lane] = self.gates_if_possible(batch)
                 yield batch_document(batch, counts[batch.id], gates[lane] if unfinished else [], now=now)
 
     def document(self, batch_or_job_id: str) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class Session:
     def gates_of(self, batch: Batch) -> "list[Gate]":
         return self.gates.of_lane(batch.question.lane)
 
-    def _gates_if_possible(self, batch: Batch) -> "list[Gate]":
+    def gates_if_possible(self, batch: Batch) -> "list[Gate]":
         """The counts are the ledger's, and are told whatever has become of Redis."""
         if self.blind is None:
             from redis.exceptions import RedisError

@@ -4,18 +4,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import click
 
-from jobs.batches.follow import follow, lacks_charts, summary
+from jobs.batches.follow import UNFINISHED, facts, follow, lacks_charts, summary
 from jobs.batches.session import Session
 from jobs.cli.completion import complete_batches
-from jobs.cli.options import batch_argument, json_option
+from jobs.cli.newest import batch_or_newest, no_batches
+from jobs.cli.options import batch_argument, json_option, newest_batch_argument
 from jobs.cli.output import print_data, reader_may_leave, say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError, UnknownIdError
-from jobs.core.text import dumps, visible
+from jobs.core.text import dumps, one_line, visible
+
+#: Of a question, in a line of `list`.
+_QUESTION_CHARS = 48
 
 
 @click.command("list")
@@ -32,6 +37,10 @@ def list_batches(as_json: bool) -> int:
             for document in rows:
                 print_data(dumps(document))
             return 0
+        first = next(rows, None)
+        if first is None:
+            say(no_batches(session.settings))
+            return 0
         from rich.table import Table  # a terminal's library, for who draws
 
         from jobs.cli.console import print_table
@@ -39,9 +48,9 @@ def list_batches(as_json: bool) -> int:
         table = Table(box=None)
         for column in ("batch", "status", "finished", "failed", "created"):
             table.add_column(column, no_wrap=True)  # an id that is cut off is of no use
-        for column in ("name", "model"):
+        for column in ("name", "question", "model"):
             table.add_column(column, overflow="ellipsis")
-        for document in rows:
+        for document in chain([first], rows):
             counts = document["request_counts"]
             table.add_row(
                 document["batch_id"],
@@ -49,7 +58,8 @@ def list_batches(as_json: bool) -> int:
                 f"{counts['finished']}/{counts['total']}",
                 str(counts["failed"] or ""),
                 f"{datetime.fromisoformat(document['created_at']).astimezone():%m-%d %H:%M}",
-                visible(document["name"] or ""),
+                one_line(document["name"] or ""),
+                one_line(document["prompt"], _QUESTION_CHARS),
                 document["model"],
             )
         print_table(table)
@@ -57,20 +67,21 @@ def list_batches(as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("batch_or_job_id", shell_complete=complete_batches)
+@click.argument("batch_or_job_id", required=False, shell_complete=complete_batches)
 @json_option
-def status(batch_or_job_id: str, as_json: bool) -> int:
-    """Say where a batch or a job stands.
+def status(batch_or_job_id: str | None, as_json: bool) -> int:
+    """Say where a batch or a job stands; the newest batch, if none is named.
 
     \b
     Example: chartq status b261122-k3x9qa
     """
     with Session(producer_settings()) as session, _blindness_told(session):
-        document = session.document(batch_or_job_id)
+        document = session.document(batch_or_job_id or batch_or_newest(session, None).batch_id)
+        limits = _limits(session, document) if not as_json and document.get("status") in UNFINISHED else None
     if as_json:
         print_data(dumps(document))
     elif "batch_id" in document:
-        print_data(visible(summary(document)))
+        print_data(visible("\n".join([summary(document), *facts(document, limits)])))
     else:
         for name, value in document.items():
             print_data(visible(f"{name}: {value if isinstance(value, str) else dumps(value)}"))
@@ -78,23 +89,30 @@ def status(batch_or_job_id: str, as_json: bool) -> int:
 
 
 @click.command()
-@batch_argument
+@newest_batch_argument
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Give up after S seconds (exit 124).")
 @json_option
-def wait(batch_id: str, timeout_s: float | None, as_json: bool) -> int:
-    """Wait until a batch has ended (exit 0, or 1 if jobs failed) or is on hold (exit 3).
+def wait(batch_id: str | None, timeout_s: float | None, as_json: bool) -> int:
+    """Wait until a batch has ended (exit 0, or 1 if jobs failed) or is on hold (exit 3); the newest, if none is named.
 
     \b
     Example: chartq wait b261122-k3x9qa --timeout 3600
     """
     noticed = _Unsubmitted()
     with Session(producer_settings()) as session:
-        code, document = follow(session, session.ledger.batch(batch_id), timeout_s=timeout_s, show=noticed.look)
+        batch = batch_or_newest(session, batch_id)
+        code, document = follow(session, batch, timeout_s=timeout_s, show=noticed.look)
     if as_json:
         print_data(dumps(document))
     else:
         say(summary(document))
     return code
+
+
+def _limits(session: Session, document: dict[str, Any]) -> str:
+    from jobs.cli.panel import limits_in_force  # draws with a terminal's library
+
+    return limits_in_force(session.gates_if_possible(session.ledger.batch(document["batch_id"])))
 
 
 @contextmanager
@@ -124,9 +142,9 @@ class _Unsubmitted:
 
 
 @click.command()
-@batch_argument
-def watch(batch_id: str) -> int:
-    """Watch a batch live; Ctrl-C leaves it running.
+@newest_batch_argument
+def watch(batch_id: str | None) -> int:
+    """Watch a batch live (the newest, if none is named); Ctrl-C leaves it running.
 
     \b
     Example: chartq watch b261122-k3x9qa
@@ -134,12 +152,14 @@ def watch(batch_id: str) -> int:
     from jobs.cli.console import messages
     from jobs.cli.watching import watched
 
-    try:
-        with Session(producer_settings()) as session, watched(session, messages()) as watching:
-            code, document = follow(session, session.ledger.batch(batch_id), show=watching.standing)
-    except KeyboardInterrupt:
-        say(f"the batch goes on without you; come back with: chartq watch {batch_id}")
-        return 130
+    with Session(producer_settings()) as session:
+        batch = batch_or_newest(session, batch_id)
+        try:
+            with watched(session, messages()) as watching:
+                code, document = follow(session, batch, show=watching.standing)
+        except KeyboardInterrupt:
+            say(f"the batch goes on without you; come back with: chartq watch {batch.batch_id}")
+            return 130
     say(summary(document))
     return code
 

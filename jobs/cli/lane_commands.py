@@ -1,10 +1,12 @@
 """`lanes`: may each lane be called now, and if not, until when and why?"""
 
+import time
 from typing import Any
 
 import click
 from rich.table import Table
 
+from jobs.batches.follow import waiting
 from jobs.batches.lanes import lane_documents
 from jobs.batches.session import Session
 from jobs.cli.console import print_table
@@ -46,5 +48,5 @@ def _lane_state(row: dict[str, Any]) -> str:
     if row["state"] == "on_hold":
         return f"on hold ({row['reason']}): {row['message']}"
     if row["state"] == "closed":
-        return f"closed ({row['reason']}) until {row['closed_until']}"
+        return f"closed ({row['reason']}): {waiting(row['closed_until'], time.time())}"
     return "open"

@@ -2,14 +2,16 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 
 import click
 
 from jobs.batches.session import Session
 from jobs.cli.completion import complete_batches
+from jobs.cli.newest import batch_or_newest
 from jobs.cli.options import json_option
-from jobs.cli.output import print_data, say
+from jobs.cli.output import print_data, reader_may_leave, say
 from jobs.config.log_dir import Entry, log_folder, read_entries
 from jobs.config.settings import producer_settings
 from jobs.core.errors import UnknownIdError
@@ -28,11 +30,11 @@ _ENDS = {
 
 
 @click.command()
-@click.argument("batch_or_job_id", shell_complete=complete_batches)
+@click.argument("batch_or_job_id", required=False, shell_complete=complete_batches)
 @click.option("-n", "--last", type=click.IntRange(min=1), metavar="N", help="Only the last N lines.")
 @json_option
-def logs(batch_or_job_id: str, last: int | None, as_json: bool) -> int:
-    """Tell what happened to a batch or a job: started, refused, failed, finished.
+def logs(batch_or_job_id: str | None, last: int | None, as_json: bool) -> int:
+    """Tell what happened to a batch (the newest, if none is named) or a job: started, refused, failed, finished.
 
     It knows what workers on this machine did, as far back as their logs reach: about 100,000 jobs each.
 
@@ -41,19 +43,37 @@ def logs(batch_or_job_id: str, last: int | None, as_json: bool) -> int:
     """
     settings = producer_settings()
     with Session(settings) as session:
-        wanted, names = _wanted(session, batch_or_job_id)
+        id_ = batch_or_job_id or batch_or_newest(session, None).batch_id
+        wanted, names = _wanted(session, id_)
+        elsewhere = _asked_by(session, id_)
     folder = log_folder(settings)
     entries: Iterable[Entry] = read_entries(folder, wanted) if folder else ()
     if last is not None:
         entries = deque(entries, last)
     told = False
-    for entry in entries:
-        told = True
-        named = {"custom_id": names.get(entry.get("job_id", ""))}
-        print_data(dumps(entry | named) if as_json else _line(entry | named))
-    if not told:
-        say(_nothing(batch_or_job_id, kept=folder is not None))
+    with reader_may_leave():
+        for entry in entries:
+            told = True
+            named = {"custom_id": names.get(entry.get("job_id", ""))}
+            print_data(dumps(entry | named) if as_json else _line(entry | named))
+    if elsewhere:
+        say(_asked_elsewhere(elsewhere))
+    elif not told:
+        say(_nothing(id_, kept=folder is not None))
     return 0
+
+
+def _asked_by(session: Session, id_: str) -> dict[str, int]:
+    """How many of a batch's jobs were asked for by an earlier batch, by that batch."""
+    with suppress(UnknownIdError):
+        return session.ledger.asked_by_others(session.ledger.batch(id_))
+    return {}
+
+
+def _asked_elsewhere(others: dict[str, int]) -> str:
+    """Where to look for what happened."""
+    jobs = ", ".join(f"{count:,} in {batch_id}" for batch_id, count in others.items())
+    return f"asked before this batch was submitted: {jobs}; what happened then says: chartq logs {next(iter(others))}"
 
 
 def _wanted(session: Session, batch_or_job_id: str) -> tuple[Callable[[Entry], bool], dict[str, str]]:

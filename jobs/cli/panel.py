@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from jobs.core.text import visible
+from jobs.core.text import one_line
 from jobs.core.time_text import clock, duration
 from jobs.lanes import Gate
 from jobs.ledger import CallsMade, ResultRow
@@ -62,7 +62,7 @@ def panel(
     facts.add_row("now", _now(document, gates, now=now))
     if document["status"] == "in_progress":
         facts.add_row("pace", _pace(document, a_minute, now))
-        facts.add_row("limit", _limit(gates))
+        facts.add_row("limit", limits_in_force(gates))
     facts.add_row("tokens", _tokens(document["usage"]))
     facts.add_row("calls", _calls(calls))
     parts: list[RenderableType] = [_heading(document), _Bar(document["request_counts"]), _counts(document), facts]
@@ -100,8 +100,8 @@ def shares(counts: Sequence[int], cells: int) -> list[int]:
 
 
 def _heading(document: dict[str, Any]) -> Text:
-    name = _one_line(document["name"] or "")[:_NAME_CHARS]
-    return Text(" · ".join(filter(None, (name, _one_line(document["model"])))), style="bold", overflow="fold")
+    name = one_line(document["name"] or "")[:_NAME_CHARS]
+    return Text(" · ".join(filter(None, (name, one_line(document["model"])))), style="bold", overflow="fold")
 
 
 def _counts(document: dict[str, Any]) -> Text:
@@ -127,7 +127,7 @@ def _now(document: dict[str, Any], gates: Sequence[Gate], *, now: float) -> Text
 
 
 def _holding(hold: dict[str, Any], batch_id: str) -> str:
-    words = f"on hold ({hold['reason']}): {_one_line(hold['message'] or '')}"
+    words = f"on hold ({hold['reason']}): {one_line(hold['message'] or '')}"
     return words if "chartq resume" in words else f"{words}, then: chartq resume {batch_id}"
 
 
@@ -157,7 +157,8 @@ def _pace(document: dict[str, Any], a_minute: float | None, now: float) -> str:
     return words
 
 
-def _limit(gates: Sequence[Gate]) -> str:
+def limits_in_force(gates: Sequence[Gate]) -> str:
+    """The budget and concurrency of each gate that a live worker brings, a line each."""
     live = [gate for gate in gates if gate.live and not gate.held]
     return "\n".join(map(_limit_of, live)) or "not known before a worker runs"
 
@@ -190,13 +191,8 @@ def _latest(rows: Sequence[ResultRow]) -> Table:
         good = row.status == "finished"
         said = row.text or "" if good else f"{row.error.type}: {row.error.message}" if row.error else row.status
         mark = Text("✓", "green") if good else Text("✗", "red")
-        table.add_row(mark, Text(_tail(_one_line(row.custom_id), _CHART_CELLS)), Text(_one_line(said[:_LINE_CHARS])))
+        table.add_row(mark, Text(_tail(one_line(row.custom_id), _CHART_CELLS)), Text(one_line(said[:_LINE_CHARS])))
     return table
-
-
-def _one_line(text: str) -> str:
-    """Whatever a server or a file's name holds, as a line that does nothing to a terminal."""
-    return visible(" ".join(text.split()))
 
 
 def _tail(text: str, cells: int) -> str:

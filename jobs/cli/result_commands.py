@@ -1,6 +1,7 @@
 """The commands that hand results on: `results` in any format, `compare` for two batches."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import click
 
 from jobs.batches.session import Session
 from jobs.cli.completion import complete_batches
-from jobs.cli.options import batch_argument
+from jobs.cli.newest import batch_or_newest
+from jobs.cli.options import newest_batch_argument
 from jobs.cli.output import reader_may_leave, say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError
@@ -28,9 +30,14 @@ output_option = click.option(
 
 
 @click.command()
-@batch_argument
+@newest_batch_argument
 @output_option
-@click.option("--format", "form", type=click.Choice(sorted(FORMATS)), help="Default: by the file's name, else jsonl.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(sorted(FORMATS)),
+    help="Default: by the file's name; else a table for people in a terminal, and jsonl on a pipe.",
+)
 @click.option(
     "--status",
     type=click.Choice(["finished", "failed", "canceled", "queued", "started", "scheduled"]),
@@ -44,26 +51,33 @@ output_option = click.option(
 )
 @click.option("--with-source", is_flag=True, help="Of a batch about answers: each answer's text and job too.")
 def results(
-    batch_id: str,
+    batch_id: str | None,
     output: Path | None,
     form: str | None,
     status: str | None,
     sidecar: Path | None,
     with_source: bool,
 ) -> int:
-    """Write a batch's results, in the order of submission.
+    """Write a batch's results (the newest batch's, if none is named), in the order of submission.
 
     \b
     Example: chartq results b261122-k3x9qa -o report.html
     """
+    form = form or _form_of(output, format_of)
     with Session(producer_settings()) as session:
-        batch = session.ledger.batch(batch_id)
+        batch = batch_or_newest(session, batch_id)
         if sidecar is not None:
             count = write_sidecars(session.results(batch, status=status), sidecar)
             say(f"{count} charts' results are below {sidecar}")
             if output is None and form is None:
                 return 0
-        chosen = FORMATS[form or (output and format_of(output)) or "jsonl"]
+        if output is None and form is None and sys.stdout.isatty():
+            from jobs.cli.result_table import print_results  # draws with a terminal's library
+
+            with reader_may_leave():
+                print_results(session.results(batch, status=status, with_source=with_source))
+            return 0
+        chosen = FORMATS[form or "jsonl"]
         files: Sequence[Path] = ()  # stays so if the reader leaves
         with _writing(output):
             # A report shows description and conclusion together; other formats if they are asked to.
@@ -88,7 +102,7 @@ def compare(batch_a: str, batch_b: str, output: Path | None, form: str | None) -
     \b
     Example: chartq compare b261122-k3x9qa b261123-m2w8sd -o models.html
     """
-    chosen = form or (output and comparison_format_of(output)) or "markdown"
+    chosen = form or _form_of(output, comparison_format_of) or "markdown"
     counts: Mapping[str, int] = {}  # stays so if the reader leaves
     with Session(producer_settings()) as session, _writing(output):
         a, b = (session.ledger.batch(batch_id) for batch_id in (batch_a, batch_b))
@@ -104,6 +118,14 @@ def compare(batch_a: str, batch_b: str, output: Path | None, form: str | None) -
     if counts:
         say(", ".join(f"{counts[outcome]} {word}" for outcome, word in words.items() if outcome in counts))
     return 0
+
+
+def _form_of(output: Path | None, by_name: Callable[[Path], str | None]) -> str | None:
+    """What a file's name asks for; a name that asks for nothing we have is wrong usage."""
+    try:
+        return None if output is None else by_name(output)
+    except InputError as error:
+        raise click.UsageError(str(error)) from None
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from jobs.submit.question import (
     stage_question,
 )
 from jobs.submit.source import Rejected, Source
-from jobs.submit.submit import Order, Submitted
+from jobs.submit.submit import Order, Submitted, find_batch
 from jobs.submit.template import Template
 
 #: Rejected files that are named to people.
@@ -246,6 +246,7 @@ def submit(
         )
         if dry_run:
             return _dry_run(session, order, prices_of or no_prices, as_json=as_json)
+        unfinished = find_batch(session.ledger, order, resume_existing=True)
         with shown(messages(), quiet=quiet or as_json) as show:
             done = session.submit(order, progress=lambda so_far: show(f"{so_far.total} charts submitted"))
     if as_json:
@@ -255,6 +256,7 @@ def submit(
     if not as_json and (not quiet or not done.total):
         tell_rejects(done)
         _tell_submitted(done)
+        _tell_unfinished(unfinished, done)
     return 0 if done.total else 1
 
 
@@ -273,6 +275,16 @@ def _tell_submitted(done: Submitted) -> None:
     say(f"{done.total} charts: {done.total - done.cached} to ask, {done.cached} answered already")
     tell_sample(done)
     say(f"next: chartq worker · chartq watch {done.batch.batch_id} · chartq results {done.batch.batch_id}")
+
+
+def _tell_unfinished(before: Batch | None, done: Submitted) -> None:
+    """The same charts and question wait in another batch as well, perhaps of an interrupted `run`."""
+    if before is None or done.batch is None or before.batch_id == done.batch.batch_id:
+        return
+    say(
+        f"{before.batch_id} has the same charts and question and is unfinished too; what both want is asked once. "
+        f"Only that one: chartq cancel {done.batch.batch_id}; only this one: chartq cancel {before.batch_id}"
+    )
 
 
 def _dry_run(session: Session, order: Order, prices_of: PricesOf, *, as_json: bool) -> int:

@@ -83,7 +83,8 @@ class _Lines:
         self._show(line)
 
     def standing(self, document: dict[str, Any]) -> None:
-        self._show(summary(document))
+        if exit_code(document) is None:  # the last word is the command's
+            self._show(summary(document))
 
     def tell(self, line: str) -> None:
         if not self._quiet:

@@ -19,6 +19,12 @@ def visible(text: str) -> str:
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def one_line(text: str, most_chars: int | None = None) -> str:
+    """Whatever a server, a prompt or a file's name holds, as a line that does nothing to a terminal."""
+    line = visible(" ".join(text.split()))
+    return line if most_chars is None or len(line) <= most_chars else line[: most_chars - 1] + "…"
+
+
 def encodable(text: str) -> str:
     """The text as it is, except that what UTF-8 has no bytes for (bytes of odd file names) is shown escaped."""
     return text.encode("utf-8", "backslashreplace").decode()

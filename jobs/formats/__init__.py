@@ -9,9 +9,10 @@ from types import MappingProxyType
 
 from jobs.formats.compare import COMPARISONS, compare_rows, comparison_format_of, write_comparison
 from jobs.formats.csv_table import write_csv
+from jobs.formats.files import form_of_ending
 from jobs.formats.format import Format, ReportContext, Row, text_format
 from jobs.formats.html_report import write_html
-from jobs.formats.json_lines import write_jsonl
+from jobs.formats.json_lines import write_json, write_jsonl
 from jobs.formats.markdown import write_markdown
 from jobs.formats.openai_batch import write_openai, write_openai_text
 from jobs.formats.parquet import write_parquet
@@ -38,6 +39,7 @@ _ALL = (
         "one JSON object a line",
         lambda rows, out, _context: write_jsonl(rows, out),
     ),
+    text_format("json", (".json",), "one JSON list", lambda rows, out, _context: write_json(rows, out)),
     text_format(
         "csv",
         (".csv",),
@@ -75,6 +77,6 @@ FORMATS: Mapping[str, Format] = MappingProxyType({one.name: one for one in _ALL}
 
 
 def format_of(path: Path) -> str | None:
-    """The format that a file's name asks for by its ending; None if it names none."""
-    suffix = path.suffix.lower()
-    return next((name for name, one in FORMATS.items() if suffix in one.suffixes), None)
+    """The format that a file's name asks for by its ending; None if it has none. Raises InputError for another."""
+    endings = {suffix: one.name for one in _ALL for suffix in one.suffixes}
+    return form_of_ending(path, endings)

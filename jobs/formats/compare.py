@@ -8,7 +8,7 @@ from typing import Any, TextIO
 from jobs.core.text import dumps
 from jobs.formats.compared_batch import ComparedBatch, sides
 from jobs.formats.csv_table import csv_line, spreadsheet_cell
-from jobs.formats.files import data_file
+from jobs.formats.files import data_file, form_of_ending
 from jobs.formats.format import ReportContext, Row
 from jobs.formats.html_comparison import write_html_comparison
 from jobs.formats.markdown import cell, table_head, table_row
@@ -34,8 +34,8 @@ def write_comparison(
 
 
 def comparison_format_of(path: Path) -> str | None:
-    """The form that a file's name asks for by its ending; None if it names none."""
-    return _SUFFIXES.get(path.suffix.lower())
+    """The form that a file's name asks for by its ending; None if it has none. Raises InputError for another."""
+    return form_of_ending(path, _SUFFIXES)
 
 
 def _csv(pairs: Pairs, out: TextIO, _a: ComparedBatch, _b: ComparedBatch) -> None:

@@ -8,26 +8,28 @@ from typing import Any, TextIO
 from jobs.core.text import dumps, encodable
 from jobs.schemas import Field
 
-#: Columns of the CSV: a result's fields without `raw`, errors and usage flattened.
+#: What one reads comes first: the chart, how it went, the answer; fields of structured answers follow.
+_FIRST_FIELDS = ("custom_id", "status", "text")
+
+#: A result's other fields without `raw`; `usage` as it is in JSON, and before it as plain columns.
 _CSV_FIELDS = (
-    "job_id",
-    "custom_id",
     "image",
     "model",
     "prompt",
-    "status",
-    "text",
     "error",
     "attempts",
     "throttled",
-    "usage",
+    "prompt_tokens",
+    "completion_tokens",
     "latency_s",
     "request_id",
     "provider",
     "finished_at",
     "rehearsal",
     "finish_reason",
+    "usage",
     "sent",
+    "job_id",
 )
 
 #: What a spreadsheet would take for a formula at the start of a cell (OWASP, CSV injection).
@@ -41,12 +43,13 @@ _SOURCE_FIELDS = ("source_job_id", "source_text")
 def write_csv(
     rows: Iterable[dict[str, Any]], out: TextIO, fields: Sequence[Field] = (), *, with_source: bool = False
 ) -> None:
-    """A table with a header, behind it a column per field of structured answers; no cell is a spreadsheet's formula."""
+    """A table with a header; a column for each field of structured answers; no cell is a spreadsheet's formula."""
     names = (*_CSV_FIELDS, *_SOURCE_FIELDS) if with_source else _CSV_FIELDS
-    out.write(csv_line([*names, *(spreadsheet_cell(field.column) for field in fields)]))
+    out.write(csv_line([*_FIRST_FIELDS, *(spreadsheet_cell(field.column) for field in fields), *names]))
     for row in rows:
-        answer = row.get("answer")
-        values = [*(row.get(name) for name in names), *(field.value(answer) for field in fields)]
+        answer, flat = row.get("answer"), row | (row["usage"] or {})
+        first, others = ([flat.get(name) for name in some] for some in (_FIRST_FIELDS, names))
+        values = [*first, *(field.value(answer) for field in fields), *others]
         out.write(csv_line(map(spreadsheet_cell, values)))
 
 

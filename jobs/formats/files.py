@@ -3,10 +3,20 @@
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+from jobs.core.errors import InputError
+
+
+def form_of_ending(path: Path, endings: Mapping[str, str]) -> str | None:
+    """What the ending of a file's name asks for; None if it has none. Raises InputError for one that nobody writes."""
+    suffix = path.suffix.lower()
+    if not suffix or suffix in endings or (path.exists() and not path.is_file()):
+        return endings.get(suffix)
+    raise InputError(f"{str(path)!r}: nothing here writes {suffix} files, but {', '.join(endings)} (or say --format)")
 
 
 @contextmanager

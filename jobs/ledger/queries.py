@@ -118,6 +118,11 @@ def names_of_jobs(tx: Transaction, batch: Batch) -> dict[str, str]:
     return dict(tx.tuples("names_of_jobs", batch=batch.id))
 
 
+def asked_by_others(tx: Transaction, batch: Batch) -> dict[str, int]:
+    """How many of the batch's jobs were queued last by an earlier batch, by its id; most first."""
+    return dict(tx.tuples("asked_by_others", batch=batch.id))
+
+
 def _results(tx: Transaction, rows: Sequence[Row]) -> list[ResultRow]:
     asked = questions.get_all(tx, {row.question_id for row in rows})
     return [_result(row, asked[row.question_id]) for row in rows]

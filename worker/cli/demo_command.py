@@ -10,6 +10,7 @@ from jobs.batches.follow import summary
 from jobs.batches.session import Session
 from jobs.cli.console import print_table
 from jobs.cli.main import FAILED, SIGNAL_CODES
+from jobs.cli.newest import demo_home, in_demo
 from jobs.cli.output import say
 from jobs.config.settings import Settings, load_settings
 from jobs.core.rates import RateLimits
@@ -34,7 +35,7 @@ _REHEARSED = Behaviour(latency_s=0.4, budget=(8, 2.0), hints="retry-after")
 
 def show_demo() -> int:
     """Run it; returns the exit code of `run`."""
-    settings = load_settings()
+    settings = own = load_settings()
     configure_logging("WARNING", settings.log_format)
     with ExitStack() as stack:
         rehearsal = settings.hf_token is None
@@ -52,6 +53,8 @@ def show_demo() -> int:
             say(summary(running.document))
         say(_who_answers(settings, rehearsal=rehearsal))
         say(f"stored in {settings.chartq_home} (the answers: results.sqlite)")
+        if running.document is not None:
+            say(f"again: {in_demo(own, 'results ' + running.document['batch_id'])} -o report.html")
         if running.code is not None:
             return running.code
         return SIGNAL_CODES.get(running.worker.shutdown.signal_received or 0, FAILED)
@@ -82,8 +85,7 @@ def _rehearsed(settings: Settings, base_url: str) -> Settings:
 
 def _at_home(settings: Settings) -> Settings:
     """The demo's own home, and nobody's servers: its answers are nobody else's."""
-    home = settings.chartq_home / "demo"
-    return attrs.evolve(settings, chartq_home=home, redis_url=None, results_url=None, chart_root=None)
+    return attrs.evolve(settings, chartq_home=demo_home(settings), redis_url=None, results_url=None, chart_root=None)
 
 
 def _who_answers(settings: Settings, *, rehearsal: bool) -> str:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -12,7 +13,7 @@ from jobs.batches.follow import DONE, ON_HOLD, POLL_INTERVAL_S, SOME_FAILED, exi
 from jobs.batches.plan import Plan, plan_of_batch
 from jobs.batches.session import Session
 from jobs.cli.console import messages
-from jobs.cli.watching import watched
+from jobs.cli.watching import Watching, watched
 from jobs.core.errors import ChartqError
 from jobs.ledger import Batch, StoreUnavailableError
 from jobs.submit.submit import Order, Submitted
@@ -159,12 +160,16 @@ def run_order(
             worker=worker,
             show_submitted=lambda done: watching.line(f"{done.total} charts submitted"),
             show_status=watching.standing,
-            show_plan=None if quiet or submitted else lambda planned: watching.tell("\n".join(planned.lines())),
+            show_plan=None if quiet or submitted else partial(_tell_plan, watching),
             submitted=submitted,
             then=then,
         )
         running.work()
     return running
+
+
+def _tell_plan(watching: Watching, planned: Plan) -> None:
+    watching.tell("\n".join(planned.lines(asked=False)))
 
 
 class _Stage:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ import click
 
 from jobs.batches.follow import summary
 from jobs.batches.session import Session
+from jobs.batches.tally import spent_line, tally, tally_line
 from jobs.cli.main import SIGNAL_CODES
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
@@ -17,12 +18,14 @@ from jobs.cli.submit_commands import check_template, make_order, make_stage, sub
 from jobs.config.log_dir import log_folder
 from jobs.core.text import dumps, visible
 from jobs.ledger import Batch
+from jobs.schemas import answer_fields, parsed_answer
 from jobs.submit.submit import Order
 from worker.cli.demo_command import show_demo
 from worker.cli.options import concurrency_option, grace_option
 from worker.cli.run import Run, run_order
 from worker.engine.webhooks import webhooks_told
 from worker.hf.from_settings import worker_settings
+from worker.hf.prices import prices_of
 from worker.monitoring.logging_setup import configure_logging
 
 
@@ -62,7 +65,7 @@ def run(
     with Session(settings) as session, webhooks_told(session):
         then = partial(_then, session, template, then_model, options) if template is not None else None
         running = run_order(session, order, concurrency=concurrency, grace_s=grace_s, quiet=as_json, then=then)
-    return _report(running, as_json=as_json)
+        return _report(session, running, as_json=as_json)
 
 
 def _then(session: Session, template: str, model: str | None, options: Mapping[str, Any], batch: Batch) -> Order:
@@ -71,7 +74,18 @@ def _then(session: Session, template: str, model: str | None, options: Mapping[s
     return make_stage(session.settings, session.ledger, batch, {**options, **own})
 
 
-def _report(running: Run, *, as_json: bool) -> int:
+def _last_words(session: Session, running: Run, document: Mapping[str, Any]) -> Iterator[str]:
+    """What the answers say together, what they cost, and how to read them."""
+    batch = session.ledger.batch(document["batch_id"])
+    if fields := answer_fields(batch.question):
+        answers = (parsed_answer(row.text) for row in session.ledger.results(batch, status="finished"))
+        yield from (tally_line(name, values) for name, values in tally(fields, answers).items())
+    if document["usage"]["prompt_tokens"] and running.worker.jobs_taken:
+        yield spent_line(document["usage"], prices_of(session.settings, batch.question))
+    yield f"results: chartq results {batch.batch_id} · report: chartq results {batch.batch_id} -o report.html"
+
+
+def _report(session: Session, running: Run, *, as_json: bool) -> int:
     if running.error is not None:
         raise running.error
     done, document = running.submitted, running.document
@@ -83,7 +97,8 @@ def _report(running: Run, *, as_json: bool) -> int:
         print_data(visible(summary(document)))
         if done is not None:
             tell_sample(done)
-        say(f"results: chartq results {document['batch_id']}")
+        for line in _last_words(session, running, document):
+            say(line)
     elif done is not None:
         say("no image was accepted: nothing was submitted")
     if running.code is not None:

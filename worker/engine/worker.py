@@ -109,6 +109,11 @@ class ChartWorker(RqWorker):
         """Take no new job; let running ones end within the grace. Safe from any thread and from signal handlers."""
         self.shutdown.request()
 
+    @property
+    def jobs_taken(self) -> int:
+        """That were called for, or were about to be."""
+        return self._taken
+
     def wake(self) -> None:
         """Look for work now. Safe from any thread."""
         self._completions.wake()

@@ -23,6 +23,12 @@ SELECT job_id, status FROM jobs WHERE job_id IN :job_ids...
 SELECT members.custom_id, batches.batch_id FROM members JOIN batches ON batches.id = members.batch
 WHERE members.job = :job ORDER BY members.batch DESC, members.position LIMIT 1
 
+-- name: asked_by_others
+SELECT batches.batch_id, COUNT(*) AS jobs
+FROM members JOIN jobs ON jobs.id = members.job JOIN batches ON batches.id = jobs.asked_by
+WHERE members.batch = :batch AND jobs.asked_by < :batch
+GROUP BY batches.id, batches.batch_id ORDER BY COUNT(*) DESC, batches.id
+
 -- name: results_page
 SELECT page.*, answers.text, answers.raw
 FROM (

@@ -66,7 +66,7 @@ def test_a_batchs_document_has_the_contracts_shape() -> None:
     made = document(batch(name="mine"), counts(queued=1, started=2, scheduled=3, finished=4, failed=5, canceled=6))
     assert list(made) == [
         *("batch_id", "name", "model", "status", "request_counts", "hold", "resume_at", "eta_s", "usage"),
-        *("created_at", "finished_at", "from", "cut_off"),
+        *("created_at", "finished_at", "from", "cut_off", "prompt"),
     ]
     assert list(made["request_counts"]) == [
         *("total", "queued", "started", "scheduled", "finished", "failed", "canceled")

@@ -127,7 +127,11 @@ def test_the_program_says_what_it_can_and_which_version_it_is(user: Producer) ->
         (["submit", "charts", "-p", "a", "-m", "a model"], "no model id"),
         (["submit", "charts", "-p", "a", "--colour"], "No such option"),
         (["submit", "-p", "a"], "PATH"),
-        (["status"], "BATCH_OR_JOB_ID"),
+        (["retry"], "BATCH_ID"),
+        (["cancel"], "BATCH_ID"),
+        (["results", "b1", "-o", "answers.xlsx"], ".jsonl, .ndjson, .json, .csv"),
+        (["results", "b1", "-o", "answers.txt"], "--format"),
+        (["compare", "b1", "b2", "-o", "both.parquet"], ".html"),
         (["wait", "b1", "--timeout", "soon"], "soon"),
         (["wait", "b1", "--timeout", "-1"], "-1"),
         (["results", "b1", "--format", "xml"], "xml"),
@@ -285,13 +289,73 @@ def test_results_are_lines_or_a_table_in_a_file_or_on_stdout(user: Producer, cha
     told = user.run("results", batch_id, "-o", "answers.csv")
     assert told.stdout == ""
     table = (user.folder / "answers.csv").read_text()
-    assert table.startswith("job_id,custom_id,image,")
+    assert table.startswith("custom_id,status,text,image,")
     assert table.count('"\'=up, surely"') == 3
     assert user.run("results", batch_id, "--format", "csv").stdout == table
     user.run("results", batch_id, "-o", "answers.txt", "--format", "jsonl")
     assert len((user.folder / "answers.txt").read_text().splitlines()) == 3
     assert user.run("results", batch_id, "-o", "-").stdout.count("\n") == 3
     assert "missing" in user.run("results", batch_id, "-o", "missing/x.csv", expect=1).stderr
+    user.run("results", batch_id, "-o", "answers.json")
+    assert json.loads((user.folder / "answers.json").read_text()) == user.results(batch_id)
+    user.run("results", batch_id, "--status", "failed", "-o", "answers.json")
+    assert json.loads((user.folder / "answers.json").read_text()) == []
+
+
+def test_without_an_id_the_newest_batch_is_looked_at_and_named(user: Producer, charts: Path) -> None:
+    for command in ("status", "wait", "watch", "results", "logs"):
+        assert "chartq run FOLDER" in user.run(command, expect=1).stderr
+    assert "chartq run FOLDER" in user.run("list").stderr
+    assert user.run("list", "--json").stdout == ""
+    user.submit(charts)
+    newest = user.submit(charts, prompt="And now?")["batch_id"]
+    user.answer(newest)
+    for command in ("status", "wait", "watch", "results", "logs"):
+        assert f"the newest batch: {newest} (" in user.run(command).stderr
+    assert user.run("status", "--json").json()["batch_id"] == newest
+
+
+def test_where_there_is_only_the_demo_it_says_how_to_open_that(user: Producer) -> None:
+    demo = user.settings.chartq_home / "demo"
+    demo.mkdir(parents=True)
+    (demo / "results.sqlite").touch()
+    assert f"CHARTQ_HOME={demo} chartq list" in user.run("list").stderr
+
+
+def test_status_for_people_tells_what_was_asked_and_what_comes_next(user: Producer, charts: Path) -> None:
+    batch_id = user.submit(charts, prompt="Up\nor\x1b[31m down?")["batch_id"]
+    shown = user.run("status", batch_id).stdout
+    assert "question:  Up or\\x1b[31m down?" in shown
+    assert f"chartq watch {batch_id}" in shown
+    user.answer(batch_id)
+    shown = user.run("status", batch_id).stdout
+    assert "21 in, 9 out" in shown
+    assert f"next:      chartq results {batch_id}" in shown
+    assert "Up or" in user.run("list").stdout
+
+
+def test_an_ended_batch_is_watched_in_one_line(user: Producer, charts: Path) -> None:
+    user.answer(batch_id := user.submit(charts)["batch_id"])
+    assert user.run("watch", batch_id).stderr.count("completed: 3 finished of 3") == 1
+
+
+def test_a_second_batch_beside_an_unfinished_one_of_the_same_question_is_told(user: Producer, charts: Path) -> None:
+    first = user.run("submit", str(charts), "-p", "Up?").stdout.strip()
+    again = user.run("submit", str(charts), "-p", "Up?")
+    assert f"chartq cancel {first}" in again.stderr
+    assert f"chartq cancel {again.stdout.strip()}" in again.stderr
+    user.answer(first)
+    assert "chartq cancel" not in user.run("submit", str(charts), "-p", "Up?").stderr
+
+
+def test_logs_of_rows_that_an_earlier_batch_asked_for_say_where_to_look(user: Producer, charts: Path) -> None:
+    user.answer(first := user.submit(charts)["batch_id"])
+    draw_charts(charts, 4)
+    second = user.submit(charts)["batch_id"]
+    told = user.run("logs", second).stderr
+    assert f"3 in {first}" in told
+    assert f"chartq logs {first}" in told
+    assert "chartq logs" not in user.run("logs", first).stderr
 
 
 def test_wait_says_when_only_another_submit_can_end_it(

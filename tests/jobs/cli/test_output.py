@@ -54,7 +54,9 @@ def as_csv(*rows: dict[str, Any]) -> list[dict[str, str]]:
 
 def test_csv_is_the_same_without_raw() -> None:
     [read] = as_csv(row())
-    assert list(read) == [*(name for name in row() if name != "raw"), "finish_reason", "sent"]
+    assert {*read} == {*row(), "finish_reason", "sent", "prompt_tokens", "completion_tokens"} - {"raw"}
+    assert list(read)[:3] == ["custom_id", "status", "text"]
+    assert (read["prompt_tokens"], read["completion_tokens"]) == ("7", "3")
     assert (read["text"], read["attempts"], read["error"], read["latency_s"]) == ("up", "1", "", "0.5")
     assert json.loads(read["usage"]) == {"prompt_tokens": 7, "completion_tokens": 3}
 

@@ -263,13 +263,14 @@ def structured(name: str, path: Path) -> Path:
     return path
 
 
-def test_fields_of_structured_answers_are_csv_columns_behind_the_others(tmp_path: Path) -> None:
+def test_fields_of_structured_answers_are_csv_columns_beside_the_text(tmp_path: Path) -> None:
     with structured("csv", tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
         head, *lines = csv.reader(file)
     with written("csv", [row(1)], tmp_path / "plain.csv").open(newline="") as file:
         plain = next(csv.reader(file))
-    assert head == [*plain, "answer_z trend", "answer_levels", "answer_count", "answer_drawn", "answer_more"]
-    assert [line[len(plain) :] for line in lines] == [
+    named = ["answer_z trend", "answer_levels", "answer_count", "answer_drawn", "answer_more"]
+    assert head == [*plain[:3], *named, *plain[3:]]
+    assert [line[3:8] for line in lines] == [
         ["'=up", "[-1, 2.5]", "3.0", "true", '{"é": ["|"]}'],
         ["", "[]", "", "", ""],
         ["5", "none", str(2**70), "1", '[1, "a"]'],
@@ -495,7 +496,9 @@ def test_batches_are_called_by_what_sets_them_apart(tmp_path: Path) -> None:
     write_comparison([], [], context(name="first"), context(again, name="second"), tmp_path / "out.md", "markdown")
     assert table((tmp_path / "out.md").read_text())[0][2:] == ["A: first", "B: second"]
     assert comparison_format_of(Path("x.HTML")) == "html"
-    assert comparison_format_of(Path("x.parquet")) is None
+    assert comparison_format_of(Path("x")) is None
+    with pytest.raises(InputError, match=r"\.parquet files, but \.html"):
+        comparison_format_of(Path("x.parquet"))
 
 
 def test_answers_agree_when_they_say_the_same() -> None:

@@ -1,0 +1,52 @@
+"""Results as people read them in a terminal: chart, state, answer."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from rich.table import Table
+
+from jobs.cli.console import print_table
+from jobs.core.text import one_line, visible
+from jobs.formats.format import Row
+from jobs.formats.rows import outcome_text
+
+#: Rows that are laid out together: a table of any length starts at once and stays small in memory.
+_PAGE = 200
+
+
+def print_results(rows: Iterable[Row]) -> None:
+    """Print them as they are read."""
+    waiting, first = iter(rows), True
+    while page := list(islice(waiting, _PAGE)):
+        print_table(_table(page, heads=first))
+        first = False
+
+
+def _table(rows: list[Row], *, heads: bool) -> Table:
+    table = Table(box=None, show_header=heads, expand=True, pad_edge=False)
+    table.add_column("chart", ratio=2, overflow="fold")
+    table.add_column("status", width=9)
+    with_source = "source_text" in rows[0]
+    if with_source:
+        table.add_column("asked about", ratio=3, overflow="fold")
+    table.add_column("answer", ratio=5, overflow="fold")
+    for row in rows:
+        source = [visible(row["source_text"] or "")] if with_source else []
+        table.add_row(visible(row["custom_id"]), row["status"], *source, answer_words(row))
+    return table
+
+
+def answer_words(row: Row) -> str:
+    """The answer, a structured one as `trend: up · confidence: 0.8`; else what went wrong."""
+    answer = row.get("answer")
+    if isinstance(answer, dict):
+        return " · ".join(f"{one_line(name)}: {one_line(value)}" for name, value in _told(answer))
+    return visible(outcome_text(row).strip())
+
+
+def _told(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in answer.items():
+        if value not in (None, "", []):
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            yield name, shown

@@ -1,0 +1,59 @@
+"""Results in a terminal: a table for people, a page at a time."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.producer import producer_in
+from support.stack import draw_charts
+
+from jobs.cli.result_table import answer_words
+
+
+def test_in_a_terminal_results_are_a_table_and_on_a_pipe_json_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with producer_in(tmp_path, monkeypatch) as user:
+        batch_id = user.submit(draw_charts(tmp_path / "charts", 201))["batch_id"]
+        user.answer(batch_id, text="up\x1b]52;c;aGk=\x07 surely")
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "jobs", "results", batch_id]
+        with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL) as process:
+            os.close(theirs)
+            shown = b""
+            while piece := _read(ours):
+                shown += piece
+        os.close(ours)
+        assert process.returncode == 0
+        assert shown.count(b"surely") == 201
+        assert shown.count(b"answer") == 1, "one head over all pages"
+        assert b"]52;c" in shown
+        assert b"\x1b]52" not in shown
+        assert user.run("results", batch_id).stdout.count('{"job_id"') == 201
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # how Linux says that the other side has closed
+        return b""
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"text": "Up.\n", "error": None}, "Up."),
+        ({"text": None, "error": {"type": "ImageError", "message": "damaged"}}, "ImageError: damaged"),
+        ({"text": None, "error": None}, ""),
+        (
+            {"text": "{...}", "answer": {"trend": "up", "levels": [1, 2.5], "note": None, "rest": {"a": 1}}},
+            "trend: up · levels: 1, 2.5 · rest: {'a': 1}",
+        ),
+        ({"text": "[1]", "answer": [1], "error": None}, "[1]"),
+    ],
+)
+def test_an_answer_is_shown_in_words(row: dict[str, object], words: str) -> None:
+    assert answer_words(row) == words
