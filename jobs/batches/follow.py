@@ -127,7 +127,7 @@ def next_step(document: dict[str, Any]) -> str:
         return f"mend the cause, then: chartq resume {batch_id}"
     if document["status"] == "in_progress":
         return f"chartq watch {batch_id}" + ("" if counts["started"] else " (chartq worker, if none is running)")
-    again = f" · chartq retry {batch_id}" if counts["failed"] else ""
+    again = f" · chartq errors {batch_id} · chartq retry {batch_id}" if counts["failed"] else ""
     return f"chartq results {batch_id} -o report.html{again}"
 
 

@@ -16,7 +16,7 @@ from jobs.config.home import make_home
 from jobs.config.settings import Settings
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.errors import QueueError, UnknownIdError
-from jobs.ledger import Batch, Ledger, StoreUrl
+from jobs.ledger import ALL_FAILURES, Batch, FailureFilter, Ledger, StoreUrl
 from jobs.schemas import schema_of
 from jobs.submit.submit import Order, Submitted, submit
 
@@ -182,9 +182,9 @@ class Session:
                 self.blind = redis_trouble(error)
         return []
 
-    def retry(self, batch: Batch) -> int:
-        """Queue again what failed, with fresh attempts. Returns how many."""
-        again = self.ledger.retry(batch, time.time())
+    def retry(self, batch: Batch, only: FailureFilter = ALL_FAILURES) -> int:
+        """Queue again what failed (of that kind), with fresh attempts. Returns how many."""
+        again = self.ledger.retry(batch, time.time(), only=only)
         self._enqueue(batch, again)
         if batch.hold is not None:  # not any more: what waits beside them has to go back as well
             put_back_all(self.ledger, self.queues, now=time.time(), batch=batch)

@@ -1,7 +1,7 @@
 """The commands about batches and their jobs: where they stand, wait for them, ask again, give up, go on."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import chain
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from jobs.batches.failures import FailureKind, failure_kinds
 from jobs.batches.follow import UNFINISHED, facts, follow, lacks_charts, summary
 from jobs.batches.session import Session
 from jobs.cli.completion import complete_batches
@@ -18,6 +19,7 @@ from jobs.cli.output import print_data, reader_may_leave, say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError, UnknownIdError
 from jobs.core.text import dumps, one_line, visible
+from jobs.ledger import FailureFilter
 
 #: Of a question, in a line of `list`.
 _QUESTION_CHARS = 48
@@ -165,15 +167,52 @@ def watch(batch_id: str | None) -> int:
 
 
 @click.command()
-@batch_argument
-def retry(batch_id: str) -> int:
-    """Queue again what failed, with fresh attempts.
+@newest_batch_argument
+@json_option
+def errors(batch_id: str | None, as_json: bool) -> int:
+    """Say what went wrong, by kind: how often, and with which message (of the newest batch, if none is named).
 
     \b
-    Example: chartq retry b261122-k3x9qa
+    Example: chartq errors b261122-k3x9qa
+    """
+    with Session(producer_settings()) as session, reader_may_leave():
+        batch = batch_or_newest(session, batch_id)
+        kinds = failure_kinds(session.ledger.failures(batch))
+        for kind in kinds:
+            print_data(dumps(kind.document()) if as_json else _kind_line(kind))
+        if not as_json:
+            say(_after_errors(batch.batch_id, kinds))
+    return 0
+
+
+def _kind_line(kind: FailureKind) -> str:
+    status = "" if kind.status_code is None else f" {kind.status_code}"
+    return f"{len(kind.job_ids):>7,}  {kind.type}{status}: {one_line(kind.message)}"
+
+
+def _after_errors(batch_id: str, kinds: Sequence[FailureKind]) -> str:
+    if not kinds:
+        return "nothing failed"
+    again = f"chartq retry {batch_id}"
+    return f"one kind again: {again} --error {kinds[0].type} (or --match TEXT); all: {again}"
+
+
+@click.command()
+@batch_argument
+@click.option("--error", "type_", metavar="TYPE", help="Only failures of this type, as `chartq errors` names it.")
+@click.option("--match", metavar="TEXT", help="Only failures with this text in their message.")
+def retry(batch_id: str, type_: str | None, match: str | None) -> int:
+    """Queue again what failed, with fresh attempts; all of it, or one kind.
+
+    \b
+    Example: chartq retry b261122-k3x9qa --error HFTimeoutError
     """
     with Session(producer_settings()) as session:
-        say(f"{session.retry(session.ledger.batch(batch_id))} jobs queued again")
+        batch = session.ledger.batch(batch_id)
+        again = session.retry(batch, FailureFilter(type=type_, match=match))
+    say(f"{again} jobs queued again")
+    if not again and (type_ or match):
+        say(f"which kinds of failures there are: chartq errors {batch_id}")
     return 0
 
 

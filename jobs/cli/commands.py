@@ -10,6 +10,7 @@ PRODUCER_COMMANDS = {
     "watch": CommandSpec("jobs.cli.batch_commands:watch", "Watch a batch live; Ctrl-C leaves it running."),
     "results": CommandSpec("jobs.cli.result_commands:results", "Write a batch's results, in the order of submission."),
     "compare": CommandSpec("jobs.cli.result_commands:compare", "Show two batches' answers side by side."),
+    "errors": CommandSpec("jobs.cli.batch_commands:errors", "Say what went wrong, by kind, and how often."),
     "retry": CommandSpec("jobs.cli.batch_commands:retry", "Queue again what failed, with fresh attempts."),
     "cancel": CommandSpec("jobs.cli.batch_commands:cancel", "Cancel what has not started."),
     "resume": CommandSpec("jobs.cli.batch_commands:resume", "Open what is on hold, and restore what Redis has lost."),

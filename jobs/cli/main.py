@@ -27,7 +27,7 @@ _SECTIONS: Mapping[str, Sequence[str]] = {
     "Ask": ("run", "submit", "worker", "serve", "rehearse", "demo"),
     "Look": ("list", "status", "watch", "wait", "lanes", "logs"),
     "Read": ("results", "compare"),
-    "Mend": ("retry", "cancel", "resume"),
+    "Mend": ("errors", "retry", "cancel", "resume"),
     "Check": ("doctor", "models", "health", "metrics", "keys", "completion"),
 }
 

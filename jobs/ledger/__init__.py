@@ -3,11 +3,13 @@
 from jobs.ledger.errors import SchemaTooNewError, StoreUnavailableError
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.records import (
+    ALL_FAILURES,
     Added,
     Batch,
     CallsMade,
     Canceled,
     Counts,
+    FailureFilter,
     Hold,
     JobError,
     JobRow,
@@ -23,6 +25,7 @@ from jobs.ledger.reports import AnswerRow, Change, Failed, Finished, Returned
 from jobs.ledger.store_url import StoreUrl
 
 __all__ = [
+    "ALL_FAILURES",
     "Added",
     "AnswerRow",
     "Batch",
@@ -31,6 +34,7 @@ __all__ = [
     "Change",
     "Counts",
     "Failed",
+    "FailureFilter",
     "Finished",
     "Hold",
     "JobError",

@@ -211,6 +211,7 @@ class Ledger:
     job_states = _reads(queries.job_states)
     names_of_jobs = _reads(queries.names_of_jobs)
     asked_by_others = _reads(queries.asked_by_others)
+    failures = _reads(queries.failures)
     latest = _reads(queries.latest)
     calls = _reads(queries.calls)
     _batches_page = _reads(batches.page)

@@ -5,19 +5,20 @@ from collections.abc import Iterable, Sequence
 from jobs.ledger.counts import recounted
 from jobs.ledger.failure_holds import forget_failures, release
 from jobs.ledger.member_status import queue_again
-from jobs.ledger.records import Batch, Canceled
+from jobs.ledger.records import ALL_FAILURES, Batch, Canceled, FailureFilter
 from jobs.ledger.transaction import Row, Transaction, chunks
 
 #: Jobs that are changed at a time.
 CHUNK = 1000
 
 
-def retry(tx: Transaction, batch: Batch, now: float) -> list[str]:
+def retry(tx: Transaction, batch: Batch, now: float, *, only: FailureFilter = ALL_FAILURES) -> list[str]:
     """Ask again what failed for this batch, with fresh attempts. Returns the job ids that belong on the queue.
 
     If there had been too many failures, the batch goes on.
     """
-    failed = _each_once(tx.rows("jobs_failed_for_batch", batch=batch.id))
+    rows = _each_once(tx.rows("jobs_failed_for_batch", batch=batch.id))
+    failed = [row for row in rows if only.takes(row.error_type, row.error_message)]
     for chunk in chunks(failed, CHUNK):
         ids = [row.id for row in chunk]
         with recounted(tx, ids):

@@ -118,6 +118,15 @@ def names_of_jobs(tx: Transaction, batch: Batch) -> dict[str, str]:
     return dict(tx.tuples("names_of_jobs", batch=batch.id))
 
 
+def failures(tx: Transaction, batch: Batch) -> list[tuple[str, JobError]]:
+    """The batch's failed jobs with what went wrong, in the order of submission; one statement."""
+    found = tx.tuples("failures", batch=batch.id)
+    return [
+        (job_id, JobError(type=type_ or "", message=message or "", status_code=status))
+        for job_id, type_, message, status in found
+    ]
+
+
 def asked_by_others(tx: Transaction, batch: Batch) -> dict[str, int]:
     """How many of the batch's jobs were queued last by an earlier batch, by its id; most first."""
     return dict(tx.tuples("asked_by_others", batch=batch.id))

@@ -202,6 +202,22 @@ class JobError:
     status_code: int | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class FailureFilter:
+    """Some of the failures: of one type, with a text in their message (in whatever case)."""
+
+    type: str | None = None
+    match: str | None = None
+
+    def takes(self, error_type: str | None, message: str | None) -> bool:
+        fits = self.type is None or (error_type or "").lower() == self.type.lower()
+        return fits and (self.match is None or self.match.lower() in (message or "").lower())
+
+
+#: Whatever failed.
+ALL_FAILURES = FailureFilter()
+
+
 class _HasReply:
     """The server's reply, which is kept as JSON and read only if somebody asks."""
 

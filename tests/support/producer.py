@@ -83,10 +83,10 @@ class Producer:
             done = [FinishedJob(job_id=job_id, execution_id="e", answer=answer) for job_id in ids]
             session.ledger.record(done, time.time())
 
-    def fail(self, job_id: str) -> None:
+    def fail(self, job_id: str, *, type_: str = "ImageError", message: str = "it is damaged") -> None:
         self.start([job_id])
         with self.session() as session:
-            failed = Failed(job_id=job_id, execution_id="e", error_type="ImageError", message="it is damaged")
+            failed = Failed(job_id=job_id, execution_id="e", error_type=type_, message=message)
             session.ledger.record([failed], time.time())
 
 

@@ -23,6 +23,12 @@ SELECT job_id, status FROM jobs WHERE job_id IN :job_ids...
 SELECT members.custom_id, batches.batch_id FROM members JOIN batches ON batches.id = members.batch
 WHERE members.job = :job ORDER BY members.batch DESC, members.position LIMIT 1
 
+-- name: failures
+SELECT jobs.job_id, jobs.error_type, jobs.error_message, jobs.status_code
+FROM members JOIN jobs ON jobs.id = members.job
+WHERE members.batch = :batch AND {standing} = 'failed'
+ORDER BY members.position, members.custom_id
+
 -- name: asked_by_others
 SELECT batches.batch_id, COUNT(*) AS jobs
 FROM members JOIN jobs ON jobs.id = members.job JOIN batches ON batches.id = jobs.asked_by

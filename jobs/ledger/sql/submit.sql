@@ -41,7 +41,8 @@ SET status = 'queued', execution_id = NULL, attempts = 0, throttled = 0, losses 
 WHERE id IN :jobs...
 
 -- name: jobs_failed_for_batch
-SELECT jobs.id, jobs.job_id, jobs.status FROM members JOIN jobs ON jobs.id = members.job
+SELECT jobs.id, jobs.job_id, jobs.status, jobs.error_type, jobs.error_message
+FROM members JOIN jobs ON jobs.id = members.job
 WHERE members.batch = :batch AND {standing} = 'failed'
 ORDER BY jobs.id /*postgresql FOR UPDATE OF jobs */
 

@@ -334,6 +334,34 @@ def test_status_for_people_tells_what_was_asked_and_what_comes_next(user: Produc
     assert "Up or" in user.run("list").stdout
 
 
+def test_failures_are_told_by_kind_and_asked_again_by_kind(user: Producer, charts: Path) -> None:
+    draw_charts(charts, 7)
+    batch_id = user.submit(charts)["batch_id"]
+    ids = [row["job_id"] for row in user.results(batch_id)]
+    for n, job_id in enumerate(ids[:6]):
+        message = f"chart-{n}.png is {n}00 px wide" if n < 4 else "Read timed out"
+        user.fail(job_id, type_="ImageError" if n < 4 else "HFTimeoutError", message=message)
+    kinds = [json.loads(line) for line in user.run("errors", batch_id, "--json").stdout.splitlines()]
+    assert [(kind["type"], kind["count"], kind["job_ids"]) for kind in kinds] == [
+        ("ImageError", 4, ids[:4]),
+        ("HFTimeoutError", 2, ids[4:6]),
+    ]
+    assert kinds[0]["message"] == "chart-0.png is 000 px wide"
+    shown = user.run("errors")
+    assert "4  ImageError" in shown.stdout
+    assert f"chartq retry {batch_id} --error ImageError" in shown.stderr
+
+    assert "0 jobs queued again" in (told := user.run("retry", batch_id, "--error", "Nonsense").stderr)
+    assert f"chartq errors {batch_id}" in told
+    assert "2 jobs queued again" in user.run("retry", batch_id, "--error", "HFTimeoutError").stderr
+    assert "1 jobs queued again" in user.run("retry", batch_id, "--match", "CHART-3").stderr
+    states = [row["status"] for row in user.results(batch_id)]
+    assert states == ["failed"] * 3 + ["queued"] * 4
+    assert "3 jobs queued again" in user.run("retry", batch_id).stderr
+    assert user.run("errors", batch_id, "--json").stdout == ""
+    assert "nothing failed" in user.run("errors", batch_id).stderr
+
+
 def test_an_ended_batch_is_watched_in_one_line(user: Producer, charts: Path) -> None:
     user.answer(batch_id := user.submit(charts)["batch_id"])
     assert user.run("watch", batch_id).stderr.count("completed: 3 finished of 3") == 1
