@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.batches.eta import eta_s
 from jobs.charts.places import split_pictures
+from jobs.core.controls import NO_CONTROLS, PAUSED, Controls
 from jobs.core.time_text import iso
 from jobs.ledger import Batch, Counts, JobError, JobRow, ResultRow
 from jobs.schemas import parsed_answer
@@ -19,10 +20,12 @@ RECENT_S = 60.0
 _SHORTEST_CLOSURE_S = 1.0
 
 
-def batch_document(batch: Batch, counts: Counts, gates: "Sequence[Gate]", *, now: float) -> dict[str, Any]:
-    """`status BATCH --json`. `gates`: those of the batch's lane that count now."""
+def batch_document(
+    batch: Batch, counts: Counts, gates: "Sequence[Gate]", *, now: float, controls: Controls = NO_CONTROLS
+) -> dict[str, Any]:
+    """`status BATCH --json`. `gates`: those of the batch's lane that count now; `controls`: what is paused."""
     open_jobs = counts.open
-    hold = _hold(batch, gates) if open_jobs else None
+    hold = _hold(batch, gates, controls, now) if open_jobs else None
     status = _status(batch, counts, open_jobs, held=hold is not None)
     ended = status in ("completed", "completed_with_errors", "canceled")
     span_s = min(RECENT_S, max(1.0, now - batch.created_at))
@@ -134,10 +137,15 @@ def lane_opens_at(gates: "Sequence[Gate]") -> float | None:
     return usable[0].now_s + soonest_s if soonest_s >= _SHORTEST_CLOSURE_S else None
 
 
-def _hold(batch: Batch, gates: "Sequence[Gate]") -> dict[str, Any] | None:
+def _hold(batch: Batch, gates: "Sequence[Gate]", controls: Controls, now: float) -> dict[str, Any] | None:
     """On hold is a batch only when its lane is, or when it was put on hold itself."""
-    if batch.hold is not None:
-        return {"reason": batch.hold.reason, "message": batch.hold.message, "since": iso(batch.hold.since)}
+    own = batch.hold
+    if own is not None and not own.is_pause:
+        return {"reason": own.reason, "message": own.message, "since": iso(own.since)}
+    told_by = gates[0].now_s if gates and gates[0].now_s else now  # pauses end by Redis's clock
+    pauses = [own.pause] if own is not None and not own.pause.is_over(told_by) else []
+    if pause := next(iter(pauses), None) or controls.pause_of(batch.question.lane, told_by):
+        return {"reason": PAUSED, "message": pause.message(told_by), "since": iso(pause.since)}
     return lane_hold(gates)
 
 

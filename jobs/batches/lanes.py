@@ -33,6 +33,8 @@ def _lane_document(gate: Gate, queued: int) -> dict[str, Any]:
             {"limit": w.calls, "window_s": w.window_ms / 1000, "used": spent, "left": max(0, w.calls - spent)}
             for w, spent in zip(gate.windows, gate.spent, strict=True)
         ],
+        "limit": gate.set_limit,
+        "workers_budget": ",".join(map(str, gate.of_workers)) or None,
         "next_permit_s": None if gate.held or not gate.account else round(gate.wait_s, 3),
         "concurrency": gate.limit or gate.ceiling,
         "in_flight": gate.in_flight,

@@ -15,7 +15,10 @@ from jobs.batches.reconcile import Requeued, put_back_all
 from jobs.config.home import make_home
 from jobs.config.settings import Settings
 from jobs.core.clock import SYSTEM_CLOCK, Clock
-from jobs.core.errors import QueueError, UnknownIdError
+from jobs.core.controls import EVERYTHING, NO_CONTROLS, subject_of
+from jobs.core.errors import InputError, QueueError, UnknownIdError
+from jobs.core.job import model_of
+from jobs.core.rates import RateLimits
 from jobs.ledger import ALL_FAILURES, Batch, FailureFilter, Ledger, StoreUrl
 from jobs.schemas import schema_of
 from jobs.submit.submit import Order, Submitted, submit
@@ -105,7 +108,7 @@ class Session:
     def gates(self) -> "Gates":
         from jobs.lanes import Gates
 
-        return Gates(self.redis, self.clock)
+        return Gates(self.redis, self.clock, self.ledger.controls)
 
     def now(self) -> float:
         """Seconds since the epoch by Redis's clock: what several hosts compare was told by one. Raises RedisError."""
@@ -121,7 +124,9 @@ class Session:
         now = self.clock.now()
         batch = self.ledger.batch(batch.batch_id)
         counts = self.ledger.counts(batch, recent_since=now - RECENT_S)
-        return batch_document(batch, counts, self.gates_of(batch) if counts.open else [], now=now)
+        if not counts.open:
+            return batch_document(batch, counts, [], now=now)
+        return batch_document(batch, counts, self.gates_of(batch), now=now, controls=self.ledger.controls())
 
     def statuses(self, batches: Iterable[Batch]) -> Iterator[dict[str, Any]]:
         """The documents of many batches, just read: a statement for each hundred, a look at each lane's gates."""
@@ -130,11 +135,13 @@ class Session:
         while page := list(islice(waiting, _PAGE)):
             now = self.clock.now()
             counts = self.ledger.counts_of(page, recent_since=now - RECENT_S)
+            controls = self.ledger.controls() if any(counts[batch.id].open for batch in page) else NO_CONTROLS
             for batch in page:
                 lane, unfinished = batch.question.lane, counts[batch.id].open > 0
                 if unfinished and lane not in gates:
                     gates[lane] = self.gates_if_possible(batch)
-                yield batch_document(batch, counts[batch.id], gates[lane] if unfinished else [], now=now)
+                known = gates[lane] if unfinished else []
+                yield batch_document(batch, counts[batch.id], known, now=now, controls=controls)
 
     def document(self, batch_or_job_id: str) -> dict[str, Any]:
         """The document of a batch or job. Raises UnknownIdError."""
@@ -202,14 +209,57 @@ class Session:
         return canceled.count
 
     def resume(self, lanes: set[str] | None, batch: Batch | None = None) -> tuple[int, Requeued]:
-        """Open what is on hold in these lanes (None: in all), and the batch itself; put back what Redis has lost."""
+        """Open what is on hold in these lanes (None: in all), and the batch itself; put back what Redis has lost.
+
+        Pauses end too: the batch's if one is given, else those of the lanes.
+        """
         if batch is not None:
             self.ledger.resume(batch)
+        self._end_pauses(lanes if batch is None else set())
         # An account's hold may keep a lane waiting that was never called for: it has no gate of its own yet.
         every_gate = self.gates.all(extra_lanes=self.queues.lanes())
         gates = [gate for gate in every_gate if gate.held and (lanes is None or gate.lane in lanes)]
         opened = self.gates.resume(gates)
         return opened, put_back_all(self.ledger, self.queues, now=time.time(), batch=batch)
+
+    def pause(
+        self, by: str, *, model: str | None = None, batch: Batch | None = None, for_s: float | None = None
+    ) -> None:
+        """No call starts any more, for a model, a batch or (neither given) for anything; what is in flight ends.
+
+        `by` is who says so. It ends by itself after `for_s` seconds, or with `resume`. Raises InputError if the batch
+        has ended.
+        """
+        now = self.now()
+        until = None if for_s is None else now + for_s
+        if batch is None:
+            self.ledger.pause(subject_of("model", model) if model else EVERYTHING, by=by, now=now, until=until)
+            self._bring_controls()
+            return
+        if not self.ledger.counts(batch, recent_since=0).open:
+            raise InputError(f"{batch.batch_id} has ended: there is nothing to pause")
+        self.ledger.pause_batch(batch, by=by, now=now, until=until)
+        self._bring_controls()
+        # What others want of it goes on.
+        self.queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
+        put_back_all(self.ledger, self.queues, now=time.time(), batch=batch)
+
+    def limit(self, by: str, model: str, *, rate: RateLimits | None, concurrency: int | None) -> None:
+        """Set a model's budget and most calls in flight, beside the workers' own; None and None: not any more."""
+        self.ledger.limit_model(model, rate=rate, concurrency=concurrency, by=by, now=self.now())
+        self._bring_controls()
+
+    def _end_pauses(self, lanes: set[str] | None) -> None:
+        """Of these lanes' models; None: all there are, of batches too, whose jobs go back on their queues."""
+        models = sorted(set(map(model_of, lanes or ())))
+        for subject in [EVERYTHING] if lanes is None else [subject_of("model", model) for model in models]:
+            for batch in self.ledger.end_pauses(subject):
+                put_back_all(self.ledger, self.queues, now=time.time(), batch=batch)
+        self._bring_controls()
+
+    def _bring_controls(self) -> None:
+        """Redis hears it at once; should it not, a worker brings it within seconds."""
+        self.queues.set_controls(self.ledger.controls())
 
     def _enqueue(self, batch: Batch, job_ids: list[str]) -> None:
         self.queues.enqueue(

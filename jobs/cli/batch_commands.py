@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -13,13 +13,14 @@ from jobs.batches.failures import FailureKind, failure_kinds
 from jobs.batches.follow import UNFINISHED, facts, follow, lacks_charts, summary
 from jobs.batches.session import Session
 from jobs.cli.completion import complete_batches
+from jobs.cli.control_commands import batch_or_model
 from jobs.cli.newest import batch_or_newest, no_batches
 from jobs.cli.options import batch_argument, json_option, newest_batch_argument
 from jobs.cli.output import print_data, reader_may_leave, say
 from jobs.config.settings import producer_settings
-from jobs.core.errors import InputError, UnknownIdError
+from jobs.core.job import model_of
 from jobs.core.text import dumps, one_line, visible
-from jobs.ledger import FailureFilter
+from jobs.ledger import Batch, FailureFilter
 
 #: Of a question, in a line of `list`.
 _QUESTION_CHARS = 48
@@ -166,6 +167,17 @@ def watch(batch_id: str | None) -> int:
     return code
 
 
+def _still_paused(session: Session, lanes: set[str] | None) -> str:
+    """What keeps a batch or a model waiting that was resumed by name."""
+    controls, now = session.ledger.controls(), session.now()
+    for lane in lanes or ():
+        if pause := controls.pause_of(lane, now):
+            return (
+                f"but calls of {model_of(lane)} are {pause.message(now)}: chartq resume (all), or with the model's name"
+            )
+    return ""
+
+
 @click.command()
 @newest_batch_argument
 @json_option
@@ -232,7 +244,7 @@ def cancel(batch_id: str) -> int:
 @click.command()
 @click.argument("model_or_batch", required=False, shell_complete=complete_batches)
 def resume(model_or_batch: str | None) -> int:
-    """Open what is on hold (one probe goes first), and put back on the queue what Redis has lost.
+    """Open what is on hold (one probe goes first), end pauses, and put back on the queue what Redis has lost.
 
     A batch that had too many failures goes on only if it is named; they are counted anew from then on.
 
@@ -241,18 +253,18 @@ def resume(model_or_batch: str | None) -> int:
              chartq resume b261122-k3x9qa
     """
     with Session(producer_settings()) as session:
-        batch, lanes = None, None
-        if model_or_batch:
-            with suppress(UnknownIdError):
-                batch = session.ledger.batch(model_or_batch)
-            lanes = {batch.question.lane} if batch else {f"{api}:{model_or_batch}" for api in ("chat", "task")}
-            known = {gate.lane for gate in session.gates.all()} | set(session.queues.lanes()) | session.ledger.lanes()
-            if batch is None and not lanes & known:
-                raise InputError(f"{model_or_batch!r} is no batch, and no model has such a lane: see chartq lanes")
+        what = batch_or_model(session, model_or_batch) if model_or_batch else None
+        batch = what if isinstance(what, Batch) else None
+        lanes = {f"{api}:{what}" for api in ("chat", "task")} if isinstance(what, str) else None
+        if batch is not None:
+            lanes = {batch.question.lane}
         opened, found = session.resume(lanes, batch)
         held = [] if batch else [one.batch_id for one in session.ledger.held() if session.status(one)["hold"]]
+        still = _still_paused(session, lanes)
     if batch and batch.hold:
-        say(f"{batch.batch_id} goes on; its failures are counted anew")
+        say(f"{batch.batch_id} goes on" + ("" if batch.hold.is_pause else "; its failures are counted anew"))
+    if still:
+        say(still)
     for batch_id in held:
         say(f"{batch_id} stays on hold, too many of its charts failed: chartq resume {batch_id}")
     say(f"{opened} lanes opened, {found.requeue_missing} jobs put back on the queue")

@@ -36,7 +36,13 @@ def lanes(as_json: bool) -> int:
         table.add_column(column, no_wrap=fixed, overflow="fold")
     table.add_column("queued", no_wrap=True)
     for row in rows:
-        budget = "\n".join(f"{b['used']}/{b['limit']} in {duration(b['window_s'])}" for b in row["budget"])
+        budget = "\n".join(
+            [
+                *(f"{b['used']}/{b['limit']} in {duration(b['window_s'])}" for b in row["budget"]),
+                *([f"limit: {row['limit']}"] if row["limit"] else []),
+                *([f"workers' own: {row['workers_budget']}"] if row["limit"] and row["workers_budget"] else []),
+            ]
+        )
         table.add_row(
             row["account"] or "-", row["lane"], _lane_state(row), budget, str(row["in_flight"]), str(row["queued"])
         )

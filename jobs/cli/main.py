@@ -28,6 +28,7 @@ _SECTIONS: Mapping[str, Sequence[str]] = {
     "Look": ("list", "status", "watch", "wait", "lanes", "logs"),
     "Read": ("results", "compare"),
     "Mend": ("errors", "retry", "cancel", "resume"),
+    "Steer": ("pause", "limit"),
     "Check": ("doctor", "models", "health", "metrics", "keys", "completion"),
 }
 

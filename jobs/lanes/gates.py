@@ -5,11 +5,12 @@ Who closes them is the worker, with every answer that it settles; the rules stan
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.clock import SYSTEM_CLOCK, Clock
+from jobs.core.controls import NO_CONTROLS, PAUSED, Controls
 from jobs.core.job import model_of
 from jobs.core.rates import RateLimits, Window, smallest
 from jobs.lanes.scripts import Scripts, text
@@ -66,7 +67,7 @@ class Gate:
     account: str
     lane: str
     live: bool  #: a live worker brings this account
-    reason: str | None  #: on hold, and why: token, permission, credits, model, gated
+    reason: str | None  #: on hold, and why: paused, token, credits, ...
     message: str | None
     since_s: float | None  #: on hold since
     until_s: float | None  #: closed until, when that lies ahead
@@ -81,6 +82,8 @@ class Gate:
     spent: tuple[int, ...]  #: permits in each window now
     now_s: float
     seen_s: float = 0.0  #: when a worker last brought this account
+    of_workers: tuple[Window, ...] = ()  #: the part of the windows that is the workers' own
+    set_limit: str | None = None  #: what somebody has set beside it, and who
 
     @property
     def held(self) -> bool:
@@ -108,8 +111,11 @@ class Gate:
 class Gates:
     """Reads and opens gates. Redis's clock throughout, or a rehearsal's."""
 
-    def __init__(self, redis: "Redis", clock: Clock = SYSTEM_CLOCK) -> None:
-        self._redis, self._clock = redis, clock
+    def __init__(
+        self, redis: "Redis", clock: Clock = SYSTEM_CLOCK, controls: Callable[[], Controls] = lambda: NO_CONTROLS
+    ) -> None:
+        """`controls`: what people have paused and limited, as the ledger has it now."""
+        self._redis, self._clock, self._controls = redis, clock, controls
         self._scripts = Scripts(redis, clock)
 
     def of_lane(self, lane: str) -> list[Gate]:
@@ -141,29 +147,38 @@ class Gates:
         return int(self._scripts.call("resume", gates=asked))
 
     def _describe(self, pairs: Sequence[tuple[str, str]], workers: Sequence[WorkerEntry]) -> list[Gate]:
-        known = [self._limits_of(account, workers) for account, _ in pairs]
+        controls = self._controls()
+        known = [self._limits_of(account, lane, controls, workers) for account, lane in pairs]
         asked = [
             {
                 "account": account,
                 "lane": lane,
-                "windows": [[w.calls, w.window_ms] for w in limits.windows(model_of(lane))],
-                "ceiling": ceiling,
+                "windows": [[w.calls, w.window_ms] for w in own.windows],
+                "ceiling": own.ceiling,
             }
-            for (account, lane), (limits, ceiling, _, _) in zip(pairs, known, strict=True)
+            for (account, lane), own in zip(pairs, known, strict=True)
         ]
         reply = self._scripts.call_json("describe", gates=asked)
         return [
-            _gate(pair, row, reply["now_ms"], *about)
-            for pair, row, about in zip(pairs, reply["rows"] or [], known, strict=True)
+            _gate(pair, row, reply["now_ms"], own, controls)
+            for pair, row, own in zip(pairs, reply["rows"] or [], known, strict=True)
         ]
 
-    def _limits_of(self, account: str, workers: Sequence[WorkerEntry]) -> tuple[RateLimits, int | None, bool, float]:
-        """Budget, ceiling, whether a live worker brings them (else what was last published), and when seen."""
+    def _limits_of(self, account: str, lane: str, controls: Controls, workers: Sequence[WorkerEntry]) -> "_InForce":
+        """What holds for the lane, whether a live worker brings the account, and when it was seen."""
         mine = [entry for entry in workers if account in entry.accounts.values()]
         live = bool(mine)
         if not mine and (last := parse_entry(self._redis.hget(f"chartq:account:{account}", "entry"))):
             mine = [last]
-        return (*merged_limits(mine), live, max((entry.seen_s for entry in mine), default=0.0))
+        limits, ceiling = merged_limits(mine)
+        of_workers = limits.windows(model_of(lane))
+        return _InForce(
+            windows=controls.windows_with(lane, of_workers),
+            ceiling=controls.ceiling_with(lane, ceiling),
+            of_workers=of_workers,
+            live=live,
+            seen_s=max((entry.seen_s for entry in mine), default=0.0),
+        )
 
     @staticmethod
     def _accounts_for(lane: str, workers: Sequence[WorkerEntry]) -> set[str]:
@@ -190,35 +205,47 @@ def parse_entry(published: Any) -> WorkerEntry | None:
         return None  # not one of ours: Redis's content is data, never trusted
 
 
-def _gate(
-    pair: tuple[str, str],
-    row: Mapping[str, Any],
-    now_ms: float,
-    limits: RateLimits,
-    ceiling: int | None,
-    live: bool,
-    seen_s: float,
-) -> Gate:
+@dataclass(frozen=True, kw_only=True)
+class _InForce:
+    windows: tuple[Window, ...]
+    ceiling: int | None
+    of_workers: tuple[Window, ...]
+    live: bool
+    seen_s: float
+
+
+def _held(row: Mapping[str, Any], lane: str, controls: Controls, now: float) -> tuple[str, str | None, float] | None:
+    """Reason, message and since when (Unix time) the gate is on hold: somebody's pause comes first."""
+    if pause := controls.pause_of(lane, now):
+        return PAUSED, pause.message(now), pause.since
+    return (row["reason"], row.get("message"), (row.get("since_ms") or 0) / 1000) if row.get("reason") else None
+
+
+def _gate(pair: tuple[str, str], row: Mapping[str, Any], now_ms: float, own: _InForce, controls: Controls) -> Gate:
     account, lane = pair
+    reason, message, since_s = _held(row, lane, controls, now_ms / 1000) or (None, None, None)
+    limit = controls.limit_of(lane)
     until_ms = row.get("until_ms") or 0
     closed = until_ms > now_ms
     return Gate(
         account=account,
         lane=lane,
-        live=live,
-        reason=row.get("reason"),
-        message=row.get("message"),
-        since_s=row["since_ms"] / 1000 if row.get("since_ms") else None,
+        live=own.live,
+        reason=reason,
+        message=message,
+        since_s=since_s,
         until_s=until_ms / 1000 if closed else None,
         why=row.get("why") if closed else None,
         wait_s=row["wait_ms"] / 1000,
         budget_wait_s=row["budget_wait_ms"] / 1000,
         probing=row["probing"],
         limit=int(row["limit"]) if row.get("limit") else None,
-        ceiling=ceiling,
+        ceiling=own.ceiling,
         in_flight=row["in_flight"],
-        windows=limits.windows(model_of(lane)),
+        windows=own.windows,
+        of_workers=own.of_workers,
+        set_limit=limit.text() if limit else None,
         spent=tuple(row["spent"] or ()),
         now_s=now_ms / 1000,
-        seen_s=seen_s,
+        seen_s=own.seen_s,
     )

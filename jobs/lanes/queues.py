@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from jobs.core.controls import Controls
 from jobs.lanes.scripts import TASK, Scripts, text
 
 if TYPE_CHECKING:
@@ -73,6 +74,13 @@ class LaneQueues:
             )
             for chunk in _chunks(job_ids)
         )
+
+    def set_controls(self, controls: Controls) -> bool:
+        """Tell Redis what is paused and limited, unless it has that or newer; it holds from the next call on."""
+        told = self._scripts.call(
+            "set_controls", store=controls.store, version=controls.version, json=controls.to_json()
+        )
+        return bool(told)
 
     def check(self) -> None:
         """A write that changes nothing; raises RedisError where a lack of rights or of disk would refuse a job."""

@@ -88,6 +88,10 @@ def held_batches(tx: Transaction) -> list[Batch]:
     return _batches(tx, tx.rows("held_batches"))
 
 
+def batches_whose_pause_is_over(tx: Transaction, now: float) -> list[Batch]:
+    return _batches(tx, tx.rows("batches_whose_pause_is_over", now=now))
+
+
 def get_batch(tx: Transaction, batch_id: str) -> Batch:
     """The batch as it is now; raises UnknownIdError."""
     row = tx.row("batch_by_name", batch_id=batch_id)
@@ -116,7 +120,9 @@ def _new_batch_id(now: float) -> str:
 def _batch(row: Row, question: Question) -> Batch:
     hold = None
     if row.hold_reason is not None:
-        hold = Hold(reason=row.hold_reason, message=row.hold_message or "", since=row.hold_since or 0.0)
+        hold = Hold(
+            reason=row.hold_reason, message=row.hold_message or "", since=row.hold_since or 0.0, until=row.hold_until
+        )
     return Batch(
         id=row.id,
         batch_id=row.batch_id,

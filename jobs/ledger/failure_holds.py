@@ -7,6 +7,7 @@ were: workers' clocks differ.
 
 from collections.abc import Mapping
 
+from jobs.core.controls import PAUSED
 from jobs.core.failure_limit import FailureLimit
 from jobs.ledger import counts
 from jobs.ledger.records import Batch, Counts
@@ -36,12 +37,15 @@ def release(tx: Transaction, batch: Batch) -> None:
 
 
 def resume(tx: Transaction, batch: Batch) -> bool:
-    """End the batch's own hold, and count its failures from now on. Returns whether it was on hold."""
+    """End the batch's own hold; after too many failures count them from now on. Returns whether it was on hold."""
     row = tx.row("batch_by_row", batch=batch.id)
     if row is None or row.hold_reason is None:
         return False
     release(tx, batch)
-    forget_failures(tx, batch)
+    if row.hold_reason == PAUSED:
+        tx.run("controls_changed")
+    else:
+        forget_failures(tx, batch)
     return True
 
 

@@ -10,6 +10,7 @@ from jobs.ledger import (
     api_keys,
     attempts,
     batches,
+    controls,
     counts,
     failure_holds,
     files,
@@ -169,6 +170,15 @@ class Ledger:
         Batches whose limit of failures is reached go on hold with it.
         """
         return set(self._record(changes, now)) if changes else set()
+
+    # Controls
+
+    pause = _writes(controls.pause)
+    pause_batch = _writes(controls.pause_batch)
+    end_pauses = _writes(controls.end_pauses)
+    end_pauses_that_are_over = _writes(controls.end_pauses_that_are_over)
+    limit_model = _writes(controls.limit)
+    controls = _reads(controls.read)
 
     # HTTP
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobs.core.controls import PAUSED, Pause
 from jobs.core.failure_limit import FailureLimit
 from jobs.core.job import Question
 
@@ -14,8 +15,20 @@ class Hold:
     """Why a batch waits for the user."""
 
     reason: str
+    #: Of a pause: who paused it.
     message: str
     since: float
+    #: When it ends by itself.
+    until: float | None = None
+
+    @property
+    def is_pause(self) -> bool:
+        return self.reason == PAUSED
+
+    @property
+    def pause(self) -> Pause:
+        """What it is if somebody paused the batch."""
+        return Pause(by=self.message, since=self.since, until=self.until)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The tables' version, and the way from older ones to this one. The tables: `sql/schema.sql`, `http_tables.sql`."""
+"""The tables' version, and the way from older ones to this one. The tables: `sql/schema.sql`, `sql/*_tables.sql`."""
 
 import secrets
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from jobs.ledger.statements import script
 from jobs.ledger.transaction import Transaction
 
 #: What this program writes and reads.
-VERSION = 4
+VERSION = 5
 
 #: Steps from older versions: (the version a step leads to, what it does). In order; each runs once.
 Step = tuple[int, Callable[[Transaction], None]]
@@ -31,7 +31,12 @@ def _run(name: str) -> Callable[[Transaction], None]:
     return run
 
 
-STEPS: Sequence[Step] = ((2, _run("upgrade_2")), (3, _run("upgrade_3")), (4, _run("http_tables")))
+STEPS: Sequence[Step] = (
+    (2, _run("upgrade_2")),
+    (3, _run("upgrade_3")),
+    (4, _run("http_tables")),
+    (5, _run("control_tables")),
+)
 
 
 def current_version(tx: Transaction) -> int | None:
@@ -68,6 +73,8 @@ def prepare(tx: Transaction, *, version: int = VERSION, steps: Sequence[Step] = 
         _run("schema")(tx)
         if version >= 4:
             _run("http_tables")(tx)
+        if version >= 5:
+            _run("control_tables")(tx)
         tx.execute(f"INSERT INTO schema_info (version) VALUES ({version:d})")  # noqa: S608 (a number)
     else:
         _upgrade(tx, found, version, steps)

@@ -1,5 +1,6 @@
 """What a request may see and do: the one way from a handler to batches and jobs."""
 
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
@@ -27,6 +28,11 @@ class Access:
     def owner(self) -> str:
         """Whose things are seen; "": everybody's, where there are no keys."""
         return self.caller.name
+
+    @property
+    def who(self) -> str:
+        """Who acts, for others to read: the key's name."""
+        return self.caller.name or f"http@{socket.gethostname()}"
 
     def batch(self, batch_id: str) -> Batch:
         batch = self.session.ledger.batch(batch_id)

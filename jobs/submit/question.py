@@ -33,7 +33,7 @@ def make_question(
     `max_side`: pixels of a picture's longer side, instead of IMAGE_MAX_SIDE.
     """
     limits = picture_limits(settings, max_side)
-    chosen = _checked_model(model or settings.vision_model)
+    chosen = check_model(model or settings.vision_model)
     if schema is not None:
         if settings.hf_api == "task":
             raise InputError("--schema needs HF_API=chat: the classic task bodies have no response_format")
@@ -110,7 +110,7 @@ def chat_question(
         raise InputError(f"the messages must be JSON values in UTF-8: {error}") from error
     if len(told) > MAX_PROMPT_CHARS:
         raise InputError(f"it has {len(told):,} characters beside the picture; at most {MAX_PROMPT_CHARS:,} are taken")
-    return Question(prompt=_encodable(prompt), model=_checked_model(model), parameters=asked, **(limits or {}))
+    return Question(prompt=_encodable(prompt), model=check_model(model), parameters=asked, **(limits or {}))
 
 
 def read_prompt_file(path: Path) -> str:
@@ -161,7 +161,8 @@ def _check_schema(parameters: Mapping[str, Any]) -> None:
         Checker(schema)
 
 
-def _checked_model(model: str) -> str:
+def check_model(model: str) -> str:
+    """The model's id as it is. Raises InputError if it can be none."""
     if not model.strip() or any(char.isspace() or not char.isprintable() for char in model) or len(model) > 300:
         raise InputError(f"{model!r} is no model id: write it as on its page, org/name or org/name:provider")
     return model

@@ -149,6 +149,9 @@ class Finished:
         document: dict[str, Any] = json.loads(self.stdout)
         return document
 
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
 
 def finish(process: "subprocess.Popen[str]", timeout_s: float = PATIENCE_S) -> Finished:
     """Wait for a program's end."""

@@ -72,4 +72,5 @@ def _lane_client(session: Session, worker: str, *, accounts: Mapping[str, str]) 
         limits=session.settings.hf_rate_limit,
         ceiling=session.settings.hf_max_concurrency,
         clock=session.clock,
+        controls=session.ledger.controls,
     )

@@ -1,6 +1,6 @@
 """The worker's hold on the lanes: take jobs with permits, settle what ended, stay alive. One round trip each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import uuid4
@@ -8,8 +8,9 @@ from uuid import uuid4
 from redis import Redis
 
 from jobs.core.clock import SYSTEM_CLOCK, Clock
+from jobs.core.controls import NO_CONTROLS, Controls
 from jobs.core.rates import RateLimits
-from jobs.lanes import TASK, Scripts, WorkerEntry
+from jobs.lanes import TASK, LaneQueues, Scripts, WorkerEntry
 from jobs.lanes.gates import WORKER_LIVE_S, merged_limits, parse_entry
 from jobs.lanes.queues import JOB_TIMEOUT_S, rq_time
 
@@ -129,10 +130,13 @@ class LaneClient:
         ceiling: int | None,
         timing: HeartbeatTiming = HEARTBEAT_TIMING,
         clock: Clock = SYSTEM_CLOCK,
+        controls: Callable[[], Controls] = lambda: NO_CONTROLS,
     ) -> None:
+        """`controls`: what people have paused and limited, as the ledger has it now."""
         self.timing = timing
+        self._controls, self._controls_brought = controls, False
         self._clock = clock
-        self._scripts = Scripts(redis, clock)
+        self._scripts, self._queues = Scripts(redis, clock), LaneQueues(redis)
         self._worker = worker
         self._accounts = dict(accounts)
         self._own = WorkerEntry(accounts=accounts, limits=limits, ceiling=ceiling)
@@ -144,8 +148,10 @@ class LaneClient:
         """Settle, then take up to `want` jobs. Only one at a time.
 
         May be repeated after an error: what was heard before is ignored, and what was given with a reply that never
-        arrived is taken back.
+        arrived is taken back. A Redis that knows of no controls gets them first: then there are no jobs this time.
         """
+        if not self._controls_brought:
+            self.bring_controls()
         self._number += 1
         reply = self._scripts.call_json(
             "turn",
@@ -159,6 +165,7 @@ class LaneClient:
             **clock,
         )
         self._heard = self._number
+        self._controls_brought = not reply.get("needs_controls", False)
         return PollResult(
             leases=[Lease(**lease) for lease in reply["claims"] or ()],
             refused=[str(job) for job in reply["refused"] or ()],
@@ -170,6 +177,12 @@ class LaneClient:
                 Closing(lane=lane, why=why, until_s=until_ms / 1000) for lane, why, until_ms in reply["closings"] or ()
             ],
         )
+
+    def bring_controls(self) -> bool:
+        """Tell Redis what is paused and limited, unless it knows. From any thread. Raises StoreError, RedisError."""
+        told = self._queues.set_controls(self._controls())
+        self._controls_brought = True
+        return told
 
     def move(self, settlements: Sequence[Settlement]) -> None:
         """Settle what another worker has left behind. From any thread."""

@@ -67,12 +67,21 @@ class Maintenance:
     def _round(self) -> None:
         if acquire_or_refresh_lock(self._redis, _LOCK, self._token, _LOCK_TTL_S) == "taken":
             return
+        self._keep_controls()
         self._restore_redis()
         if self._heartbeat.is_steady:
             self._take_over()
         for batch_id, jobs in drop_held(self._ledger, self._queues, now=time.time()).items():
             log.warning("too many failures: %d jobs wait for `chartq resume %s`", jobs, batch_id)
         self._sweep_a_page()
+
+    def _keep_controls(self) -> None:
+        """Pauses end at their time; and Redis hears what a command that died has told the ledger alone."""
+        seconds, microseconds = self._redis.time()
+        for batch in self._ledger.end_pauses_that_are_over(float(seconds) + float(microseconds) / 1e6):
+            put_back_all(self._ledger, self._queues, now=time.time(), batch=batch)
+            log.info("batch %s goes on: its pause is over", batch.batch_id)
+        self._lane_client.bring_controls()
 
     def _restore_redis(self) -> None:
         """All at once after Redis lost everything, and once more when what was in flight has been reported."""

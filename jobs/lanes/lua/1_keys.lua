@@ -11,7 +11,9 @@ local LEASES = 'chartq:leases'      -- zset job id -> ms after which its worker 
 local WORKERS = 'chartq:workers'    -- hash worker -> JSON: its accounts, limits, when last seen
 local EPOCH = 'chartq:epoch'        -- ms since which this Redis remembers us; gone after a FLUSHALL
 local ALONE_TURN = 'chartq:alone-turn'      -- the worker that is emptying itself for a job that must run alone
+local NEVER_MS = 24 * 3600 * 1000   -- a wait that only somebody's help ends
 local REFUSED = 'chartq:refused'    -- list of ids set aside: forged, pickled, unknown
+local CONTROLS = 'chartq:controls'  -- JSON: what people have paused and limited, from the ledger; see 3_gates.lua
 local PRIORITIES = 'chartq:priorities'      -- hash queue -> 0 (high) | 2 (low); normal queues aren't in it
 
 local function ring_key(lane) return 'chartq:ring:' .. lane end         -- zset queue -> priority and turn
@@ -36,6 +38,58 @@ local function execution_key(id, execution) return rq .. ':execution:' .. id .. 
 local function executions_key(id) return rq .. ':executions:' .. id end
 local function worker_key(worker) return rq .. ':worker:' .. worker end
 local function worker_executions_key(worker) return rq .. ':worker:' .. worker .. ':executions' end
+
+-- What people have paused and limited (jobs/core/controls.py writes it); nil until somebody has brought it here.
+local controls_read, controls = false, nil
+
+local function controls_now()
+    if not controls_read then
+        local written = redis.call('GET', CONTROLS)
+        controls_read, controls = true, written and cjson.decode(written) or nil
+    end
+    return controls
+end
+
+-- `org/name:provider` has what `org/name` has, if it has none of its own.
+local function of_model(lane, name)
+    local model = string.match(lane, '^%a+:(.*)$') or lane
+    return name(model) or name(string.match(model, '^(.*):[^:]*$') or model)
+end
+
+-- ms for which these subjects stay paused, the longest; nil: none of them is.
+local function paused_for_ms(subjects, now_ms)
+    local longest = nil
+    for _, subject in ipairs(subjects) do
+        local until_ms = controls and controls.pauses[subject]
+        if until_ms == -1 then return NEVER_MS end
+        if until_ms and until_ms > now_ms then longest = math.max(longest or 0, until_ms - now_ms) end
+    end
+    return longest
+end
+
+local function lane_paused_for_ms(lane, now_ms)
+    if not controls_now() then return nil end
+    local model = string.match(lane, '^%a+:(.*)$') or lane
+    return paused_for_ms({'*', 'model ' .. model, 'model ' .. (string.match(model, '^(.*):[^:]*$') or model)}, now_ms)
+end
+
+local function queue_paused_for_ms(queue, now_ms)
+    if not controls_now() then return nil end
+    return paused_for_ms({'batch ' .. string.match(queue, '[^@]*$')}, now_ms)
+end
+
+local function limit_of(lane)
+    return controls_now() and of_model(lane, function(model) return controls.limits[model] end)
+end
+
+-- Bring the ledger's controls here, unless newer ones of the same ledger are here already. args: store, version, json.
+function ops.set_controls(args)
+    local here = controls_now()
+    if here and here.store == args.store and here.version >= args.version then return 0 end
+    redis.call('SET', CONTROLS, args.json)
+    redis.call('PUBLISH', 'chartq:wake', '*')
+    return 1
+end
 
 -- Redis's clock unless the caller brings one (tests drive 34 hours in a second).
 local function now_of(args)

@@ -140,8 +140,9 @@ local function pop(lane, now_ms, refused, probing)
     local function look_in(wait_ms) if wait_ms then soonest = math.min(soonest or wait_ms, wait_ms) end end
     for _, queue in ipairs(redis.call('ZRANGE', ring_key(lane), 0, -1)) do
         look_in(wake_delayed(queue, now_ms))
-        local job = nil
-        if queue ~= alone_queue(lane) then job = pop_from(queue, refused, probing)
+        local job, paused_ms = nil, queue_paused_for_ms(queue, now_ms)
+        if paused_ms then look_in(paused_ms)
+        elseif queue ~= alone_queue(lane) then job = pop_from(queue, refused, probing)
         elseif redis.call('EXISTS', queue_key(queue)) == 1 then look_in(1000) end
         if job then
             local turn = redis.call('INCR', TURN)

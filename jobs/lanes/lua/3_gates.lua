@@ -25,7 +25,6 @@ local PROVING_MS = 1000
 local EXACT_CALLS, SUBWINDOWS = 1000, 100
 -- So many different jobs that fail alike are enough to say that every job will.
 local ALIKE_JOBS = 5
-local NEVER_MS = 24 * 3600 * 1000
 
 local function hash(key)
     local flat, fields = redis.call('HGETALL', key), {}

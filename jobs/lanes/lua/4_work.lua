@@ -41,10 +41,31 @@ local function claim(args, lane, account, job, state, owner, index, now_ms, wind
             spent_ms = now_ms, alone = job.queue == alone_queue(lane) and 1 or 0}
 end
 
+-- The workers' windows and those that somebody has set meanwhile: of each length the smaller.
+local function tightened(windows, limit)
+    if not limit then return windows end
+    local merged, place = {}, {}
+    for _, some in ipairs({windows, limit.windows}) do
+        for _, window in ipairs(some) do
+            local calls, length = window[1], window[2]
+            if place[length] then merged[place[length]] = {math.min(merged[place[length]][1], calls), length}
+            else merged[#merged + 1], place[length] = {calls, length}, #merged + 1 end
+        end
+    end
+    return merged
+end
+
 -- A model's own budget also holds for `model:provider`.
 local function windows_of(args, lane)
     local bare = string.match(lane, '^(.*):[^:]*$')
-    return list(args.windows[lane] or args.windows[bare] or args.windows['*'])
+    return tightened(list(args.windows[lane] or args.windows[bare] or args.windows['*']), limit_of(lane))
+end
+
+local function ceiling_of(args, lane)
+    local limit = limit_of(lane)
+    local set = limit and limit.concurrency > 0 and limit.concurrency or nil
+    if args.ceiling and set then return math.min(args.ceiling, set) end
+    return args.ceiling or set
 end
 
 -- A job that was lost with its worker runs alone. One worker at a time empties itself for such jobs.
@@ -55,7 +76,9 @@ local function take_alone(args, lanes, now_ms, refused)
         wake_delayed(queue, now_ms)
         if account and redis.call('EXISTS', queue_key(queue)) == 1 then
             local windows = windows_of(args, lane)
-            local wait, state, owner = closed_for_ms(account .. ':' .. lane, account, windows, args.ceiling, now_ms)
+            local wait, state, owner =
+                closed_for_ms(account .. ':' .. lane, account, windows, ceiling_of(args, lane), now_ms)
+            wait = wait or lane_paused_for_ms(lane, now_ms)
             local turn = redis.call('GET', ALONE_TURN)
             if not wait and (not turn or turn == args.worker) then
                 redis.call('SET', ALONE_TURN, args.worker, 'PX', args.lease_ms)
@@ -76,11 +99,16 @@ local function place_for_alone(args, lane)
 end
 
 -- Up to `want` jobs with a permit each, lanes in turn: {claims, refused (ids set aside), wait_ms (when to look
--- again), waiting (lanes that will have work without anybody's help, lost workers' jobs besides), suspended}.
+-- again), waiting (lanes that will have work without anybody's help, lost workers' jobs besides), suspended,
+-- needs_controls}.
 local function take(args, now_ms)
     local claims, refused, wait_ms, waiting = {}, {}, 1000, 0
     local function taken() return {claims = claims, refused = refused, wait_ms = wait_ms, waiting = waiting} end
     if args.want < 1 then return taken() end
+    -- Nobody has told this Redis yet what is paused: it is new, or has lost everything.
+    if not controls_now() then
+        return {claims = claims, refused = refused, wait_ms = 0, waiting = 1, needs_controls = true}
+    end
     if redis.call('EXISTS', rq .. ':suspended') == 1 then
         return {claims = claims, refused = refused, wait_ms = wait_ms, waiting = 1, suspended = true}
     end
@@ -100,7 +128,8 @@ local function take(args, now_ms)
             if account and #claims < args.want then
                 local reserved = place_for_alone(args, lane)
                 local wait, state, owner =
-                    closed_for_ms(account .. ':' .. lane, account, windows, args.ceiling, now_ms, reserved)
+                    closed_for_ms(account .. ':' .. lane, account, windows, ceiling_of(args, lane), now_ms, reserved)
+                wait = lane_paused_for_ms(lane, now_ms) or wait
                 local job = nil
                 if not wait then
                     job, wait = pop(lane, now_ms, refused, probing_of(account .. ':' .. lane, state))
@@ -190,7 +219,7 @@ local function settle(args, now_ms)
     for _, outcome in ipairs(list(args.outcomes)) do
         if outcome.verdict then
             local windows = windows_of(args, outcome.lane)
-            local spent, closed = feedback(outcome, windows, args.ceiling, now_ms)
+            local spent, closed = feedback(outcome, windows, ceiling_of(args, outcome.lane), now_ms)
             for job, attempts in pairs(spent) do give_back[#give_back + 1] = {job, attempts} end
             -- With a known budget there are no probes: every closing is somebody's doing.
             if closed and outcome.verdict == 'throttled' and (outcome.probe == 1 or #windows > 0) then

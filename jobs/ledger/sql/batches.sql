@@ -58,7 +58,8 @@ ORDER BY id /*postgresql FOR UPDATE */
 UPDATE batches SET hold_reason = :reason, hold_message = :message, hold_since = :now WHERE id = :batch
 
 -- name: release_batch
-UPDATE batches SET hold_reason = NULL, hold_message = NULL, hold_since = NULL WHERE id = :batch
+UPDATE batches SET hold_reason = NULL, hold_message = NULL, hold_since = NULL, hold_until = NULL
+WHERE id = :batch
 
 -- name: limit_failures
 UPDATE batches SET max_failures = :max_failures WHERE id = :batch

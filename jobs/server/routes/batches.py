@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from jobs.batches.session import Session
 from jobs.ledger import Batch as LedgerBatch
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
@@ -101,12 +100,12 @@ async def events(batch_id: str, access: Granted) -> StreamingResponse:
     return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
 
-def _action(name: str, act: Callable[[Session, LedgerBatch], Any], about: str) -> None:
+def _action(name: str, act: Callable[[Access, LedgerBatch], Any], about: str) -> None:
     """A way to act on a batch, answered with its document."""
 
     def handler(batch_id: str, access: Granted) -> Document:
         batch = access.batch(batch_id)
-        act(access.session, batch)
+        act(access, batch)
         access.backend.services.work_arrived()
         return _document(access, batch)
 
@@ -120,12 +119,25 @@ def _action(name: str, act: Callable[[Session, LedgerBatch], Any], about: str) -
     route(handler)
 
 
-_action("cancel", Session.cancel, "What has not started is canceled; what another batch still wants goes on.")
-_action("retry", Session.retry, "What failed is queued again, with fresh attempts.")
+_action(
+    "cancel",
+    lambda access, batch: access.session.cancel(batch),
+    "What has not started is canceled; what another batch still wants goes on.",
+)
+_action(
+    "retry",
+    lambda access, batch: access.session.retry(batch),
+    "What failed is queued again, with fresh attempts.",
+)
 _action(
     "resume",
-    lambda session, batch: session.resume({batch.question.lane}, batch),
+    lambda access, batch: access.session.resume({batch.question.lane}, batch),
     "What is on hold opens, one probe first; what Redis has lost is put back on the queue.",
+)
+_action(
+    "pause",
+    lambda access, batch: access.session.pause(access.who, batch=batch),
+    "No call of it starts any more, until it is resumed; what is in flight ends.",
 )
 
 

@@ -1,0 +1,103 @@
+"""The commands that steer what runs: `pause` and `limit`, for all workers at once, kept in the ledger."""
+
+import getpass
+import socket
+import time
+from contextlib import suppress
+from datetime import datetime
+
+import click
+
+from jobs.batches.session import Session
+from jobs.cli.completion import complete_batches
+from jobs.cli.output import say
+from jobs.config.settings import producer_settings
+from jobs.core.errors import InputError, UnknownIdError
+from jobs.core.moments import moment
+from jobs.core.rates import RateLimits
+from jobs.core.text import one_line
+from jobs.core.time_text import clock
+from jobs.ledger import Batch
+from jobs.submit.question import check_model
+
+
+def batch_or_model(session: Session, name: str) -> Batch | str:
+    """The batch of this id, or the model of this name that was ever asked. Raises InputError."""
+    with suppress(UnknownIdError):
+        return session.ledger.batch(name)
+    wanted = {f"{api}:{name}" for api in ("chat", "task")}
+    known = {gate.lane for gate in session.gates.all()} | set(session.queues.lanes()) | session.ledger.lanes()
+    if not wanted & known:
+        raise InputError(f"{name!r} is no batch, and no model has such a lane: see chartq lanes")
+    return name
+
+
+def whoami() -> str:
+    """Who gives the command, for others to read: `ann@host`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = "somebody"
+    return one_line(f"{user}@{socket.gethostname()}")
+
+
+@click.command()
+@click.argument("model_or_batch", required=False, shell_complete=complete_batches)
+@click.option("--until", metavar="TIME", help="Go on by itself then: 14:00, tomorrow 08:00, 2h.")
+def pause(model_or_batch: str | None, until: str | None) -> int:
+    """Start no call any more, whatever the worker: of a model, of a batch, or (without a name) at all.
+
+    What is in flight ends. `chartq resume` with the same name goes on.
+
+    \b
+    Example: chartq pause Qwen/Qwen3-VL-30B-A3B-Instruct --until 14:00
+             chartq pause b261122-k3x9qa --until 2h
+             chartq pause
+    """
+    now = datetime.now().astimezone()
+    try:
+        ends = moment(until, now) if until is not None else None
+    except ValueError as error:
+        raise click.UsageError(f"--until: {error}") from None
+    with Session(producer_settings()) as session:
+        what = batch_or_model(session, model_or_batch) if model_or_batch else None
+        session.pause(
+            whoami(),
+            model=what if isinstance(what, str) else None,
+            batch=what if isinstance(what, Batch) else None,
+            for_s=(ends - now).total_seconds() if ends else None,
+        )
+    name = f" {model_or_batch}" if model_or_batch else ""
+    span = f" until {clock(ends.timestamp(), time.time())}" if ends else ""
+    say(f"{model_or_batch or 'everything'} is paused{span}; go on with: chartq resume{name}")
+    return 0
+
+
+@click.command()
+@click.argument("model")
+@click.argument("rate", metavar="RATE|none")
+@click.option(
+    "--concurrency", type=click.IntRange(min=1), metavar="N", help="Most calls in flight, all workers together."
+)
+def limit(model: str, rate: str, concurrency: int | None) -> int:
+    """Set a model's budget for all workers while they run; the smaller of it and the workers' own holds.
+
+    \b
+    Example: chartq limit Qwen/Qwen3-VL-30B-A3B-Instruct 30/m --concurrency 4
+             chartq limit Qwen/Qwen3-VL-30B-A3B-Instruct none
+    """
+    try:
+        budget = None if rate == "none" else RateLimits.parse(rate)
+    except ValueError as error:
+        raise click.UsageError(f"RATE: {error}, or none") from None
+    if budget is not None and (budget.by_model or not budget.default):
+        raise click.UsageError("RATE is one model's: write 30/m, or 5/s,30/h, or none")
+    try:
+        check_model(model)
+    except InputError as error:
+        raise click.UsageError(str(error)) from None
+    with Session(producer_settings()) as session:
+        session.limit(whoami(), model, rate=budget, concurrency=concurrency)
+    held = ", ".join([*([str(budget)] if budget else []), *([f"{concurrency} in flight"] if concurrency else [])])
+    say(f"{model}: {held} from now on, beside the workers' own limits" if held else f"{model} has no such limit now")
+    return 0
