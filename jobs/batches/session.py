@@ -16,7 +16,7 @@ from jobs.config.home import make_home
 from jobs.config.settings import Settings
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.controls import EVERYTHING, NO_CONTROLS, subject_of
-from jobs.core.errors import InputError, QueueError, UnknownIdError
+from jobs.core.errors import QueueError, UnknownIdError
 from jobs.core.job import model_of
 from jobs.core.rates import RateLimits
 from jobs.ledger import ALL_FAILURES, Batch, FailureFilter, Ledger, StoreUrl
@@ -227,8 +227,7 @@ class Session:
     ) -> None:
         """No call starts any more, for a model, a batch or (neither given) for anything; what is in flight ends.
 
-        `by` is who says so. It ends by itself after `for_s` seconds, or with `resume`. Raises InputError if the batch
-        has ended.
+        `by` is who says so. It ends by itself after `for_s` seconds, or with `resume`. A batch that has ended stays so.
         """
         now = self.now()
         until = None if for_s is None else now + for_s
@@ -237,7 +236,7 @@ class Session:
             self._bring_controls()
             return
         if not self.ledger.counts(batch, recent_since=0).open:
-            raise InputError(f"{batch.batch_id} has ended: there is nothing to pause")
+            return
         self.ledger.pause_batch(batch, by=by, now=now, until=until)
         self._bring_controls()
         # What others want of it goes on.

@@ -61,6 +61,8 @@ def pause(model_or_batch: str | None, until: str | None) -> int:
         raise click.UsageError(f"--until: {error}") from None
     with Session(producer_settings()) as session:
         what = batch_or_model(session, model_or_batch) if model_or_batch else None
+        if isinstance(what, Batch) and not session.ledger.counts(what, recent_since=0).open:
+            raise InputError(f"{what.batch_id} has ended: there is nothing to pause")
         session.pause(
             whoami(),
             model=what if isinstance(what, str) else None,
