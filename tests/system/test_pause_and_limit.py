@@ -33,6 +33,7 @@ def is_quiet(server: Rehearsal, for_s: float = 1.5) -> bool:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_paused_model_is_not_called_any_more_and_others_are(user: Stack, server: Rehearsal, workers: int) -> None:
+    server.behave(latency_s=0.5)
     charts = draw_charts(user.folder / "charts", 200)
     paused = user.submit(charts)
     other = user.submit(draw_charts(user.folder / "more", 30, start=200), VISION_MODEL=OTHER)
@@ -51,6 +52,7 @@ def test_a_paused_model_is_not_called_any_more_and_others_are(user: Stack, serve
     assert user.run("wait", paused, expect=3).code == 3
     lane = next(row for row in user.run("lanes", "--json").lines() if row["model"] == MODEL)
     assert (lane["state"], lane["reason"]) == ("on_hold", "paused")
+    server.behave(latency_s=0.05)
     user.run("resume", MODEL)
     assert user.run("wait", paused, "--timeout", "55").code == 0
     assert server.record.with_status(200) == len(server.record) == 230

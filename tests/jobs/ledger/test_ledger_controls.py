@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.ledger_users import submit
-from support.stores import STORES, new_store
+from support.stores import STORES, new_store, submit
 
 from jobs.core.controls import EVERYTHING, Limit, Pause, subject_of
 from jobs.core.rates import RateLimits
