@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jobs.batches.eta import eta_s
-from jobs.charts.places import split_pictures
 from jobs.core.controls import NO_CONTROLS, PAUSED, Controls
+from jobs.core.places import split_pictures
 from jobs.core.time_text import iso
 from jobs.ledger import Batch, Counts, JobError, JobRow, ResultRow
 from jobs.schemas import parsed_answer
@@ -50,7 +50,7 @@ def batch_document(
         else eta_s(open_jobs, gates, recent_ended=counts.recent_ended, recent_span_s=span_s),
         "usage": {"prompt_tokens": counts.prompt_tokens, "completion_tokens": counts.completion_tokens},
         "created_at": iso(batch.created_at),
-        "finished_at": iso(_finished_at(batch, counts)) if ended else None,
+        "finished_at": iso(finished_at(batch, counts)) if ended else None,
         "from": batch.source,
         "cut_off": counts.cut_off,
         "prompt": batch.question.prompt,
@@ -149,7 +149,7 @@ def _hold(batch: Batch, gates: "Sequence[Gate]", controls: Controls, now: float)
     return lane_hold(gates)
 
 
-def _finished_at(batch: Batch, counts: Counts) -> float:
+def finished_at(batch: Batch, counts: Counts) -> float:
     """When the last row ended; a batch whose answers were all there ended when it was submitted."""
     ends = (counts.last_ended_at, batch.canceled_at, batch.sealed_at)
     return max((at for at in ends if at is not None), default=batch.created_at)

@@ -10,7 +10,7 @@ from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from jobs.batches.documents import RECENT_S, batch_document, job_document, result_document
+from jobs.batches.documents import RECENT_S, batch_document, finished_at, job_document, result_document
 from jobs.batches.reconcile import Requeued, put_back_all
 from jobs.config.home import make_home
 from jobs.config.settings import Settings
@@ -19,7 +19,7 @@ from jobs.core.controls import EVERYTHING, NO_CONTROLS, subject_of
 from jobs.core.errors import QueueError, UnknownIdError
 from jobs.core.job import model_of
 from jobs.core.rates import RateLimits
-from jobs.ledger import ALL_FAILURES, Batch, FailureFilter, Ledger, StoreUrl
+from jobs.ledger import ALL_FAILURES, Batch, FailureFilter, Ledger, Size, StoreUrl
 from jobs.schemas import schema_of
 from jobs.submit.submit import Order, Submitted, submit
 
@@ -247,6 +247,24 @@ class Session:
         """Set a model's budget and most calls in flight, beside the workers' own; None and None: not any more."""
         self.ledger.limit_model(model, rate=rate, concurrency=concurrency, by=by, now=self.now())
         self._bring_controls()
+
+    def delete(self, batch: Batch) -> Size:
+        """Remove a batch that has ended, and the answers that no other wants. Raises InputError if it can't go."""
+        what = self.ledger.size_of(batch)
+        self.ledger.hide(batch, time.time())
+        self.ledger.remove_hidden()
+        return what
+
+    def old(self, older_than_s: float) -> Iterator[Batch]:
+        """Batches that ended longer ago, the newest first: what asks about another's answers comes before that one."""
+        now = self.clock.now()
+        waiting = iter(self.ledger.batches())
+        while page := list(islice(waiting, _PAGE)):
+            counts = self.ledger.counts_of(page, recent_since=now)
+            for batch in page:
+                ended_at = None if counts[batch.id].open else finished_at(batch, counts[batch.id])
+                if ended_at is not None and ended_at < now - older_than_s:
+                    yield batch
 
     def _end_pauses(self, lanes: set[str] | None) -> None:
         """Of these lanes' models; None: all there are, of batches too, whose jobs go back on their queues."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from jobs.charts.image_check import check_image, read_bounded
-from jobs.charts.places import picture_name
 from jobs.charts.storage import stored_path
 from jobs.core.errors import ImageError, InputError
 from jobs.core.job import url_hash
+from jobs.core.places import picture_name
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 

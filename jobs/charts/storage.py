@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from jobs.charts.image_check import read_bounded
-from jobs.charts.places import IN_LEDGER
 from jobs.core.errors import ImageError, InputError
 from jobs.core.job import Pictures
+from jobs.core.places import IN_LEDGER
 
 
 class ChartRootError(ImageError):

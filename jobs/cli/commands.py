@@ -16,6 +16,8 @@ PRODUCER_COMMANDS = {
     "resume": CommandSpec("jobs.cli.batch_commands:resume", "Open what is on hold, and restore what Redis has lost."),
     "pause": CommandSpec("jobs.cli.control_commands:pause", "Start no call any more: of a model, a batch, or at all."),
     "limit": CommandSpec("jobs.cli.control_commands:limit", "Set a model's budget for all workers while they run."),
+    "delete": CommandSpec("jobs.cli.control_commands:delete", "Remove a batch that has ended, with its answers."),
+    "prune": CommandSpec("jobs.cli.control_commands:prune", "Remove all batches that ended long ago."),
     "lanes": CommandSpec("jobs.cli.lane_commands:lanes", "Show what is open, closed until when, on hold and why."),
     "keys": CommandSpec("jobs.cli.key_commands:keys", "Make, list and revoke keys of the HTTP API."),
     "logs": CommandSpec("jobs.cli.log_commands:logs", "Tell what happened to a batch or a job, call by call."),

@@ -1,4 +1,4 @@
-"""The commands that steer what runs: `pause` and `limit`, for all workers at once, kept in the ledger."""
+"""The commands that steer what runs and remove what has: for all workers at once, kept in the ledger."""
 
 import getpass
 import socket
@@ -10,14 +10,15 @@ import click
 
 from jobs.batches.session import Session
 from jobs.cli.completion import complete_batches
+from jobs.cli.options import batch_argument
 from jobs.cli.output import say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError, UnknownIdError
-from jobs.core.moments import moment
+from jobs.core.moments import moment, span_s
 from jobs.core.rates import RateLimits
 from jobs.core.text import one_line
 from jobs.core.time_text import clock
-from jobs.ledger import Batch
+from jobs.ledger import Batch, Size
 from jobs.submit.question import check_model
 
 
@@ -103,3 +104,48 @@ def limit(model: str, rate: str, concurrency: int | None) -> int:
     held = ", ".join([*([str(budget)] if budget else []), *([f"{concurrency} in flight"] if concurrency else [])])
     say(f"{model}: {held} from now on, beside the workers' own limits" if held else f"{model} has no such limit now")
     return 0
+
+
+@click.command()
+@batch_argument
+def delete(batch_id: str) -> int:
+    """Remove a batch that has ended; an answer goes with it unless another batch has it too.
+
+    \b
+    Example: chartq delete b261122-k3x9qa
+    """
+    with Session(producer_settings()) as session:
+        gone = session.delete(session.ledger.batch(batch_id))
+    say(f"{batch_id} is gone: {_size_words(gone)}")
+    return 0
+
+
+@click.command()
+@click.option("--older-than", "age", required=True, metavar="SPAN", help="Of batches that ended longer ago: 90d, 12h.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
+def prune(age: str, dry_run: bool) -> int:
+    """Remove all batches that ended long ago; an answer goes with them unless a batch that is left has it too.
+
+    \b
+    Example: chartq prune --older-than 90d --dry-run
+    """
+    try:
+        older_than_s = span_s(age)
+    except ValueError as error:
+        raise click.UsageError(f"--older-than: {error}") from None
+    total, count = Size(), 0
+    with Session(producer_settings()) as session:
+        for batch in list(session.old(older_than_s)):
+            if why := session.ledger.obstacle_to_deletion(batch):
+                say(f"stays: {why}")
+                continue
+            gone = session.ledger.size_of(batch) if dry_run else session.delete(batch)
+            say(f"{batch.batch_id}: {_size_words(gone)}")
+            total, count = total + gone, count + 1
+    verb = "would go" if dry_run else "are gone"
+    say(f"{count} batches {verb}: {_size_words(total)}")
+    return 0
+
+
+def _size_words(size: Size) -> str:
+    return f"{size.rows:,} rows, {size.bytes:,} bytes of answers"

@@ -29,6 +29,7 @@ _SECTIONS: Mapping[str, Sequence[str]] = {
     "Read": ("results", "compare"),
     "Mend": ("errors", "retry", "cancel", "resume"),
     "Steer": ("pause", "limit"),
+    "Remove": ("delete", "prune"),
     "Check": ("doctor", "models", "health", "metrics", "keys", "completion"),
 }
 

@@ -15,10 +15,10 @@ from typing import Self, TypeVar
 from PIL import Image, ImageOps
 
 from jobs.charts.image_check import opened
-from jobs.charts.places import is_url
 from jobs.charts.storage import read_chart
 from jobs.core.errors import ImageError
 from jobs.core.job import Pictures, job_id
+from jobs.core.places import is_url
 from jobs.formats.format import ReportContext, Row
 
 T = TypeVar("T")

@@ -1,5 +1,6 @@
 """The results store: one Ledger, and the values that go in and come out."""
 
+from jobs.ledger.deletion import Size
 from jobs.ledger.errors import SchemaTooNewError, StoreUnavailableError
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.records import (
@@ -46,6 +47,7 @@ __all__ = [
     "ResultRow",
     "Returned",
     "SchemaTooNewError",
+    "Size",
     "SourceAnswer",
     "StartedJob",
     "StoreUnavailableError",

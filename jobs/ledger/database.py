@@ -36,6 +36,9 @@ class Database(Protocol):
     def renew_statistics(self) -> None:
         """Many rows are new: let the planner know."""
 
+    def give_room_back(self) -> None:
+        """Many rows are gone: let the system have their room again, without holding up anybody."""
+
     def close(self) -> None: ...
 
 
@@ -80,6 +83,11 @@ class Store:
         """Only speed is at stake."""
         with suppress(StoreError), self._boundary():
             self._database.renew_statistics()
+
+    def give_room_back(self) -> None:
+        """Only room is at stake."""
+        with suppress(StoreError), self._boundary():
+            self._database.give_room_back()
 
     def close(self) -> None:
         """End all connections; the store may not be used afterwards."""

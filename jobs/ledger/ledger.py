@@ -12,6 +12,7 @@ from jobs.ledger import (
     batches,
     controls,
     counts,
+    deletion,
     failure_holds,
     files,
     images,
@@ -179,6 +180,30 @@ class Ledger:
     end_pauses_that_are_over = _writes(controls.end_pauses_that_are_over)
     limit_model = _writes(controls.limit)
     controls = _reads(controls.read)
+
+    # Deleting
+
+    size_of = _reads(deletion.size)
+    obstacle_to_deletion = _reads(deletion.obstacle)
+    hide = _writes(deletion.hide)
+    _is_something_hidden = _reads(deletion.is_something_left)
+    _remove_a_page = _writes(deletion.remove_a_page)
+    _pictures_wanted = _reads(deletion.pictures_wanted)
+    _drop_pictures = _writes(deletion.drop_pictures)
+
+    def remove_hidden(self) -> None:
+        """Remove all that hidden batches have left, in small transactions; give the room back to the system."""
+        if not self._is_something_hidden():
+            return
+        seen: set[str] = set()
+        more, pictures = self._remove_a_page()
+        while more:
+            seen |= pictures
+            more, pictures = self._remove_a_page()
+        unwanted = sorted(seen - self._pictures_wanted()) if seen else []
+        for some in chunks(unwanted, deletion.PICTURES):
+            self._drop_pictures(some)
+        self.store.give_room_back()
 
     # HTTP
 

@@ -77,6 +77,9 @@ class PostgresDatabase:
         with self.transaction(writes=True) as connection:
             connection.execute("ANALYZE jobs, members")
 
+    def give_room_back(self) -> None:
+        """PostgreSQL's own vacuum does."""
+
     def close(self) -> None:
         self._pool.close()
 

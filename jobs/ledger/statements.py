@@ -50,7 +50,7 @@ _ONLY_POSTGRESQL = re.compile(r"/\*postgresql (.*?)\*/", re.DOTALL)
 _WORD = re.compile(r"\{(\w+)\}")
 
 #: Files of named statements.
-_FILES = ("batches", "controls", "counts", "submit", "work", "read", "http")
+_FILES = ("batches", "controls", "counts", "delete", "submit", "work", "read", "http")
 
 
 @cache

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from jobs.charts.links import chart_of
-from jobs.charts.places import join_pictures
 from jobs.core.errors import InputError, StoreError
 from jobs.core.job import Question, job_id, subject_of
+from jobs.core.places import join_pictures
 from jobs.ledger import Batch, NewMember
 from jobs.submit.batch_line import ChatRequest, RequestError, parse_request, shown
 from jobs.submit.question import PictureLimits

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from jobs.charts.links import LinkedChart
-from jobs.charts.places import join_pictures
 from jobs.core.errors import InputError
 from jobs.core.job import Question, job_id, subject_of
+from jobs.core.places import join_pictures
 from jobs.lanes import LaneQueues
 from jobs.ledger import Batch, Ledger, NewMember
 

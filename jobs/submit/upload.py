@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.charts.places import picture_name
 from jobs.core.job import Question, canonical_json, job_id
+from jobs.core.places import picture_name
 from jobs.ledger import Batch, NewMember
 from jobs.submit.source import Rejected, Rows
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from jobs.charts.links import LinkedChart, chart_from_elsewhere, path_below, raw_picture
-from jobs.charts.places import join_pictures, picture_name
 from jobs.charts.storage import stored_path
 from jobs.core.errors import ImageError, InputError
 from jobs.core.job import Question, job_id, subject_of
+from jobs.core.places import join_pictures, picture_name
 from jobs.ledger import Batch, NewMember
 from jobs.submit.batch_file import CustomIds, check_model, lines_of, parsed_line
 from jobs.submit.batch_line import ChatRequest, RequestError, shown

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jobs.charts.places import is_url, split_pictures
 from jobs.charts.storage import read_chart
 from jobs.core.errors import ChartqError, ImageError, SchemaError
 from jobs.core.job import MESSAGES, Pictures, Question
+from jobs.core.places import is_url, split_pictures
 from jobs.ledger import StartedJob
 from worker.engine.policy import Outcome, decide
 from worker.engine.structured import check_of, checked

@@ -73,6 +73,7 @@ class Maintenance:
             self._take_over()
         for batch_id, jobs in drop_held(self._ledger, self._queues, now=time.time()).items():
             log.warning("too many failures: %d jobs wait for `chartq resume %s`", jobs, batch_id)
+        self._ledger.remove_hidden()  # what a deletion that was interrupted has left
         self._sweep_a_page()
 
     def _keep_controls(self) -> None:

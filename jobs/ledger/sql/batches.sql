@@ -35,16 +35,16 @@ SELECT custom_id FROM members WHERE batch = :batch
 SELECT * FROM batches WHERE hold_reason IS NOT NULL ORDER BY id
 
 -- name: batch_by_name
-SELECT * FROM batches WHERE batch_id = :batch_id
+SELECT * FROM batches WHERE batch_id = :batch_id AND deleted_at IS NULL
 
 -- name: batch_by_row
 SELECT * FROM batches WHERE id = :batch
 
 -- name: batches_page
-SELECT * FROM batches WHERE id < :before ORDER BY id DESC LIMIT :page
+SELECT * FROM batches WHERE id < :before AND deleted_at IS NULL ORDER BY id DESC LIMIT :page
 
 -- name: batches_page_of
-SELECT * FROM batches WHERE id < :before AND owner = :owner ORDER BY id DESC LIMIT :page
+SELECT * FROM batches WHERE id < :before AND owner = :owner AND deleted_at IS NULL ORDER BY id DESC LIMIT :page
 
 -- name: batches_by_row
 SELECT id, batch_id, hold_reason FROM batches WHERE id IN :batches...

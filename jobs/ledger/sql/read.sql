@@ -31,7 +31,7 @@ ORDER BY members.position, members.custom_id
 
 -- name: asked_by_others
 SELECT batches.batch_id, COUNT(*) AS jobs
-FROM members JOIN jobs ON jobs.id = members.job JOIN batches ON batches.id = jobs.asked_by
+FROM members JOIN jobs ON jobs.id = members.job JOIN batches ON batches.id = jobs.asked_by AND batches.deleted_at IS NULL
 WHERE members.batch = :batch AND jobs.asked_by < :batch
 GROUP BY batches.id, batches.batch_id ORDER BY COUNT(*) DESC, batches.id
 

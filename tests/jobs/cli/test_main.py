@@ -362,6 +362,33 @@ def test_failures_are_told_by_kind_and_asked_again_by_kind(user: Producer, chart
     assert "nothing failed" in user.run("errors", batch_id).stderr
 
 
+def test_a_batch_is_deleted_and_old_ones_are_pruned_but_none_that_is_in_progress(user: Producer, charts: Path) -> None:
+    user.answer(first := user.submit(charts)["batch_id"])
+    waiting = user.submit(charts, prompt="And now?")["batch_id"]
+    assert f"chartq cancel {waiting} first" in user.run("delete", waiting, expect=1).stderr
+    told = user.run("prune", "--older-than", "1s", "--dry-run").stderr
+    assert "0 batches would go" in told or f"{first}: 3 rows" in told
+    time.sleep(1.1)
+    assert "1 batches would go: 3 rows" in user.run("prune", "--older-than", "1s", "--dry-run").stderr
+    assert "0 batches are gone" in user.run("prune", "--older-than", "1d").stderr
+    assert "1 batches are gone: 3 rows" in user.run("prune", "--older-than", "1s").stderr
+    assert [json.loads(line)["batch_id"] for line in user.run("list", "--json").stdout.splitlines()] == [waiting]
+    user.answer(waiting)
+    assert "3 rows" in user.run("delete", waiting).stderr
+    assert user.run("list", "--json").stdout == ""
+    assert user.submit(charts)["cached"] == 0
+    assert "90d" in user.run("prune", "--older-than", "soon", expect=2).stderr
+
+
+def test_a_batch_whose_answers_another_asks_about_stays(user: Producer, charts: Path) -> None:
+    user.answer(source := user.submit(charts)["batch_id"])
+    stage = user.run("submit", "--from", source, "-p", "Bullish? {text}").stdout.strip()
+    assert f"chartq delete {stage} first" in user.run("delete", source, expect=1).stderr
+    user.answer(stage)
+    time.sleep(1.1)
+    assert "2 batches are gone" in user.run("prune", "--older-than", "1s").stderr
+
+
 def test_an_ended_batch_is_watched_in_one_line(user: Producer, charts: Path) -> None:
     user.answer(batch_id := user.submit(charts)["batch_id"])
     assert user.run("watch", batch_id).stderr.count("completed: 3 finished of 3") == 1

@@ -1,0 +1,84 @@
+"""Batches that go: hidden at once, with what nobody else wants; what another has stays as it is; on both stores."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.stores import STORES, finished, id_of, new_store, start, submit
+
+from jobs.core.errors import InputError, UnknownIdError
+from jobs.ledger import Batch, Ledger, Size
+
+
+@pytest.fixture(params=STORES)
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger.open(new_store(request.param, tmp_path)) as opened:
+        yield opened
+
+
+def answered(ledger: Ledger, charts: str, *, now: float = 1) -> Batch:
+    batch = submit(ledger, charts, now=now)
+    for chart in charts:
+        if ledger.start([(id_of(chart), "e")], now):
+            ledger.record([finished(chart)], now)
+    return batch
+
+
+def delete(ledger: Ledger, batch: Batch) -> None:
+    ledger.hide(batch, 9.0)
+    ledger.remove_hidden()
+
+
+def test_a_deleted_batch_takes_along_what_nobody_else_wants(ledger: Ledger) -> None:
+    first, second = answered(ledger, "abc"), answered(ledger, "bcd", now=2)
+    assert ledger.size_of(first).rows == 3
+    assert 0 < ledger.size_of(first).bytes < ledger.size_of(answered(ledger, "xyz", now=3)).bytes
+    before = [(row.custom_id, row.text) for row in ledger.results(second)]
+    delete(ledger, first)
+    with pytest.raises(UnknownIdError):
+        ledger.batch(first.batch_id)
+    with pytest.raises(UnknownIdError):
+        ledger.job(id_of("a"))
+    assert [(row.custom_id, row.text) for row in ledger.results(second)] == before
+    assert ledger.counts(second, recent_since=0).finished == 3
+    assert first.batch_id not in [batch.batch_id for batch in ledger.batches()]
+
+
+def test_what_was_deleted_is_asked_anew(ledger: Ledger) -> None:
+    delete(ledger, answered(ledger, "ab"))
+    again = submit(ledger, "ab", now=5)
+    counts = ledger.counts(again, recent_since=0)
+    assert (counts.queued, counts.finished, counts.total) == (2, 0, 2)
+
+
+def test_the_number_of_a_deleted_batch_is_given_to_no_other(ledger: Ledger) -> None:
+    first = answered(ledger, "a")
+    newest = answered(ledger, "ab", now=2)
+    delete(ledger, newest)
+    after = submit(ledger, "a", now=3, refresh=True)
+    assert after.id > newest.id
+    assert ledger.counts(after, recent_since=0).queued == 1, "a refresh by a later batch is heard"
+    assert ledger.counts(first, recent_since=0).finished == 1
+
+
+@pytest.mark.parametrize("state", ["queued", "started"])
+def test_a_batch_in_progress_is_not_deleted(ledger: Ledger, state: str) -> None:
+    batch = submit(ledger, "ab", now=1)
+    if state == "started":
+        start(ledger, "a", now=1)
+    with pytest.raises(InputError, match=f"{batch.batch_id} is in progress: chartq cancel"):
+        ledger.hide(batch, 2.0)
+    assert ledger.batch(batch.batch_id)
+
+
+def test_a_deletion_that_was_interrupted_is_finished_by_the_next(ledger: Ledger) -> None:
+    batch = answered(ledger, "abc")
+    ledger.hide(batch, 9.0)  # and then the process dies
+    with pytest.raises(InputError, match="no batch"):
+        ledger.hide(batch, 9.0)
+    assert ledger.job(id_of("a"))
+    ledger.remove_hidden()
+    with pytest.raises(UnknownIdError):
+        ledger.job(id_of("a"))
+    ledger.remove_hidden()
+    assert ledger.size_of(batch) == Size()
