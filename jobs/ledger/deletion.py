@@ -14,7 +14,7 @@ from jobs.ledger.records import Batch
 from jobs.ledger.transaction import Transaction
 
 #: Members and pictures removed in one transaction: a few milliseconds.
-_PAGE, PICTURES = 500, 50
+_PAGE, PICTURES = 100, 50
 
 
 @dataclass(frozen=True, kw_only=True)

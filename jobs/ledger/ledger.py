@@ -1,5 +1,6 @@
 """The ledger: the durable record of batches, jobs and answers, and everything that may be done with it."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from types import TracebackType
@@ -25,6 +26,7 @@ from jobs.ledger import (
     webhooks,
 )
 from jobs.ledger.database import Store
+from jobs.ledger.pool import rest
 from jobs.ledger.records import Added, Batch, Counts, NewMember, ResultRow, SourceAnswer
 from jobs.ledger.reports import Change
 from jobs.ledger.store_url import StoreUrl
@@ -199,7 +201,9 @@ class Ledger:
         more, pictures = self._remove_a_page()
         while more:
             seen |= pictures
+            began = time.monotonic()
             more, pictures = self._remove_a_page()
+            rest(time.monotonic() - began)
         unwanted = sorted(seen - self._pictures_wanted()) if seen else []
         for some in chunks(unwanted, deletion.PICTURES):
             self._drop_pictures(some)

@@ -1,11 +1,17 @@
 """A few connections that threads take turns with. The one used last is taken first; idle ones stay open."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
 from jobs.ledger.errors import PoolExhaustedError
+
+
+def rest(worked_s: float) -> None:
+    """After a piece of work in the background: twice as long for those who wait for the store."""
+    time.sleep(2 * worked_s)
 
 
 class Closable(Protocol):

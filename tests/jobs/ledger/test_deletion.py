@@ -1,6 +1,8 @@
 """Batches that go: hidden at once, with what nobody else wants; what another has stays as it is; on both stores."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,19 @@ def test_a_deletion_that_was_interrupted_is_finished_by_the_next(ledger: Ledger)
         ledger.job(id_of("a"))
     ledger.remove_hidden()
     assert ledger.size_of(batch) == Size()
+
+
+def test_the_room_of_what_was_deleted_goes_back_to_the_system(tmp_path: Path) -> None:
+    file = tmp_path / "results.sqlite"
+    with Ledger.open(f"sqlite:///{file}") as ledger:
+        batch = submit(ledger, "abcdefgh", now=1)
+        for chart in "abcdefgh":
+            start(ledger, chart, now=1)
+            ledger.record([finished(chart, text="x" * 500_000)], 1)
+        with closing(sqlite3.connect(file)) as other:
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            before = file.stat().st_size
+            delete(ledger, batch)
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert before > 4_000_000
+        assert file.stat().st_size < before / 10
