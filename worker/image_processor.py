@@ -13,7 +13,9 @@ charts and on digits of 9 to 12 px at all sub-pixel positions:
 - **What came as JPEG stays JPEG** where it has to be changed: PNG would only preserve its noise, at several
   times the bytes and the processor time.
 
-A clean small PNG or JPEG goes through byte for byte, and so do the EXIF and text fields in it.
+A clean small PNG or JPEG keeps its pixels byte for byte, and nothing else: EXIF, GPS, XMP, text, thumbnails and further
+pictures stay here (worker/hf/picture_metadata.py). Colours of a profile other than sRGB, Display P3 say, are brought to
+sRGB: a model knows no other, and the profile doesn't go along.
 """
 
 import contextlib
@@ -27,6 +29,8 @@ from PIL.ImageFile import ImageFile
 
 from jobs.charts.image_check import PILLOW_ERRORS, opened
 from jobs.core.errors import ImageError
+from worker.hf.color_profiles import foreign_profile, in_srgb
+from worker.hf.picture_metadata import without_metadata
 
 #: EXIF's Orientation (tag 0x0112, EXIF 2.32 table 4.6.4-A) and what undoes it; 1 is upright.
 _ORIENTATION = 0x0112
@@ -63,8 +67,8 @@ def preprocess_chart_image(
     """What to send for an image file: its bytes, and what they are.
 
     The file is decoded whole: first frame, turned as EXIF says; palette, CMYK and 16 bit brought to 8-bit
-    grey or RGB, transparency laid on white; no side longer than `max_side` pixels, at most `max_bytes` bytes.
-    Colour profiles are not applied.
+    grey or RGB of the sRGB colour space, transparency laid on white; no side longer than `max_side` pixels, at most
+    `max_bytes` bytes. No metadata of the file is in what is sent.
 
     The second value is JSON-able: `format` (PNG or JPEG), `mime`, `width`, `height`, `bytes`, `changed`, and
     under `source` what the file was: `format`, `width`, `height` (as stored), `mode`, `bytes`, `animated`.
@@ -76,9 +80,11 @@ def preprocess_chart_image(
         with _one_large_at_a_time if image.width * image.height > _LARGE_PIXELS else contextlib.nullcontext():
             _load(image, max_side)
             turn = _turn(image)
-            if turn is None and _is_clean(image, source, max_side=max_side, max_bytes=max_bytes):
-                return data, _metadata(data, source["format"], image.size, source, changed=False)
-            picture = _shrunk(_flattened(image), max_side)
+            profile = foreign_profile(image)
+            clean = turn is None and profile is None and _is_clean(image, source, max_side=max_side)
+            if clean and (sent := _stripped(data, source["format"])) is not None and len(sent) <= max_bytes:
+                return sent, _metadata(sent, source["format"], image.size, source, changed=sent is not data)
+            picture = _shrunk(_flattened(image if profile is None else in_srgb(image, profile)), max_side)
             if picture is image:  # which is closed at the end of this block
                 picture = image.copy()
     if turn is not None:
@@ -126,7 +132,14 @@ def _turn(image: ImageFile) -> Image.Transpose | None:
     return None
 
 
-def _is_clean(image: ImageFile, source: dict[str, Any], *, max_side: int, max_bytes: int) -> bool:
+def _stripped(data: bytes, kind: str) -> bytes | None:
+    """The file without metadata; None if its parts can't be followed, though it can be decoded."""
+    with contextlib.suppress(ValueError):
+        return without_metadata(data, kind)
+    return None
+
+
+def _is_clean(image: ImageFile, source: dict[str, Any], *, max_side: int) -> bool:
     """Whether every model can be shown this decoded file as it is."""
     return (
         source["format"] in ("PNG", "JPEG")
@@ -134,7 +147,6 @@ def _is_clean(image: ImageFile, source: dict[str, Any], *, max_side: int, max_by
         and not image.has_transparency_data
         and not source["animated"]
         and max(source["width"], source["height"]) <= max_side
-        and source["bytes"] <= max_bytes
     )
 
 
@@ -196,5 +208,6 @@ def _encoded(picture: Image.Image, max_bytes: int, *, lossy: bool) -> tuple[byte
 
 def _saved(picture: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
     buffer = BytesIO()
+    picture.info.clear()  # Pillow would write comments and profiles of the file that it came from
     picture.save(buffer, kind, **options)
     return buffer.getvalue()

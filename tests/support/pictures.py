@@ -81,3 +81,32 @@ def _seeds() -> list[bytes]:
 
 
 _SEEDS = _seeds()
+
+
+def icc_profile(description: str) -> bytes:
+    """A display's profile (ICC.1:2001-04, matrix and curves) with the primaries of Display P3 and a gamma of 2.2."""
+    text = description.encode("ascii")
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(2.2 * 256)) + bytes(2)
+    tags = {
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", len(text) + 1) + text + bytes(1 + 78) + bytes(-len(text) % 4),
+        b"wtpt": _xyz(0.9642, 1.0, 0.8249),
+        b"rXYZ": _xyz(0.51512, 0.24120, -0.00105),
+        b"gXYZ": _xyz(0.29198, 0.69225, 0.04189),
+        b"bXYZ": _xyz(0.15710, 0.06657, 0.78407),
+        b"rTRC": curve,
+        b"gTRC": curve,
+        b"bTRC": curve,
+    }
+    table, body = struct.pack(">I", len(tags)), b""
+    start = 128 + 4 + 12 * len(tags)
+    for name, value in tags.items():
+        table += name + struct.pack(">II", start + len(body), len(value))
+        body += value + bytes(-len(value) % 4)
+    head = bytes(8) + struct.pack(">I", 0x02400000) + b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28)
+    head = head + struct.pack(">3i", *(round(value * 65536) for value in (0.9642, 1.0, 0.8249))) + bytes(48)
+    profile = head + table + body
+    return struct.pack(">I", len(profile)) + profile[4:]
+
+
+def _xyz(*values: float) -> bytes:
+    return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(value * 65536) for value in values))

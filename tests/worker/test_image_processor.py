@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps, PngImagePlugin
-from support.pictures import FORMATS, encoded, mutations, picture, png_chunk, png_of_size
+from support.pictures import FORMATS, encoded, icc_profile, mutations, picture, png_chunk, png_of_size
 
 from jobs.charts.image_check import MAX_PIXELS, check_image
 from jobs.core.errors import ImageError
@@ -81,7 +81,6 @@ def noise(side: int) -> bytes:
         encoded(chart(640, 400), "JPEG"),
         encoded(chart(640, 400), "JPEG", progressive=True),
         encoded(chart(640, 400).convert("L"), "JPEG"),
-        encoded(corner_marked(), "JPEG", exif=exif(1)),
     ],
 )
 def test_a_small_clean_png_or_jpeg_goes_through_byte_for_byte(data: bytes) -> None:
@@ -114,7 +113,8 @@ def test_an_exif_turned_image_is_upright_and_says_so_no_more(kind: str, orientat
 
 
 def test_a_nonsense_orientation_changes_nothing() -> None:
-    assert shown(encoded(corner_marked(), "JPEG", exif=exif(77)))[1]["changed"] is False
+    image, _ = shown(encoded(corner_marked(), "JPEG", exif=exif(77)))
+    assert image.tobytes() == Image.open(BytesIO(encoded(corner_marked(), "JPEG"))).tobytes()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -283,7 +283,9 @@ def test_what_is_no_image_is_a_typed_error(data: bytes) -> None:
 def test_text_fields_in_a_png_do_no_harm() -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("Comment", "x" * 1_000_000, zip=True)
-    assert shown(encoded(corner_marked(), pnginfo=info))[1]["changed"] is False
+    sent, metadata = preprocess_chart_image(encoded(corner_marked(), pnginfo=info))
+    assert metadata["changed"] is True
+    assert sent == encoded(corner_marked())
     info.add_text("Bomb", "x" * 10_000_000, zip=True)
     with pytest.raises(ImageError):
         preprocess_chart_image(encoded(corner_marked(), pnginfo=info))
@@ -317,3 +319,87 @@ def test_whatever_the_bytes_there_is_a_good_image_or_image_error(data: bytes, ma
 def _close(one: Any, other: Any) -> bool:
     """Equal to within what JPEG and a palette change."""
     return all(abs(a - b) < 40 for a, b in zip(one, other, strict=True))
+
+
+# What stays on this machine -------------------------------------------------------------------------------
+
+SECRET = b"ann-lives-at-48.8584N"
+
+
+def telling(kind: str, image: Image.Image) -> bytes:
+    """A file that says SECRET wherever its format lets it, also behind its end."""
+    about = Image.Exif()
+    about[0x010E] = SECRET.decode()  # ImageDescription
+    about.get_ifd(0x8825)[29] = SECRET.decode()  # GPSDateStamp
+    options: dict[str, Any] = {"exif": about, "icc_profile": icc_profile("sRGB " + SECRET.decode())}
+    if kind == "PNG":
+        options["pnginfo"] = info = PngImagePlugin.PngInfo()
+        info.add_text("Author", SECRET.decode())
+        info.add_itxt("XML:com.adobe.xmp", SECRET.decode())
+        info.add_text("Comment", SECRET.decode(), zip=False)
+    elif kind in ("JPEG", "WEBP"):
+        options |= {"xmp": SECRET} | ({"comment": SECRET} if kind == "JPEG" else {})
+    elif kind == "GIF":
+        options = {"comment": SECRET}
+    elif kind == "TIFF":
+        options = {"description": SECRET.decode(), "icc_profile": options["icc_profile"]}
+    return encoded(image, kind, **options) + (SECRET if kind in ("PNG", "JPEG") else b"")
+
+
+@pytest.mark.parametrize("max_side", [2048, 300])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF"])
+def test_nothing_but_pixels_leaves_this_machine(kind: str, max_side: int) -> None:
+    data = telling(kind, chart(640, 400))
+    assert SECRET in data
+    sent, metadata = preprocess_chart_image(data, max_side=max_side)
+    assert SECRET not in sent
+    assert SECRET[:8] not in sent
+    with Image.open(BytesIO(sent)) as image:
+        image.load()
+        assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi"}
+        assert not image.getexif()
+    assert metadata["changed"] is True
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 3}, {"subsampling": 0}])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_the_pixels_of_a_stripped_jpeg_are_the_files_own(mode: str, options: dict[str, Any]) -> None:
+    image = chart(640, 400).convert(mode)
+    told = encoded(image, "JPEG", exif=exif(1), comment=SECRET, **options)
+    sent, _ = preprocess_chart_image(told + b"\xff\xd8 another picture " + SECRET)
+    assert SECRET not in sent
+    assert Image.open(BytesIO(sent)).tobytes() == Image.open(BytesIO(told)).tobytes()
+
+
+def test_a_jpeg_whose_colours_are_rgb_by_adobes_word_keeps_them() -> None:
+    told = encoded(chart(64, 40), "JPEG", keep_rgb=True, exif=exif(1))
+    sent, metadata = preprocess_chart_image(told)
+    assert metadata["changed"] is True
+    assert Image.open(BytesIO(sent)).tobytes() == Image.open(BytesIO(told)).tobytes()
+
+
+def test_a_thumbnail_in_the_jfif_header_stays_here() -> None:
+    plain = encoded(chart(64, 40), "JPEG")
+    thumbnail = bytes([1, 1]) + SECRET[:3]
+    told = plain[:2] + b"\xff\xe0" + struct.pack(">H", 19) + plain[6:18] + thumbnail + plain[20:]
+    sent, _ = preprocess_chart_image(told)
+    assert sent == plain
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_colours_of_a_wide_profile_become_those_of_srgb(mode: str, kind: str) -> None:
+    picture = Image.new("RGB", (40, 30), (200, 100, 100)).convert(mode)
+    sent, metadata = preprocess_chart_image(encoded(picture, kind, icc_profile=icc_profile("Display P3")))
+    image = Image.open(BytesIO(sent)).convert("RGB")
+    red, green, blue = image.getpixel((5, 5))  # type: ignore[misc]
+    assert red > 208
+    assert 80 < green < 98
+    assert blue > 88
+    assert "icc_profile" not in image.info
+    assert metadata["changed"] is True
+
+
+def test_a_broken_profile_says_nothing() -> None:
+    image, _ = shown(encoded(corner_marked(), icc_profile=b"nonsense" * 40))
+    assert image.tobytes() == corner_marked().tobytes()
