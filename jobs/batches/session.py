@@ -19,7 +19,7 @@ from jobs.core.controls import EVERYTHING, NO_CONTROLS, subject_of
 from jobs.core.errors import QueueError, UnknownIdError
 from jobs.core.job import model_of
 from jobs.core.rates import RateLimits
-from jobs.ledger import ALL_FAILURES, Batch, FailureFilter, Ledger, Size, StoreUrl
+from jobs.ledger import ALL_FAILURES, Batch, FailureFilter, Ledger, RowFilter, Size, StoreUrl
 from jobs.schemas import schema_of
 from jobs.submit.submit import Order, Submitted, submit
 
@@ -163,6 +163,18 @@ class Session:
         structured = schema_of(batch.question) is not None
         rows = map(partial(result_document, structured=structured), self.ledger.results(batch, status=status))
         return self._with_sources(batch, rows) if with_source else rows
+
+    def window(self, batch: Batch, only: RowFilter, *, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
+        """Some result documents without `raw`, with the answers that they ask about, and how many rows fit in all."""
+        structured = schema_of(batch.question) is not None
+        found = self.ledger.results_window(batch, only, offset=offset, limit=limit)
+        rows = iter([result_document(row, structured=structured) for row in found])
+        if only.is_counted:
+            counts = self.ledger.counts(batch, recent_since=self.clock.now())
+            total = getattr(counts, only.status or "total")
+        else:
+            total = self.ledger.count_results(batch, only)
+        return list(self._with_sources(batch, rows) if batch.source else rows), total
 
     def _with_sources(self, batch: Batch, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         while page := list(islice(rows, _PAGE)):

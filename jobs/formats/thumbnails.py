@@ -137,16 +137,22 @@ _NO_ROOM = Missing(reason=f"no picture: the page has {_PAGE_BYTES // 1_000_000} 
 
 
 def _shrunk(data: bytes) -> Thumbnail:
+    webp, width, height = shrunk_webp(data)
+    uri = f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
+    return Thumbnail(uri=uri, width=width, height=height)
+
+
+def shrunk_webp(data: bytes, size: tuple[int, int] = _SIZE, *, quality: int = _QUALITY) -> tuple[bytes, int, int]:
+    """A chart's file as WebP that fits into `size`, with its width and height in pixels. Raises ImageError."""
     with opened(data) as image:
-        image.draft("RGB", _SIZE)  # a JPEG is decoded at an eighth to a half of its size, if that is enough
+        image.draft("RGB", size)  # a JPEG is decoded at an eighth to a half of its size, if that is enough
         ImageOps.exif_transpose(image, in_place=True)
         picture = _eight_bit(image)
-        picture.thumbnail(_SIZE, Image.Resampling.LANCZOS, reducing_gap=2.0)
+        picture.thumbnail(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
         picture = _on_white(picture)
         file = BytesIO()
-        picture.save(file, "WEBP", quality=_QUALITY, method=_EFFORT)
-    uri = f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
-    return Thumbnail(uri=uri, width=picture.width, height=picture.height)
+        picture.save(file, "WEBP", quality=quality, method=_EFFORT)
+    return file.getvalue(), picture.width, picture.height
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

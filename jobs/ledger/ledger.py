@@ -255,6 +255,8 @@ class Ledger:
     calls = _reads(queries.calls)
     _batches_page = _reads(batches.page)
     sources_of = _reads(queries.sources_of)
+    results_window = _reads(queries.results_window)
+    count_results = _reads(queries.count_results)
     _results_page = _reads(queries.results_page)
     _unasked_page = _reads(queries.unasked_page)
     _answered = _reads(queries.answered)

@@ -1,6 +1,7 @@
 """What goes into the ledger and what comes out of it. Times are seconds since the epoch, UTC."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -225,6 +226,27 @@ class FailureFilter:
     def takes(self, error_type: str | None, message: str | None) -> bool:
         fits = self.type is None or (error_type or "").lower() == self.type.lower()
         return fits and (self.match is None or self.match.lower() in (message or "").lower())
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowFilter:
+    """Some of a batch's rows; what is "" doesn't matter."""
+
+    status: str = ""
+    #: The type of what failed it.
+    error: str = ""
+    #: Stands in its name or its answer, in whatever case.
+    words: str = ""
+
+    @property
+    def is_counted(self) -> bool:
+        """The counts that are kept tell how many there are."""
+        return not self.error and not self.words
+
+    def values(self) -> dict[str, str]:
+        """For the statements."""
+        quoted = re.sub(r"([!%_])", r"!\1", self.words.lower())
+        return {"status": self.status, "error": self.error, "words": quoted and f"%{quoted}%"}
 
 
 #: Whatever failed.

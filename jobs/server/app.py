@@ -17,11 +17,13 @@ from jobs.server.errors import answer_errors_of
 from jobs.server.guard import Guard
 from jobs.server.openai import batches as openai_batches
 from jobs.server.openai import chat, files, models
-from jobs.server.routes import analyze, batches, health, jobs, lanes
+from jobs.server.page import router as page
+from jobs.server.routes import analyze, batches, health, jobs, lanes, pictures, rows
 
 _ABOUT = """\
 chartq asks a vision model about charts: exactly once, as fast as the provider allows. Errors have OpenAI's shape.
-With keys (`chartq keys create NAME`) every request but `/health` needs `Authorization: Bearer KEY`.
+With keys (`chartq keys create NAME`) every request but `/health` needs `Authorization: Bearer KEY`; the page at `/`
+asks for it.
 """
 
 
@@ -56,12 +58,15 @@ def create_app(
         health.router,
         analyze.router,
         jobs.router,
+        pictures.router,
+        rows.router,
         batches.router,
         lanes.router,
         chat.router,
         files.router,
         openai_batches.router,
         models.router,
+        page,
     ):
         app.include_router(router)
     answer_errors_of(app)
@@ -78,7 +83,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schemes = {"key": {"type": "http", "scheme": "bearer", "description": "`chartq keys create NAME`"}}
         document.setdefault("components", {})["securitySchemes"] = schemes
         document["security"] = [{"key": []}, {}]
-        for path in OPEN_PATHS:
+        for path in OPEN_PATHS & document["paths"].keys():
             for operation in document["paths"][path].values():
                 operation["security"] = []
         app.openapi_schema = document

@@ -17,7 +17,10 @@ from jobs.server.errors import ApiError
 from jobs.server.guard import route_path
 
 #: Paths that tell nothing, and need no key.
-OPEN_PATHS = frozenset({"/health"})
+OPEN_PATHS = frozenset({"/health", "/"})
+
+#: What the page is made of.
+PAGE_PATH = "/page/"
 
 #: Seconds for which what the ledger said of a key is believed: so long a revoked one may still open.
 _FRESH_S = 1.0
@@ -79,7 +82,8 @@ class Authentication:
 
     async def _admitted(self, scope: Scope) -> Caller:
         """Raises ApiError, StoreError."""
-        if route_path(scope) in OPEN_PATHS:
+        path = route_path(scope)
+        if path in OPEN_PATHS or path.startswith(PAGE_PATH):
             return ANYBODY
         headers = Headers(scope=scope)
         authorization = headers.get("authorization", "")

@@ -110,6 +110,43 @@ class Batches(_Shape):
     has_more: bool
 
 
+class Row(_Shape):
+    """A line of `chartq results` without `raw`; of a stage also `source_text`, the answer that it asks about."""
+
+    job_id: str
+    custom_id: str
+    image: str | list[str] | None
+    status: State
+    text: str | None
+    error: dict[str, Any] | None
+    attempts: int
+    throttled: int
+
+
+class Rows(_Shape):
+    """Some rows from `offset` on, and how many there are in all."""
+
+    data: list[Row]
+    offset: int
+    total: int
+
+
+class FailureKind(_Shape):
+    """Failures that are alike: a line of `chartq errors --json`."""
+
+    type: str
+    status_code: int | None
+    message: str
+    count: int
+    job_ids: list[str]
+
+
+class Failures(_Shape):
+    """The kinds of failures, the most frequent first."""
+
+    data: list[FailureKind]
+
+
 class RejectedFile(_Shape):
     """A file that can't be asked about."""
 

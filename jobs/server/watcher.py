@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -22,6 +23,9 @@ log = logging.getLogger("chartq.server")
 
 #: Seconds between two looks at jobs (a worker in this process says itself when one has ended), at gates and batches.
 _JOBS_TICK_S, _SLOW_TICK_S = 0.05, 1.0
+
+#: Batches of the list that are told live, and seconds for which it is known which these are.
+LIST_LENGTH, _LIST_FRESH_S = 100, 2.5
 
 #: Requests that may wait for an answer or for news at a time.
 MAX_WAITING = 1000
@@ -67,6 +71,12 @@ class _Listener:
     tell: Callable[[dict[str, Any]], None]
 
 
+@dataclass(eq=False, kw_only=True)
+class _ListListener:
+    owner: str
+    tell: Callable[[list[dict[str, Any]]], None]
+
+
 @dataclass
 class Watcher:
     """A thread that runs while somebody waits."""
@@ -76,6 +86,9 @@ class Watcher:
     _news: threading.Event = field(default_factory=threading.Event)
     _waiters: set[_Waiter] = field(default_factory=set)
     _listeners: set[_Listener] = field(default_factory=set)
+    _list_listeners: set[_ListListener] = field(default_factory=set)
+    #: By owner: the batches of the list, and when they are read anew (monotonic).
+    _lists: dict[str, tuple[float, list[Batch]]] = field(default_factory=dict)
     _thread: threading.Thread | None = None
     _leaving: bool = False
 
@@ -104,6 +117,18 @@ class Watcher:
         with self._registered(self._listeners, _Listener(batch=batch, tell=tell)):
             yield news
 
+    @contextmanager
+    def batches(self, owner: str) -> Iterator["asyncio.Queue[list[dict[str, Any]]]"]:
+        """The newest batches' documents, of one owner or ("") of all, once a tick. Raises ApiError: too many listen."""
+        loop = asyncio.get_running_loop()
+        news: asyncio.Queue[list[dict[str, Any]]] = asyncio.Queue(maxsize=1)
+
+        def tell(documents: list[dict[str, Any]]) -> None:
+            loop.call_soon_threadsafe(_replace, news, documents)
+
+        with self._registered(self._list_listeners, _ListListener(owner=owner, tell=tell)):
+            yield news
+
     def look_now(self) -> None:
         """A job has ended, says somebody in this process. Safe from any thread."""
         self._news.set()
@@ -123,6 +148,7 @@ class Watcher:
         with self._lock:
             self._waiters.clear()
             self._listeners.clear()
+            self._list_listeners.clear()
             thread = self._thread
         if thread is not None:
             thread.join(5.0)
@@ -130,7 +156,7 @@ class Watcher:
     @contextmanager
     def _registered(self, among: set[Any], one: Any) -> Iterator[None]:
         with self._lock:
-            if len(self._waiters) + len(self._listeners) >= MAX_WAITING:
+            if len(self._waiters) + len(self._listeners) + len(self._list_listeners) >= MAX_WAITING:
                 raise ApiError(503, "too many requests wait already: try again soon", headers={"Retry-After": "5"})
             among.add(one)
             if self._thread is None:
@@ -149,7 +175,8 @@ class Watcher:
         while True:
             with self._lock:
                 waiters, listeners = list(self._waiters), list(self._listeners)
-                if not waiters and not listeners:
+                lists = list(self._list_listeners)
+                if not waiters and not listeners and not lists:
                     self._thread = None
                     return
             self._news.clear()
@@ -159,6 +186,7 @@ class Watcher:
                     slow_at = time.monotonic() + _SLOW_TICK_S
                     self._look_at_lanes(session, waiters)
                     self._look_at_batches(session, listeners)
+                    self._look_at_lists(session, lists)
             except (RedisError, StoreError, OSError) as error:
                 log.debug("watching: %s", error)
             except Exception:  # whoever waits would wait for ever
@@ -201,6 +229,22 @@ class Watcher:
         for listener in listeners:
             listener.tell(documents[listener.batch.batch_id])
 
+    def _look_at_lists(self, session: Session, listeners: list[_ListListener]) -> None:
+        for owner in {listener.owner for listener in listeners}:
+            documents = list(session.statuses(self._list_of(session, owner)))
+            session.blind = None
+            for listener in listeners:
+                if listener.owner == owner:
+                    listener.tell(documents)
+
+    def _list_of(self, session: Session, owner: str) -> list[Batch]:
+        """The newest batches; who is in the list is read less often than how they stand."""
+        until, batches = self._lists.get(owner, (0.0, []))
+        if time.monotonic() >= until:
+            batches = list(islice(session.ledger.batches(owner=owner or None), LIST_LENGTH))
+            self._lists = {**self._lists, owner: (time.monotonic() + _LIST_FRESH_S, batches)}
+        return batches
+
     def _give_up(self, waiters: list[_Waiter]) -> None:
         now = time.monotonic()
         for waiter in waiters:
@@ -213,7 +257,7 @@ def _settle(answer: "asyncio.Future[Outcome]", outcome: Outcome) -> None:
         answer.set_result(outcome)
 
 
-def _replace(news: "asyncio.Queue[dict[str, Any]]", document: dict[str, Any]) -> None:
+def _replace(news: "asyncio.Queue[Any]", document: Any) -> None:
     """Who reads slowly gets the newest."""
     if news.full():
         news.get_nowait()

@@ -51,6 +51,31 @@ FROM (
 LEFT JOIN answers ON answers.job = page.job AND page.standing = 'finished'
 ORDER BY page.position, page.custom_id
 
+-- name: results_window
+SELECT page.*, answers.text, NULL AS raw
+FROM (
+    SELECT members.position, members.custom_id, members.image, members.job, jobs.question_id, {standing} AS standing,
+        jobs.job_id, jobs.attempts, jobs.throttled, jobs.error_type, jobs.error_message, jobs.status_code,
+        jobs.prompt_tokens, jobs.completion_tokens, jobs.latency_s, jobs.request_id, jobs.provider, jobs.rehearsal,
+        jobs.started_at, jobs.finished_at, jobs.finish_reason, jobs.sent
+    FROM members JOIN jobs ON jobs.id = members.job
+    WHERE members.batch = :batch AND (:status = '' OR {standing} = :status)
+        AND (:error = '' OR (jobs.error_type = :error AND {standing} = 'failed'))
+        AND (:words = '' OR LOWER(members.custom_id) LIKE :words ESCAPE '!'
+            OR EXISTS (SELECT 1 FROM answers WHERE answers.job = jobs.id AND LOWER(answers.text) LIKE :words ESCAPE '!'))
+    ORDER BY members.position, members.custom_id LIMIT :page OFFSET :skipped
+) AS page
+LEFT JOIN answers ON answers.job = page.job AND page.standing = 'finished'
+ORDER BY page.position, page.custom_id
+
+-- name: count_results
+SELECT COUNT(*) AS found
+FROM members JOIN jobs ON jobs.id = members.job
+WHERE members.batch = :batch AND (:status = '' OR {standing} = :status)
+    AND (:error = '' OR (jobs.error_type = :error AND {standing} = 'failed'))
+    AND (:words = '' OR LOWER(members.custom_id) LIKE :words ESCAPE '!'
+        OR EXISTS (SELECT 1 FROM answers WHERE answers.job = jobs.id AND LOWER(answers.text) LIKE :words ESCAPE '!'))
+
 -- name: unasked_answers
 SELECT page.*, answers.text
 FROM (

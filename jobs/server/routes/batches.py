@@ -9,9 +9,10 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from jobs.ledger import Batch as LedgerBatch
+from jobs.ledger import FailureFilter
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
-from jobs.server.events import status_events
+from jobs.server.events import list_events, status_events
 from jobs.server.models import ERRORS, Batch, Batches, State, Submitted
 from jobs.server.responses import Document
 from jobs.server.results import results_response
@@ -59,6 +60,20 @@ async def create_batch(request: Request, access: Granted) -> Document:
     return Document(
         done.document(), 201, {"location": f"{request.scope.get('root_path', '')}/batches/{done.batch.batch_id}"}
     )
+
+
+@router.get(
+    "/batches/events",
+    responses={
+        200: {"description": "Events named `batches`, each a list of documents.", "content": {"text/event-stream": {}}},
+        **ERRORS,
+    },
+    response_class=StreamingResponse,
+)
+async def all_events(access: Granted) -> StreamingResponse:
+    """Server-sent events: the newest 100 batches as `{"data": [...]}`, whenever one has changed; it does not end."""
+    stream = list_events(access.backend.watcher, access.owner)
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
 
 @router.get("/batches/{batch_id}", responses={200: {"model": Batch}, **ERRORS}, response_class=Document)
@@ -127,7 +142,7 @@ _action(
 _action(
     "retry",
     lambda access, batch: access.session.retry(batch),
-    "What failed is queued again, with fresh attempts.",
+    "What failed is queued again, with fresh attempts. `retry-kind`: one kind.",
 )
 _action(
     "resume",
@@ -139,6 +154,17 @@ _action(
     lambda access, batch: access.session.pause(access.who, batch=batch),
     "No call of it starts any more, until it is resumed; what is in flight ends.",
 )
+
+
+@router.post("/batches/{batch_id}/retry-kind", responses={200: {"model": Batch}, **ERRORS}, response_class=Document)
+def retry_kind(
+    batch_id: str, access: Granted, error: Annotated[str, Query(min_length=1, description="The type of the errors.")]
+) -> Document:
+    """What failed with this type of error is queued again: `chartq retry BATCH --error TYPE`."""
+    batch = access.batch(batch_id)
+    access.session.retry(batch, FailureFilter(type=error))
+    access.backend.services.work_arrived()
+    return _document(access, batch)
 
 
 def _document(access: Access, batch: LedgerBatch) -> Document:

@@ -1,0 +1,95 @@
+// Ask about charts: drop pictures or a folder, see the plan, confirm.
+
+import { request } from "./api.js";
+import { count, el, fact, shown, tell } from "./dom.js";
+
+const PICTURE = /\.(png|jpe?g|webp|gif|bmp|tiff?|avif|heic|heif)$/i;
+
+async function filesOf(entry, path = "") {
+  if (entry.isFile) {
+    const file = await new Promise((done, failed) => { entry.file(done, failed); });
+    return [{ file, name: path + file.name }];
+  }
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) {
+    const some = await new Promise((done, failed) => { reader.readEntries(done, failed); });
+    if (!some.length) return found;
+    for (const one of some) found.push(...await filesOf(one, `${path}${entry.name}/`));
+  }
+}
+
+/** So many of them, spread over all. */
+export function sample(all, many) {
+  if (!many || many >= all.length) return all;
+  return Array.from({ length: many }, (_, index) => all[Math.floor(index * all.length / many)]);
+}
+
+export function submit(main) {
+  document.title = "Ask about charts – chartq";
+  let chosen = [];
+  const picker = (attributes) => el("input", { type: "file", multiple: true, class: "hidden", ...attributes, onchange: (event) => {
+    add([...event.target.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
+    event.target.value = "";
+  } });
+  const files = picker({ id: "files", accept: "image/*" });
+  const folder = picker({ id: "folder", webkitdirectory: true });
+  const dropped = el("p", { class: "soft", role: "status" }, "Drop pictures or a folder here, or");
+  const drop = el("div", { id: "drop" }, dropped,
+    el("label", { class: "button" }, files, "Choose pictures"), el("label", { class: "button" }, folder, "Choose a folder"));
+  const field = (name, label, input) => [el("label", { for: name }, label), input];
+  const prompt = el("textarea", { id: "prompt", rows: "3", required: true, placeholder: "Is the trend up or down? Answer with one word." });
+  const name = el("input", { id: "name", maxlength: "500", placeholder: "optional" });
+  const model = el("input", { id: "model", placeholder: "the server's default", spellcheck: "false" });
+  const schema = el("textarea", { id: "schema", rows: "2", spellcheck: "false", placeholder: "optional: chart, or a JSON schema" });
+  const many = el("input", { id: "sample", type: "number", min: "1", placeholder: "all" });
+  const plan = el("section", { id: "plan", "aria-live": "polite" });
+  const form = el("form", { class: "ask" }, drop, ...field("prompt", "Question", prompt), ...field("name", "Name", name),
+    ...field("model", "Model", model), ...field("schema", "Schema of the answer", schema), ...field("sample", "Only a sample of", many),
+    el("button", { type: "submit", class: "primary" }, "Show the plan"), plan);
+  main.append(el("h1", {}, "Ask about charts"), form);
+  form.addEventListener("input", () => plan.replaceChildren());
+
+  function add(more) {
+    const pictures = more.filter(({ name: one }) => PICTURE.test(one));
+    chosen = [...chosen, ...pictures].sort((a, b) => (a.name < b.name ? -1 : 1));
+    dropped.textContent = `${count(chosen.length)} pictures${pictures.length < more.length ? ` (${count(more.length - pictures.length)} other files left out)` : ""}`;
+    plan.replaceChildren();
+  }
+
+  drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+  drop.addEventListener("drop", async (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
+    try { add((await Promise.all(entries.map((entry) => filesOf(entry)))).flat()); } catch (error) { tell(error.message, true); }
+  });
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!chosen.length) { tell("Choose pictures first.", true); return; }
+    tell("");
+    const asked = sample(chosen, Number(many.value));
+    const bytes = asked.reduce((sum, { file }) => sum + file.size, 0);
+    const go = el("button", { type: "button", class: "primary", id: "confirm" }, `Ask about ${count(asked.length)}`);
+    go.addEventListener("click", () => send(asked, go));
+    plan.replaceChildren(el("h2", {}, "The plan"),
+      el("dl", { class: "facts" }, fact("charts", asked.length < chosen.length ? `${count(asked.length)} of ${count(chosen.length)}` : count(asked.length)),
+        fact("to upload", `${(bytes / 1e6).toFixed(1)} MB`), fact("model", shown(model.value || "the server's default", 100)), fact("calls", `at most ${count(asked.length)}`)),
+      el("blockquote", {}, shown(prompt.value, 2000)), el("p", { class: "soft" }, "What was asked before is not asked again."), go);
+    go.focus();
+  });
+
+  async function send(asked, go) {
+    go.disabled = true;
+    const body = new FormData();
+    for (const input of [prompt, name, model, schema]) if (input.value.trim()) body.append(input.id, input.value.trim());
+    for (const one of asked) body.append("files", one.file, one.name);
+    try {
+      const made = await (await request("batches", { method: "POST", body })).json();
+      location.hash = `#/batch/${encodeURIComponent(made.batch_id)}`;
+      if (made.rejected.length) setTimeout(() => tell(`${made.rejected.length} rejected: ${made.rejected[0].path}: ${made.rejected[0].error}`, true), 100);
+    } catch (error) { tell(error.message, true); go.disabled = false; }
+  }
+}

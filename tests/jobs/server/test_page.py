@@ -1,0 +1,244 @@
+"""The page of `serve` in a real Chromium: what it shows is what is, keys go fast, and nothing in a row can act."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+from support.browser import Browser, Tab, chromium
+from support.http_api import client_of, png
+from support.producer import Producer, producer_in
+from support.stack import eventually
+
+from jobs.config.settings import Settings
+from jobs.server import create_app
+
+HOSTILE = (
+    "<script>document.title='owned'</script>",
+    "<img src=x onerror=\"document.title='owned'\">",
+    "<a href=\"javascript:document.title='owned'\">x</a>",
+    "\u202egnp.exe \u2066 \x1b[31mred",
+    "x" * 1_000_000,
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with chromium(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@dataclass
+class Site:
+    """A server in this process that a browser reaches, and its user."""
+
+    user: Producer
+    url: str
+    browser: Browser
+    tabs: list[Tab] = field(default_factory=list)
+
+    def submit(self, *names: str, prompt: str = "Up?", start: int = 0) -> str:
+        for shade, name in enumerate(names, start):
+            (self.user.folder / name).write_bytes(png(shade))
+        return str(self.user.submit(*(self.user.folder / name for name in names), prompt=prompt)["batch_id"])
+
+    def open(self, page: str = "", *, width: int = 1280) -> Tab:
+        tab = self.browser.open(self.url, page, width=width)
+        self.tabs.append(tab)
+        return tab
+
+    def leave(self) -> None:
+        """Tabs that stayed would come back to a server that has gone."""
+        for tab in self.tabs:
+            tab.call("Page.navigate", url="about:blank")
+            tab.until("location.href === 'about:blank'")
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    app = create_app(settings)
+    config = uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=2)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    eventually(lambda: server.started)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
+    finally:
+        app.state.backend.watcher.leave()
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture
+def site(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    with producer_in(tmp_path, monkeypatch) as user, served(user.settings) as url:
+        browser.complaints.clear()
+        browser.allowed = (url,)
+        opened = Site(user, url, browser)
+        yield opened
+        opened.leave()
+        browser.call("Browser.getVersion")
+        assert browser.complaints == []
+
+
+def text(tab: Tab, selector: str) -> str:
+    return str(tab.value(f"document.querySelector({selector!r})?.textContent ?? ''"))
+
+
+def test_everything_is_ours_and_the_policy_lets_nothing_else_run(tmp_path: Path) -> None:
+    with client_of(Settings(chartq_home=tmp_path)) as api:
+        index = api.get("/")
+        assert "default-src 'self'" in index.headers["content-security-policy"]
+        assert "unsafe" not in index.headers["content-security-policy"]
+        assert "style=" not in index.text
+        assert_assets(api, index.text)
+        assert api.get("/page/../app.py").status_code == 404
+        assert api.get("/page/__init__.py").status_code == 404
+
+
+def assert_assets(api: TestClient, index: str) -> None:
+    for name in ("app.js", "page.css", "report.css", "icon.svg"):
+        assert f"page/{name}" in index
+        assert api.get(f"/page/{name}").status_code == 200
+
+
+def test_a_finished_job_is_seen_in_the_list_within_a_second_and_a_half(site: Site) -> None:
+    batch_id = site.submit("a.png", "b.png")
+    tab = site.open()
+    tab.until("document.querySelector('.batch')?.textContent.includes('0 of 2')")
+    site.user.answer(batch_id)
+    began = time.monotonic()
+    tab.until("document.querySelector('.batch').textContent.includes('2 of 2')")
+    assert time.monotonic() - began < 1.5 + 1.5  # on a busy machine
+    assert "completed" in text(tab, ".batch .pill")
+
+
+def test_a_batch_is_filtered_searched_and_one_kind_of_error_is_retried(site: Site) -> None:
+    batch_id = site.submit("a.png", "b.png", "c.png")
+    rows = site.user.results(batch_id)
+    site.user.fail(rows[0]["job_id"])
+    site.user.answer(batch_id, text="rising")
+    tab = site.open(f"#/batch/{batch_id}")
+    tab.until("document.querySelectorAll('.cell:not(.coming)').length === 3")
+    tab.until("document.querySelector('.cell canvas').width > 1")
+    choose(tab, "Show", "failed")
+    tab.until("document.querySelectorAll('.cell').length === 1")
+    assert text(tab, ".cell h3") == "a.png"
+    choose(tab, "Show", "")
+    tab.value(
+        "(() => { const q = document.getElementById('q'); q.value = 'RISING'; q.dispatchEvent(new Event('input')); })()"
+    )
+    tab.until("document.querySelectorAll('.cell').length === 2")
+    choose(tab, "Kind of error", "ImageError")
+    tab.value(
+        "(() => { const q = document.getElementById('q'); q.value = ''; q.dispatchEvent(new Event('input')); })()"
+    )
+    tab.until("document.querySelectorAll('.cell').length === 1")
+    tab.until("document.querySelector('.acts')?.textContent.includes('Retry ImageError')")
+    tab.value("[...document.querySelectorAll('.acts button')].find(b => b.textContent.startsWith('Retry')).click()")
+    eventually(lambda: site.user.status(batch_id)["request_counts"]["queued"] == 1)
+
+
+def choose(tab: Tab, label: str, value: str) -> None:
+    tab.until(f'document.querySelector(\'select[aria-label="{label}"] option[value="{value}"]\') !== null')
+    tab.value(
+        f"(() => {{ const s = document.querySelector('select[aria-label=\"{label}\"]'); s.value = '{value}';"
+        " s.dispatchEvent(new Event('change')); })()"
+    )
+
+
+def test_a_hundred_charts_are_gone_through_by_keys_without_waiting(site: Site) -> None:
+    names = [f"c{number:03}.png" for number in range(101)]
+    batch_id = site.submit(*names)
+    site.user.answer(batch_id)
+    tab = site.open(f"#/batch/{batch_id}")
+    tab.until("document.querySelectorAll('.cell:not(.coming)').length > 10")
+    tab.value("document.querySelector('.cell button').click()")
+    tab.until("document.querySelector('#viewer canvas').width > 1")
+    tab.value(
+        "window.took = []; document.getElementById('viewer').addEventListener('keydown', () => {"
+        " const at = performance.now(); requestAnimationFrame(() => took.push(performance.now() - at)); }, true)"
+    )
+    for number in range(1, 101):
+        tab.press("j" if number % 2 else "ArrowRight")
+        tab.until(f"document.querySelector('#viewer h2').textContent === 'c{number:03}.png'")
+        tab.until("document.querySelector('#viewer canvas').width > 1")
+    tab.press("k")
+    tab.until("document.querySelector('#viewer h2').textContent === 'c099.png'")
+    took: list[float] = sorted(tab.value("took"))
+    assert took[94] < 250, took[-10:]  # 50 ms on an idle machine
+    tab.until("document.querySelector('#viewer details') !== null")
+
+
+def test_what_a_model_or_a_user_said_runs_nowhere(site: Site) -> None:
+    batch_id = site.submit(*(f"h{number}<b>.png" for number in range(len(HOSTILE))), prompt=HOSTILE[1])
+    rows = site.user.results(batch_id)
+    for row, said in zip(rows, HOSTILE, strict=True):
+        site.user.fail(row["job_id"], message=said) if "img" in said else answer_one(site.user, row["job_id"], said)
+    for width in (1280, 390):
+        for page in ("", f"#/batch/{batch_id}", "#/lanes", "#/new"):
+            tab = site.open(page, width=width)
+            tab.until("document.querySelector('main').children.length > 0")
+            if "batch" in page:
+                tab.until(f"document.querySelectorAll('.cell:not(.coming)').length === {len(HOSTILE)}")
+                tab.value("document.querySelector('.cell button').click()")
+                for _ in HOSTILE[1:]:
+                    tab.press("j")
+            assert tab.value("document.documentElement.scrollWidth <= innerWidth"), (page, width)
+            assert "owned" not in str(tab.value("document.title"))
+            assert (
+                tab.value(
+                    "document.querySelectorAll('main img, main script, main [onerror], main a[href^=java]').length"
+                )
+                == 0
+            )
+
+
+def answer_one(user: Producer, job_id: str, said: str) -> None:
+    from jobs.ledger import AnswerRow, Finished
+
+    user.start([job_id])
+    with user.session() as session:
+        answer = AnswerRow(text=said, raw={"says": said[:100]})
+        session.ledger.record([Finished(job_id=job_id, execution_id="e", answer=answer)], time.time())
+
+
+def test_pictures_are_dropped_the_plan_is_shown_and_the_batch_begins(site: Site) -> None:
+    (site.user.folder / "one.png").write_bytes(png(1))
+    (site.user.folder / "two.png").write_bytes(png(2))
+    tab = site.open("#/new")
+    tab.until("document.getElementById('files') !== null")
+    node = tab.call("Runtime.evaluate", expression="document.getElementById('files')")["result"]["objectId"]
+    paths = [str(site.user.folder / name) for name in ("one.png", "two.png")]
+    tab.call("DOM.setFileInputFiles", objectId=node, files=paths)
+    tab.until("document.getElementById('drop').textContent.includes('2 pictures')")
+    tab.value("document.getElementById('prompt').value = 'Up?'")
+    tab.value("document.querySelector('.ask > button').click()")
+    tab.until("document.getElementById('confirm') !== null")
+    assert not site.user.run("list", "--json").stdout
+    tab.value("document.getElementById('confirm').click()")
+    tab.until("location.hash.startsWith('#/batch/')")
+    [batch] = [line for line in site.user.run("list", "--json").stdout.splitlines() if line]
+    assert '"total":2' in batch.replace(" ", "")
+
+
+def test_a_key_is_asked_for_and_stays_in_the_tabs_memory(site: Site) -> None:
+    key = site.user.run("keys", "create", "ann").stdout.split()[-1]
+    tab = site.open()
+    tab.until("document.getElementById('signin').open")
+    tab.value(f"document.getElementById('key').value = '{key}'")
+    tab.value("document.querySelector('#signin button').click()")
+    tab.until("document.querySelector('#batches').textContent.includes('No batch yet')")
+    stored: Any = tab.value(
+        "JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + document.cookie + location.href"
+    )
+    assert key not in stored
+    site.leave()
+    site.browser.complaints = [one for one in site.browser.complaints if "401" not in one]

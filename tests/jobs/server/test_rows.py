@@ -1,0 +1,76 @@
+"""A batch's rows, some at a time, its failures by kind, and pictures that are still what was asked about."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+from support.http_api import client_of, error_of, png
+from support.producer import Producer, producer_in
+
+
+@pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
+    with producer_in(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def api(user: Producer) -> Iterator[TestClient]:
+    with client_of(user.settings) as client:
+        yield client
+
+
+def submitted(user: Producer, *names: str) -> str:
+    for shade, name in enumerate(names):
+        (user.folder / name).write_bytes(png(shade))
+    return str(user.submit(*(user.folder / name for name in names))["batch_id"])
+
+
+def names(api: TestClient, batch_id: str, **query: str | int) -> tuple[list[str], int]:
+    page = api.get(f"/batches/{batch_id}/rows", params=query).json()
+    return [row["custom_id"] for row in page["data"]], page["total"]
+
+
+def test_rows_come_by_window_state_kind_of_error_and_words(user: Producer, api: TestClient) -> None:
+    batch_id = submitted(user, "a_1.png", "ab1.png", "c.png", "d%.png")
+    user.fail(user.results(batch_id)[3]["job_id"])
+    user.answer(batch_id, text="Rising, 100%")
+    assert names(api, batch_id, offset=1, limit=2) == (["ab1.png", "c.png"], 4)
+    assert names(api, batch_id, offset=9) == ([], 4)
+    assert names(api, batch_id, status="failed") == (["d%.png"], 1)
+    assert names(api, batch_id, error="ImageError") == (["d%.png"], 1)
+    assert names(api, batch_id, error="Other") == ([], 0)
+    assert names(api, batch_id, q="a_1") == (["a_1.png"], 1)
+    assert names(api, batch_id, q="rising", limit=1) == (["a_1.png"], 3)
+    assert names(api, batch_id, q="0%") == (["a_1.png", "ab1.png", "c.png"], 3)
+    assert names(api, batch_id, q="%' OR 1=1") == ([], 0)
+    [kind] = api.get(f"/batches/{batch_id}/errors").json()["data"]
+    assert (kind["type"], kind["count"]) == ("ImageError", 1)
+    again = api.post(f"/batches/{batch_id}/retry-kind", params={"error": "Other"}).json()
+    assert again["request_counts"]["failed"] == 1
+    again = api.post(f"/batches/{batch_id}/retry-kind", params={"error": "ImageError"}).json()
+    assert again["request_counts"]["queued"] == 1
+
+
+def test_a_picture_is_shown_while_it_is_what_was_asked_about(user: Producer, api: TestClient) -> None:
+    batch_id = submitted(user, "a.png")
+    job_id = user.results(batch_id)[0]["job_id"]
+    answer = api.get(f"/jobs/{job_id}/picture")
+    assert Image.open(io.BytesIO(answer.content)).format == "WEBP"
+    (user.folder / "a.png").write_bytes(png(200))
+    assert "has changed" in error_of(api.get(f"/jobs/{job_id}/picture"))["message"]
+    (user.folder / "a.png").unlink()
+    assert api.get(f"/jobs/{job_id}/picture").status_code == 404
+    assert api.get(f"/jobs/{job_id}/picture", params={"number": 1}).status_code == 404
+
+
+def test_another_keys_rows_and_pictures_are_not_there(user: Producer, api: TestClient) -> None:
+    batch_id = submitted(user, "a.png")
+    job_id = user.results(batch_id)[0]["job_id"]
+    key = user.run("keys", "create", "ann").stdout.split()[-1]
+    for path in (f"/batches/{batch_id}/rows", f"/batches/{batch_id}/errors", f"/jobs/{job_id}/picture"):
+        assert api.get(path).status_code == 401
+        assert api.get(path, headers={"Authorization": f"Bearer {key}"}).status_code == 404
