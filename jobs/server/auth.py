@@ -43,8 +43,8 @@ ANYBODY = Caller()
 class Callers:
     """From an `Authorization` header to who asks. Safe for threads."""
 
-    def __init__(self, new_session: Callable[[], Session]) -> None:
-        self._new_session, self._lock = new_session, threading.Lock()
+    def __init__(self, new_session: Callable[[], Session], *, key_required: bool = False) -> None:
+        self._new_session, self._key_required, self._lock = new_session, key_required, threading.Lock()
         self._known: dict[bytes, tuple[float, Caller | None]] = {}
 
     def remembered(self, authorization: str) -> tuple[bool, Caller | None]:
@@ -58,7 +58,7 @@ class Callers:
         ledger = self._new_session().ledger
         caller: Caller | None = ANYBODY
         # Once there were keys there always are: that the last one is revoked opens no door.
-        if ledger.count_api_keys()[0]:
+        if self._key_required or ledger.count_api_keys()[0]:
             scheme, _, key = authorization.partition(" ")
             found = ledger.check_api_key(key.strip()) if scheme.lower() == "bearer" else None
             caller = None if found is None else Caller(name=found.name, read_only=found.read_only)

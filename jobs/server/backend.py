@@ -34,6 +34,8 @@ class Services:
     work_arrived: Callable[[], None] = lambda: None
     #: It was promised to listen on this machine alone.
     loopback_only: bool = False
+    #: A key is asked for even while none was made.
+    key_required: bool = False
 
 
 @dataclass(kw_only=True)
@@ -51,7 +53,7 @@ class Backend:
         self._in_memory = 0
         self.watcher = Watcher(self.session)
         self.questions = SingleQuestions()
-        self.callers = Callers(self.session)
+        self.callers = Callers(self.session, key_required=self.services.key_required)
         self.models = ModelList(self.services.list_models)
         self.intake = Intake(self.session, self.services.work_arrived)
 

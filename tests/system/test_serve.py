@@ -187,6 +187,15 @@ def test_killed_while_it_validates_the_next_one_goes_on(user: Stack) -> None:
     assert client.batches.retrieve(batch_id).request_counts.total == 1500  # type: ignore[union-attr]
 
 
+def test_told_to_require_a_key_it_starts_without_one_and_lets_nobody_in_until_it_is_made(user: Stack) -> None:
+    _, url = serve(user, "--host", "0.0.0.0", "--require-key", "--no-work")
+    assert get(f"{url}/health") == {"status": "ok"}
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        get(f"{url}/batches")
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key=user.run("keys", "create", "ann").stdout.strip())
+    assert client.batches.list().data == []
+
+
 def test_with_a_key_it_listens_anywhere_and_answers_nobody_without(user: Stack) -> None:
     key = user.run("keys", "create", "ann").stdout.strip()
     _, url = serve(user, "--host", "0.0.0.0", "--no-work")

@@ -27,10 +27,11 @@ from worker.monitoring.logging_setup import configure_logging, log
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to listen at; 0: any."
 )
+@click.option("--require-key", is_flag=True, help="Ask for a key, and let nobody in until the first one is made.")
 @click.option("--work/--no-work", default=None, help="Work on what is queued too; the default without REDIS_URL.")
 @concurrency_option
 @grace_option(30.0)
-def serve(host: str, port: int, work: bool | None, concurrency: int, grace_s: float) -> int:
+def serve(host: str, port: int, require_key: bool, work: bool | None, concurrency: int, grace_s: float) -> int:
     """Serve chartq to programs over HTTP: charts, batches, and the OpenAI API's files, batches and chat completions.
 
     \b
@@ -40,17 +41,19 @@ def serve(host: str, port: int, work: bool | None, concurrency: int, grace_s: fl
     settings = worker_settings()
     configure_logging(settings.log_level, settings.log_format, folder=log_folder(settings))
     with Session(settings) as session:
-        return _serve(session, host, port, work, concurrency=concurrency, grace_s=grace_s)
+        return _serve(session, host, port, work, require_key=require_key, concurrency=concurrency, grace_s=grace_s)
 
 
-def _serve(session: Session, host: str, port: int, work: bool | None, *, concurrency: int, grace_s: float) -> int:
+def _serve(
+    session: Session, host: str, port: int, work: bool | None, *, require_key: bool, concurrency: int, grace_s: float
+) -> int:
     from jobs.server import create_app  # FastAPI: 0.4 s, and not everybody's
     from jobs.server.backend import Services
     from jobs.server.listening import is_loopback, listen, server
     from worker.engine.webhooks import webhooks_told
 
     loopback = is_loopback(host)
-    if not loopback and not session.ledger.count_api_keys()[1]:
+    if not loopback and not require_key and not session.ledger.count_api_keys()[1]:
         raise click.UsageError(
             f"--host {host}: others could ask at your cost; make a key first: chartq keys create NAME"
         )
@@ -63,6 +66,7 @@ def _serve(session: Session, host: str, port: int, work: bool | None, *, concurr
             list_models=lambda: _list_models(session.settings),
             work_arrived=works.wake if works else lambda: None,
             loopback_only=loopback,
+            key_required=require_key,
         )
         app = create_app(services=services, session=session)
         watcher = app.state.backend.watcher
