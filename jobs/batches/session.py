@@ -15,7 +15,7 @@ from jobs.batches.reconcile import Requeued, put_back_all
 from jobs.config.home import make_home
 from jobs.config.settings import Settings
 from jobs.core.clock import SYSTEM_CLOCK, Clock
-from jobs.core.controls import EVERYTHING, NO_CONTROLS, subject_of
+from jobs.core.controls import EVERYTHING, NO_CONTROLS, Controls, subject_of
 from jobs.core.errors import QueueError, UnknownIdError
 from jobs.core.job import model_of
 from jobs.core.rates import RateLimits
@@ -55,6 +55,8 @@ class Session:
         self._opening = threading.RLock()
         #: Why `statuses` and `document` had to do without Redis: holds and waits are then missing from what they say.
         self.blind: str | None = None
+        #: What is paused and limited, while documents are made of one moment: read once for all their lanes.
+        self._just_read: Controls | None = None
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -108,7 +110,7 @@ class Session:
     def gates(self) -> "Gates":
         from jobs.lanes import Gates
 
-        return Gates(self.redis, self.clock, self.ledger.controls)
+        return Gates(self.redis, self.clock, lambda: self._just_read or self.ledger.controls())
 
     def now(self) -> float:
         """Seconds since the epoch by Redis's clock: what several hosts compare was told by one. Raises RedisError."""
@@ -139,7 +141,9 @@ class Session:
             for batch in page:
                 lane, unfinished = batch.question.lane, counts[batch.id].open > 0
                 if unfinished and lane not in gates:
+                    self._just_read = controls
                     gates[lane] = self.gates_if_possible(batch)
+                    self._just_read = None
                 known = gates[lane] if unfinished else []
                 yield batch_document(batch, counts[batch.id], known, now=now, controls=controls)
 

@@ -276,6 +276,10 @@ class Ledger:
             yield from page
             before = page[-1].id
 
+    def newest_batches(self, *, owner: str | None = None) -> list[Batch]:
+        """The newest page of them, in one read."""
+        return self._batches_page(batches.BEYOND, owner=owner)
+
     def counts(self, batch: Batch, *, recent_since: float) -> Counts:
         """Where the batch stands at this moment."""
         return self.counts_of([batch], recent_since=recent_since)[batch.id]

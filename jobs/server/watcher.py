@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -26,6 +25,9 @@ _JOBS_TICK_S, _SLOW_TICK_S = 0.05, 1.0
 
 #: Batches of the list that are told live, and seconds for which it is known which these are.
 LIST_LENGTH, _LIST_FRESH_S = 100, 2.5
+
+#: Seconds between two looks at the list: with two reads for each, all pages together cost less than two a second.
+_LISTS_TICK_S = 1.3
 
 #: Requests that may wait for an answer or for news at a time.
 MAX_WAITING = 1000
@@ -89,6 +91,8 @@ class Watcher:
     _list_listeners: set[_ListListener] = field(default_factory=set)
     #: By owner: the batches of the list, and when they are read anew (monotonic).
     _lists: dict[str, tuple[float, list[Batch]]] = field(default_factory=dict)
+    #: By owner: what was told last, for who comes between two looks.
+    _told: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _thread: threading.Thread | None = None
     _leaving: bool = False
 
@@ -127,6 +131,8 @@ class Watcher:
             loop.call_soon_threadsafe(_replace, news, documents)
 
         with self._registered(self._list_listeners, _ListListener(owner=owner, tell=tell)):
+            if (known := self._told.get(owner)) is not None:
+                tell(known)
             yield news
 
     def look_now(self) -> None:
@@ -170,7 +176,8 @@ class Watcher:
                 among.discard(one)
 
     def _run(self) -> None:
-        slow_at = 0.0
+        slow_at = lists_at = 0.0
+        self._told, self._lists = {}, {}
         session = self.new_session()
         while True:
             with self._lock:
@@ -186,13 +193,16 @@ class Watcher:
                     slow_at = time.monotonic() + _SLOW_TICK_S
                     self._look_at_lanes(session, waiters)
                     self._look_at_batches(session, listeners)
+                if time.monotonic() >= lists_at:
+                    lists_at = time.monotonic() + _LISTS_TICK_S
                     self._look_at_lists(session, lists)
             except (RedisError, StoreError, OSError) as error:
                 log.debug("watching: %s", error)
             except Exception:  # whoever waits would wait for ever
                 log.exception("watching: a fault in chartq, please report it")
             self._give_up(waiters)
-            self._news.wait(_JOBS_TICK_S if waiters else max(0.0, slow_at - time.monotonic()))
+            next_at = min(slow_at, lists_at)
+            self._news.wait(_JOBS_TICK_S if waiters else max(0.0, next_at - time.monotonic()))
 
     def _look_at_jobs(self, session: Session, waiters: list[_Waiter]) -> None:
         if not waiters:
@@ -230,18 +240,21 @@ class Watcher:
             listener.tell(documents[listener.batch.batch_id])
 
     def _look_at_lists(self, session: Session, listeners: list[_ListListener]) -> None:
-        for owner in {listener.owner for listener in listeners}:
-            documents = list(session.statuses(self._list_of(session, owner)))
+        owners = {listener.owner for listener in listeners}
+        told = {}
+        for owner in owners:
+            documents = told[owner] = list(session.statuses(self._list_of(session, owner)))
             session.blind = None
             for listener in listeners:
                 if listener.owner == owner:
                     listener.tell(documents)
+        self._told = told
 
     def _list_of(self, session: Session, owner: str) -> list[Batch]:
         """The newest batches; who is in the list is read less often than how they stand."""
         until, batches = self._lists.get(owner, (0.0, []))
         if time.monotonic() >= until:
-            batches = list(islice(session.ledger.batches(owner=owner or None), LIST_LENGTH))
+            batches = session.ledger.newest_batches(owner=owner or None)[:LIST_LENGTH]
             self._lists = {**self._lists, owner: (time.monotonic() + _LIST_FRESH_S, batches)}
         return batches
 

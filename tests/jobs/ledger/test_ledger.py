@@ -19,7 +19,7 @@ from support.stores import (
 )
 
 from jobs.core.errors import InputError, UnknownIdError
-from jobs.ledger import AnswerRow, Batch, Counts, Failed, Finished, JobError, Ledger, Returned
+from jobs.ledger import AnswerRow, Batch, Counts, Failed, Finished, JobError, Ledger, Returned, RowFilter
 
 
 @pytest.fixture(params=STORES)
@@ -91,6 +91,27 @@ def test_a_batch_comes_back_as_it_was_opened(ledger: Ledger) -> None:
     assert (again.question, again.sources, again.priority) == (QUESTION, ("/a", "b"), "high")
     assert (again.name, again.created_at, again.sealed_at, again.hold) == ("näme", 1.5, None, None)
     assert batch.batch_id.startswith("b700101-")
+
+
+def test_a_window_shows_the_rows_that_fit_and_their_number(ledger: Ledger) -> None:
+    batch = submit(ledger, "abcd", now=1)
+    finish(ledger, "a", "Up 100%")
+    finish(ledger, "b", "down_")
+    fail(ledger, "c")
+
+    def seen(offset: int = 0, limit: int = 9, **only: str) -> tuple[list[str], int]:
+        rows = ledger.results_window(batch, RowFilter(**only), offset=offset, limit=limit)
+        return [row.job_id for row in rows], ledger.count_results(batch, RowFilter(**only))
+
+    a, b, c, d = map(id_of, "abcd")
+    assert seen() == ([a, b, c, d], 4)
+    assert seen(1, 2) == ([b, c], 4)
+    assert seen(status="finished") == ([a, b], 2)
+    assert seen(error="ImageError") == ([c], 1)
+    assert seen(words="up 100%") == ([a], 1)
+    assert seen(words="N_") == ([b], 1)
+    assert seen(words="%n") == ([], 0)
+    assert seen(words="'; --!") == ([], 0)
 
 
 def test_many_batches_are_counted_as_each_is_alone(ledger: Ledger) -> None:

@@ -1,0 +1,91 @@
+"""The list's events: one look at the ledger for everybody, seen soon, and nobody sees what is another's."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.http_api import png
+from support.producer import Producer, producer_in
+
+from jobs.server import create_app
+from jobs.server.watcher import Watcher
+
+
+@pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
+    with producer_in(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def watcher(user: Producer) -> Iterator[Watcher]:
+    app = create_app(user.settings)
+    yield app.state.backend.watcher
+    app.state.backend.close()
+
+
+def submitted(user: Producer) -> str:
+    (user.folder / "a.png").write_bytes(png())
+    return str(user.submit(user.folder / "a.png")["batch_id"])
+
+
+def finished(documents: list[dict[str, Any]]) -> int:
+    return sum(document["request_counts"]["finished"] for document in documents)
+
+
+def test_twenty_pages_cost_less_than_two_reads_a_second_together(
+    user: Producer, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted(user)
+    store = watcher.new_session().ledger.store
+    reads: list[float] = []
+    read = store.read
+
+    def counted(work: Any) -> Any:
+        reads.append(time.monotonic())
+        return read(work)
+
+    async def page(until: float) -> None:
+        with watcher.batches("") as news:
+            while time.monotonic() < until:
+                assert len(await news.get()) == 1
+
+    async def pages() -> None:
+        monkeypatch.setattr(store, "read", counted)
+        until = time.monotonic() + 8
+        await asyncio.gather(*(page(until) for _ in range(20)))
+
+    asyncio.run(pages())
+    span_s = reads[-1] - reads[0]
+    assert span_s > 5
+    assert len(reads) - 3 <= 2 * span_s  # three of the first look
+
+
+def test_what_has_finished_is_told_and_who_comes_later_is_told_at_once(user: Producer, watcher: Watcher) -> None:
+    batch_id = submitted(user)
+
+    async def look() -> float:
+        with watcher.batches("") as news:
+            assert finished(await news.get()) == 0
+            await asyncio.to_thread(user.answer, batch_id)
+            while finished(await news.get()) == 0:
+                pass
+            began = time.monotonic()
+            with watcher.batches("") as late:
+                assert finished(await late.get()) == 1
+            return time.monotonic() - began
+
+    assert asyncio.run(look()) < 1.0
+
+
+def test_an_owner_sees_its_own(user: Producer, watcher: Watcher) -> None:
+    submitted(user)
+
+    async def look() -> int:
+        with watcher.batches("ann") as news:
+            return len(await news.get())
+
+    assert asyncio.run(look()) == 0
