@@ -15,7 +15,7 @@ from jobs.core.errors import ImageError, InputError
 from jobs.core.job import url_hash
 from jobs.core.places import picture_name
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SCHEME = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]*)://")
 
 #: Characters of a URL that are repeated to the user.
 _SHOWN_CHARS = 120

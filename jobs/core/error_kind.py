@@ -4,8 +4,8 @@ import re
 
 #: What names one thing among many: quoted texts, URLs, paths, pictures, hexadecimal ids, numbers. In this order.
 _VARYING = re.compile(
-    r"""https?://\S++ | "[^"\n]{0,200}" | '[^'\n]{0,200}' | `[^`\n]{0,200}` | /?[\w.~-]++(?:/[\w.~-]++)++
-    | \w++(?:[.~-]++\w++)*+(?:(?<=\.(?:png|jpg|gif|bmp|tif))|(?<=\.(?:jpeg|webp|tiff|avif|heic|heif)))
+    r"""https?://\S++ | "[^"\n]{0,200}" | '[^'\n]{0,200}' | `[^`\n]{0,200}` | (?<![\w.~-])/?[\w.~-]++(?:/[\w.~-]++)++
+    | (?<![\w.~-])\w++(?:[.~-]++\w++)*+(?:(?<=\.(?:png|jpg|gif|bmp|tif))|(?<=\.(?:jpeg|webp|tiff|avif|heic|heif)))
     | \b(?=[\w-]{0,40}\d)[\w-]{8,}+ | \d++(?:[.,x×]\d++)*+""",
     re.VERBOSE | re.IGNORECASE,
 )

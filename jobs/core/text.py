@@ -4,14 +4,26 @@ import json
 import re
 from typing import Any
 
+#: Characters that turn or hide what is read: marks and overrides of direction (UAX 9), separators of lines.
+_UNSEEN = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
+
 #: What a terminal would obey instead of showing; line feeds and tabs may stay.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff{_UNSEEN}]")
+
+#: What JSON may hold as it is and yet breaks lines or acts where it is read: DEL, C1 (also NEL), the unseen ones.
+_RAW = re.compile(f"[\x7f-\x9f{_UNSEEN}]")
 
 
 def dumps(document: Any) -> str:
-    """One line of JSON; characters that can't be encoded (odd file names) are escaped."""
+    """One line of JSON, the values as they are; what can't be encoded, breaks lines or acts unseen is escaped."""
     text = json.dumps(document, ensure_ascii=False, separators=(", ", ": "))
-    return text.encode("utf-8", "backslashreplace").decode()
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return _RAW.sub(_escaped, text).encode("utf-8", "backslashreplace").decode()
+
+
+def _escaped(match: "re.Match[str]") -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def visible(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
@@ -35,6 +36,9 @@ _CSV_FIELDS = (
 #: What a spreadsheet would take for a formula at the start of a cell (OWASP, CSV injection).
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
+#: What a spreadsheet that separates cells by semicolons or tabs, or takes each line feed for the end of a row, would
+#: take for one in the middle of ours; `- ` at the start of a line is a list's.
+_FORMULA_WITHIN = re.compile("([;\t])(?=[=+@＝＋－＠-])|([\r\n])(?=[=+@＝＋－＠]|-(?! ))")
 
 #: Columns more where rows tell the answer that they ask about.
 _SOURCE_FIELDS = ("source_job_id", "source_text")
@@ -67,5 +71,6 @@ def spreadsheet_cell(value: Any) -> Any:
         return dumps(value)
     if isinstance(value, str):
         text = encodable(value)
-        return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+        text = f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+        return _FORMULA_WITHIN.sub(lambda match: f"{match[0]}'", text)
     return value

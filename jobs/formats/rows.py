@@ -1,7 +1,6 @@
 """What rows mean to readers: was it a rehearsal, is the answer structured, what can be shown of its characters."""
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +10,8 @@ from jobs.formats.format import Row
 #: How the rehearsal server marks its answers (worker.rehearsal.answers).
 _REHEARSAL_MARK, _REHEARSAL_FINGERPRINT = "[rehearsal]", "chartq-rehearsal"
 
-#: A JSON object, alone or in the fence that models like to put around it.
-_FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL | re.IGNORECASE)
+#: What models like to put around JSON, and the words that may follow it.
+_FENCE, _FENCE_WORDS = "```", ("", "json")
 
 
 def is_rehearsal(row: Row) -> bool:
@@ -27,8 +26,7 @@ def is_rehearsal(row: Row) -> bool:
 
 def fields_of(text: str) -> dict[str, Any] | None:
     """The fields of an answer that is one JSON object; None for prose."""
-    fenced = _FENCED.fullmatch(text)
-    inner = (fenced[1] if fenced else text).strip()
+    inner = _without_fence(text.strip()).strip()
     if not (inner.startswith("{") and inner.endswith("}")):
         return None
     try:
@@ -36,6 +34,12 @@ def fields_of(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) and value else None
+
+
+def _without_fence(text: str) -> str:
+    head, line_feed, rest = text.partition("\n")
+    fenced = line_feed and head.startswith(_FENCE) and head[len(_FENCE) :].strip().lower() in _FENCE_WORDS
+    return rest.removesuffix(_FENCE) if fenced and rest.endswith(_FENCE) else text
 
 
 def shown(text: str) -> str:

@@ -22,6 +22,9 @@ _MAX_NAME_BYTES = 255 - len(".json") - len("..part")
 #: Control characters, what Windows and shares refuse, and a % that would look like one of our escapes.
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]|%(?=[0-9A-Fa-f]{2})')
 
+#: A folder that is called as a chart's file is: `a` and `a.txt/b` may be in one batch.
+_FILES_ENDING = re.compile(r"\.(txt|json|part)$", re.IGNORECASE)
+
 _ENDED = ("finished", "failed", "canceled")
 
 
@@ -58,7 +61,8 @@ def parts(custom_id: str) -> list[str]:
     >>> parts("fx/eur.png"), parts("../../etc/passwd")
     (['fx', 'eur.png'], ['%2E%2E', '%2E%2E', 'etc', 'passwd'])
     """
-    return [_name(part) for part in custom_id.split("/")]
+    *folders, name = map(_name, custom_id.split("/"))
+    return [*(_FILES_ENDING.sub(r"%2E\1", folder) for folder in folders), name]
 
 
 def _name(part: str) -> str:

@@ -40,7 +40,7 @@ _MAX_QUOTED = 5
 #: Characters of a page in which title and text are looked for.
 _SEARCHED_CHARS = 20_000
 
-_HTML = re.compile(r"\s*(?:<!doctype html|<html|<head|<body|<h1|<title)", re.I)
+_HTML = re.compile(r"\A\s*(?:<!doctype html|<html|<head|<body|<h1|<title)", re.I)
 _HTML_TITLE = re.compile(r"<(title|h1)[^>]{0,200}>([^<]{1,500})", re.I)
 _HTML_TAG = re.compile(r"<[^<>]{0,500}>")
 _NOT_SERVED = re.compile(r"model_not_(?:supported|found)|(?:is )?not supported by (?:any )?provider", re.I)

@@ -533,3 +533,19 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def test_a_file_that_was_private_stays_private(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.csv"
+    kept.touch(mode=0o600)
+    written("csv", [row(1)], kept)
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_charts_called_like_each_others_sidecars_do_not_meet(tmp_path: Path) -> None:
+    names = ["a", "a.txt/b", "a.json/c", "a.txt", "x/a", "x/a.TXT/b"]
+    rows = [row(n, custom_id=name, text=name) for n, name in enumerate(names)]
+    assert write_sidecars(rows, tmp_path / "out") == len(names)
+    answers = {file.read_text().strip() for file in (tmp_path / "out").rglob("*.txt") if file.is_file()}
+    assert answers == set(names)
+    assert parts("a.txt/b.txt") == ["a%2Etxt", "b.txt"]
