@@ -118,7 +118,8 @@ class Session:
         return float(seconds) + float(microseconds) / 1e6
 
     def submit(self, order: Order, *, resume_existing: bool = False, **hooks: Any) -> Submitted:
-        """See `jobs.submit.submit.submit`."""
+        """See `jobs.submit.submit.submit`. Raises QueueError too if another store works through this Redis."""
+        self._bring_controls()
         return submit(self.ledger, self.queues, order, resume_existing=resume_existing, **hooks)
 
     def status(self, batch: Batch) -> dict[str, Any]:
@@ -292,7 +293,7 @@ class Session:
 
     def _bring_controls(self) -> None:
         """Redis hears it at once; should it not, a worker brings it within seconds."""
-        self.queues.set_controls(self.ledger.controls())
+        self.queues.set_controls(self.ledger.controls(), ours=self.settings.redis_url is None)
 
     def _enqueue(self, batch: Batch, job_ids: list[str]) -> None:
         self.queues.enqueue(

@@ -61,6 +61,8 @@ class Controls:
 
     store: str = ""
     version: int = 0
+    #: The store's place, without its password.
+    label: str = ""
     pauses: Mapping[str, Pause] = field(default_factory=dict)
     limits: Mapping[str, Limit] = field(default_factory=dict)
 
@@ -87,7 +89,7 @@ class Controls:
         """As `lua/3_gates.lua` reads it: times in ms, windows as [calls, ms]."""
         pauses = {name: _ms(pause.until) for name, pause in self.pauses.items()}
         limits = {name: _limit_fields(limit) for name, limit in self.limits.items()}
-        fields = {"store": self.store, "version": self.version, "pauses": pauses, "limits": limits}
+        fields = {"store": self.store, "label": self.label, "version": self.version, "pauses": pauses, "limits": limits}
         return json.dumps(fields, separators=(",", ":"))
 
 

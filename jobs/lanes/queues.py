@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from jobs.core.controls import Controls
+from jobs.core.errors import QueueError
 from jobs.lanes.scripts import TASK, Scripts, text
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ _RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 
 #: Ids per script call: keeps Redis busy for about 5 ms at a time.
 _CHUNK = 1000
+
+#: A store that nobody has worked with for so long, and that has no jobs here, has left this Redis. Workers say every
+#: two seconds that they are there.
+_CLAIM_MS = 30_000
 
 #: RQ shows it as the job's time-out; the worker's own deadline per call is what counts.
 JOB_TIMEOUT_S = 600
@@ -75,12 +80,26 @@ class LaneQueues:
             for chunk in _chunks(job_ids)
         )
 
-    def set_controls(self, controls: Controls) -> bool:
-        """Tell Redis what is paused and limited, unless it has that or newer; it holds from the next call on."""
-        told = self._scripts.call(
-            "set_controls", store=controls.store, version=controls.version, json=controls.to_json()
+    def set_controls(self, controls: Controls, *, ours: bool = False) -> None:
+        """Tell Redis what is paused and limited, unless it has that or newer; it holds from the next call on.
+
+        Raises QueueError if another results store works through this Redis: their workers would take each other's jobs.
+        One that is `ours` alone, the embedded one, is taken over from a store that is no more.
+        """
+        other = self._scripts.call(
+            "set_controls",
+            store=controls.store,
+            version=controls.version,
+            json=controls.to_json(),
+            ours=ours or None,
+            claim_ms=_CLAIM_MS,
         )
-        return bool(told)
+        if isinstance(other, bytes):
+            raise QueueError(
+                f"this Redis is in use by another project, with the results store {text(other)}; ours is "
+                f"{controls.label}, and their workers would take each other's jobs. Use another Redis, or another "
+                "database of it (REDIS_URL=redis://HOST:PORT/1), or that project's RESULTS_URL"
+            )
 
     def check(self) -> None:
         """A write that changes nothing; raises RedisError where a lack of rights or of disk would refuse a job."""

@@ -7,8 +7,8 @@ from jobs.ledger.records import Batch
 from jobs.ledger.transaction import Row, Transaction
 
 
-def read(tx: Transaction) -> Controls:
-    """All of them, also pauses that are over by now."""
+def read(tx: Transaction, label: str = "") -> Controls:
+    """All of them, also pauses that are over by now. `label`: the store's place, for people."""
     mark = tx.row("controls_mark")
     pauses = {row.subject: _pause(row) for row in tx.rows("pauses")}
     pauses |= {subject_of("batch", row.batch_id): _pause(row) for row in tx.rows("paused_batches")}
@@ -22,7 +22,7 @@ def read(tx: Transaction) -> Controls:
         for row in tx.rows("limits")
     }
     assert mark is not None  # schema.prepare wrote it
-    return Controls(store=mark.store_id, version=mark.controls, pauses=pauses, limits=limits)
+    return Controls(store=mark.store_id, version=mark.controls, label=label, pauses=pauses, limits=limits)
 
 
 def pause(tx: Transaction, subject: str, *, by: str, now: float, until: float | None) -> None:

@@ -6,6 +6,7 @@ from functools import wraps
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
+from jobs.core.controls import Controls
 from jobs.core.job import Question
 from jobs.ledger import (
     api_keys,
@@ -181,7 +182,11 @@ class Ledger:
     end_pauses = _writes(controls.end_pauses)
     end_pauses_that_are_over = _writes(controls.end_pauses_that_are_over)
     limit_model = _writes(controls.limit)
-    controls = _reads(controls.read)
+    _controls = _reads(controls.read)
+
+    def controls(self) -> Controls:
+        """What people have paused and limited."""
+        return self._controls(self.label)
 
     # Deleting
 

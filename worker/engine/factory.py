@@ -73,4 +73,5 @@ def _lane_client(session: Session, worker: str, *, accounts: Mapping[str, str]) 
         ceiling=session.settings.hf_max_concurrency,
         clock=session.clock,
         controls=session.ledger.controls,
+        redis_is_ours=session.settings.redis_url is None,
     )

@@ -131,8 +131,13 @@ class LaneClient:
         timing: HeartbeatTiming = HEARTBEAT_TIMING,
         clock: Clock = SYSTEM_CLOCK,
         controls: Callable[[], Controls] = lambda: NO_CONTROLS,
+        redis_is_ours: bool = False,
     ) -> None:
-        """`controls`: what people have paused and limited, as the ledger has it now."""
+        """`controls`: what people have paused and limited, as the ledger has it now.
+
+        `redis_is_ours`: nobody else can have it, as it stands in our home.
+        """
+        self._redis_is_ours, self._store = redis_is_ours, ""
         self.timing = timing
         self._controls, self._controls_brought = controls, False
         self._clock = clock
@@ -161,6 +166,7 @@ class LaneClient:
             in_flight=in_flight,
             executions=[uuid4().hex for _ in range(want)],
             accounts=self._accounts,
+            store=self._store,
             **self._about(),
             **clock,
         )
@@ -178,11 +184,14 @@ class LaneClient:
             ],
         )
 
-    def bring_controls(self) -> bool:
-        """Tell Redis what is paused and limited, unless it knows. From any thread. Raises StoreError, RedisError."""
-        told = self._queues.set_controls(self._controls())
-        self._controls_brought = True
-        return told
+    def bring_controls(self) -> None:
+        """Tell Redis what is paused and limited, unless it knows. From any thread.
+
+        Raises StoreError, RedisError, QueueError (another store works through this Redis).
+        """
+        controls = self._controls()
+        self._queues.set_controls(controls, ours=self._redis_is_ours)
+        self._store, self._controls_brought = controls.store, True
 
     def move(self, settlements: Sequence[Settlement]) -> None:
         """Settle what another worker has left behind. From any thread."""

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from rq.scripts import acquire_or_refresh_lock
 
 from jobs.batches.reconcile import MAX_LOSSES, PAGE, TWO_HEARTBEATS_S, drop_held, put_back_all, requeue_missing
-from jobs.core.errors import StoreError
+from jobs.core.errors import QueueError, StoreError
 from jobs.lanes import LaneQueues
 from jobs.ledger import Ledger
 from worker.engine.heartbeat import Heartbeat
@@ -57,7 +57,7 @@ class Maintenance:
         while not self._stopping.wait(ROUND_S):
             try:
                 self._round()
-            except (RedisError, StoreError, OSError) as error:
+            except (RedisError, StoreError, QueueError, OSError) as error:
                 log.debug("maintenance: %s", error)
             except Exception:  # nobody would take over from lost workers any more
                 if self._stopping.is_set():

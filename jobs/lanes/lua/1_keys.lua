@@ -14,6 +14,7 @@ local ALONE_TURN = 'chartq:alone-turn'      -- the worker that is emptying itsel
 local NEVER_MS = 24 * 3600 * 1000   -- a wait that only somebody's help ends
 local REFUSED = 'chartq:refused'    -- list of ids set aside: forged, pickled, unknown
 local CONTROLS = 'chartq:controls'  -- JSON: what people have paused and limited, from the ledger; see 3_gates.lua
+local CLAIM = 'chartq:claim'        -- the store that works through this Redis; gone when nobody has spoken for a while
 local PRIORITIES = 'chartq:priorities'      -- hash queue -> 0 (high) | 2 (low); normal queues aren't in it
 
 local function ring_key(lane) return 'chartq:ring:' .. lane end         -- zset queue -> priority and turn
@@ -82,20 +83,25 @@ local function limit_of(lane)
     return controls_now() and of_model(lane, function(model) return controls.limits[model] end)
 end
 
--- Bring the ledger's controls here, unless newer ones of the same ledger are here already. args: store, version, json.
-function ops.set_controls(args)
-    local here = controls_now()
-    if here and here.store == args.store and here.version >= args.version then return 0 end
-    redis.call('SET', CONTROLS, args.json)
-    redis.call('PUBLISH', 'chartq:wake', '*')
-    return 1
-end
-
 -- Redis's clock unless the caller brings one (tests drive 34 hours in a second).
 local function now_of(args)
     if args.now_ms then return args.now_ms end
     local time = redis.call('TIME')
     return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Bring the ledger's controls here, unless newer ones of the same ledger are here already. A Redis that another ledger
+-- has claimed, or whose jobs are here, is left alone unless it is `ours` alone: then that ledger's place is returned.
+-- args: store, version, json, ours, claim_ms.
+function ops.set_controls(args)
+    local here = controls_now()
+    local others = here and here.store ~= args.store and not args.ours
+    if others and redis.call('EXISTS', CLAIM, LANES) > 0 then return here.label or 'another one' end
+    redis.call('SET', CLAIM, args.store, 'PX', args.claim_ms)
+    if here and here.store == args.store and here.version >= args.version then return 0 end
+    redis.call('SET', CONTROLS, args.json)
+    redis.call('PUBLISH', 'chartq:wake', '*')
+    return 1
 end
 
 local function list(value) if type(value) == 'table' then return value end return {} end

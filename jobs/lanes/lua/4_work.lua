@@ -105,8 +105,8 @@ local function take(args, now_ms)
     local claims, refused, wait_ms, waiting = {}, {}, 1000, 0
     local function taken() return {claims = claims, refused = refused, wait_ms = wait_ms, waiting = waiting} end
     if args.want < 1 then return taken() end
-    -- Nobody has told this Redis yet what is paused: it is new, or has lost everything.
-    if not controls_now() then
+    -- Nobody has told this Redis yet what is paused: it is new, or has lost everything. Or another project has it now.
+    if not controls_now() or controls.store ~= args.store then
         return {claims = claims, refused = refused, wait_ms = 0, waiting = 1, needs_controls = true}
     end
     if redis.call('EXISTS', rq .. ':suspended') == 1 then
