@@ -1,7 +1,7 @@
 """The results store: one Ledger, and the values that go in and come out."""
 
 from jobs.ledger.deletion import Size
-from jobs.ledger.errors import SchemaTooNewError, StoreUnavailableError
+from jobs.ledger.errors import SchemaTooNewError, StoreGoneError, StoreUnavailableError
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.records import (
     ALL_FAILURES,
@@ -52,6 +52,7 @@ __all__ = [
     "Size",
     "SourceAnswer",
     "StartedJob",
+    "StoreGoneError",
     "StoreUnavailableError",
     "StoreUrl",
     "TokensSpent",

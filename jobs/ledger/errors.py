@@ -3,6 +3,7 @@
 StoreError (jobs.core.errors)    wrong for good: broken file, foreign tables, missing rights
 ├── StoreUnavailableError        away, locked or full: hold what you have and try again
 │   └── PoolExhaustedError       all connections of this process are busy
+├── StoreGoneError               its file was removed or replaced while it was in use
 └── SchemaTooNewError            written by a newer chartq
 """
 
@@ -32,6 +33,10 @@ class StoreUnavailableError(StoreError):
 
 class PoolExhaustedError(StoreUnavailableError):
     """All connections of this process are busy."""
+
+
+class StoreGoneError(StoreError):
+    """The file that this process writes to is not the one at its place any more: nobody would find what is written."""
 
 
 class SchemaTooNewError(StoreError):

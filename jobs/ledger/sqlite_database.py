@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from jobs.core.errors import StoreError
+from jobs.ledger.errors import StoreGoneError
 from jobs.ledger.pool import Pool, rest
 from jobs.ledger.statements import Dialect
 from jobs.ledger.store_url import StoreUrl
@@ -36,6 +38,7 @@ class SqliteDatabase:
         self._pool: Pool[sqlite3.Connection] = Pool(
             self._connect, is_sound=lambda one: not one.in_transaction, size=_CONNECTIONS, wait_s=LOCK_WAIT_S
         )
+        self._file: tuple[int, int] | None = None
         # Threads of one process queue up here instead of polling SQLite's lock against each other.
         self._writing = threading.Lock()
 
@@ -51,11 +54,21 @@ class SqliteDatabase:
         except OSError as error:
             raise StoreError(f"results store {self._path} can't be opened: {error.strerror}") from error
         self._switch_to_wal()
+        self._file = _identity(self._path)
+
+    def _check_place(self) -> None:
+        """SQLite goes on writing to a file that was removed, and everything would be lost with the process."""
+        if self._file is not None and _identity(self._path) != self._file:
+            raise StoreGoneError(
+                f"results store {self._path} was removed or replaced while it was in use: nothing that is written now "
+                "would be kept. Put it back, or leave its place, CHARTQ_HOME, alone, and run the same command again"
+            )
 
     @contextmanager
     def transaction(self, *, writes: bool) -> Iterator[sqlite3.Connection]:
         """A transaction. One that reads first and writes later can't wait for its turn; one that says so can."""
         if writes:
+            self._check_place()
             with self._writing, self._begun("BEGIN IMMEDIATE") as connection:
                 yield connection
         else:
@@ -125,3 +138,12 @@ class SqliteDatabase:
                 time.sleep(random.uniform(0.01, 0.05))
             finally:
                 connection.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from jobs.broker.error_text import redis_trouble
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.errors import ChartqError, StoreError
-from jobs.ledger import Ledger, StartedJob
+from jobs.ledger import Ledger, StartedJob, StoreGoneError
 from worker.engine.completions import Completions
 from worker.engine.event_log import log_closing, log_ending, log_started
 from worker.engine.execute import ExecutionResult, StoppedError, Task
@@ -144,6 +144,8 @@ class ChartWorker(RqWorker):
             turn = self._poll()
             self._trouble = None
             self._begin(turn)
+        except StoreGoneError:
+            raise  # no waiting brings it back, and each call more would be paid for in vain
         except (RedisError, StoreError, OSError) as error:
             self._note_trouble(error)
 

@@ -1,0 +1,49 @@
+"""A results store that is removed or replaced while it is in use: no more calls are paid for, and it is said."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.stack import Stack, draw_charts, eventually, finish, stack
+
+from worker.rehearsal import Behaviour, Rehearsal
+
+
+@pytest.fixture
+def server() -> Iterator[Rehearsal]:
+    with Rehearsal(Behaviour(latency_s=0.3)) as running:
+        yield running
+
+
+@pytest.fixture
+def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
+    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret_token") as made:
+        yield made
+
+
+@pytest.mark.parametrize("command", ["run", "worker"])
+@pytest.mark.parametrize("removed", ["home", "file", "replaced"])
+def test_a_store_that_is_removed_ends_the_work_at_once_with_a_sentence(
+    user: Stack, server: Rehearsal, command: str, removed: str
+) -> None:
+    charts = draw_charts(user.folder / "charts", 120)
+    asked = ("run", str(charts), "-p", "Up?") if command == "run" else ("worker",)
+    if command == "worker":
+        user.submit(charts)
+    process = user.start(*asked, "--concurrency", "4", "--grace", "5")
+    eventually(lambda: len(server.record) >= 8)
+    if removed == "home":
+        shutil.rmtree(user.home, ignore_errors=True)
+    else:
+        (user.home / "results.sqlite").unlink()
+    if removed == "replaced":
+        (user.home / "results.sqlite").touch()
+    began, made = time.monotonic(), len(server.record)
+    ended = finish(process)
+    assert ended.code == 1
+    assert "was removed or replaced while it was in use" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len(server.record) <= made + 2 * 4
+    assert time.monotonic() - began < 30
