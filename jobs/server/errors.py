@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from jobs.broker.error_text import redis_trouble
 from jobs.core.errors import (
@@ -80,6 +81,8 @@ def api_error(error: Exception) -> ApiError:
         status = next(status for kind, status in _STATUS_OF if isinstance(error, kind))
         code = "not_found" if status == 404 else None
         return ApiError(status, str(error), code=code)
+    if isinstance(error, ClientDisconnect):
+        return ApiError(400, "the client went away in the middle of its request", code="client_disconnected")
     return ApiError(500, "a fault in chartq, please report it; its log has the details", code="internal_error")
 
 
@@ -89,7 +92,7 @@ def answer_errors_of(app: FastAPI) -> None:
     async def handle(_request: Request, error: Exception) -> JSONResponse:
         return api_error(error).response()
 
-    for kind in (ApiError, ChartqError, RedisError, RequestValidationError, HTTPException):
+    for kind in (ApiError, ChartqError, RedisError, RequestValidationError, HTTPException, ClientDisconnect):
         app.add_exception_handler(kind, handle)
 
 

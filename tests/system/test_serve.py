@@ -206,3 +206,21 @@ def test_with_a_key_it_listens_anywhere_and_answers_nobody_without(user: Stack) 
     assert client.batches.list().data == []
     with pytest.raises(openai.AuthenticationError):
         openai.OpenAI(base_url=f"{url}/v1", api_key="wrong").models.list()
+
+
+@pytest.mark.parametrize("path", ["/analyze", "/batches", "/v1/files", "/v1/chat/completions"])
+def test_a_client_that_hangs_up_in_the_middle_of_its_body_is_no_fault_of_ours(user: Stack, path: str) -> None:
+    process, url = serve(user)
+    host, port = url.removeprefix("http://").split(":")
+    kind = "application/json" if "chat" in path else "multipart/form-data; boundary=x"
+    body = '{"model": "org/m' if "chat" in path else '--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nU'
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 5000\r\n\r\n"
+    for _ in range(3):
+        with socket.create_connection((host, int(port)), timeout=10) as client:
+            client.sendall((head + body).encode())
+    batch_id = post_picture(url)["batch_id"]
+    eventually(lambda: get(f"{url}/batches/{batch_id}")["status"] == "completed")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert "Traceback" not in process.said
+    assert " 500" not in process.said
