@@ -54,6 +54,7 @@ def main() -> None:
                 limits=settings.hf_rate_limit,
                 ceiling=None,
                 timing=HeartbeatTiming(interval_s=0.5, lease_s=1.5),
+                controls=session.ledger.controls,
             ),
             concurrency=8,
             grace_s=5.0,
