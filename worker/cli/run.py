@@ -51,8 +51,9 @@ class Run:
         try:
             self.worker.run()
         finally:
+            self.worker.stop()
             self._stopped.set()
-        watch.join()
+            watch.join()  # or it would look through a session that is closed
 
     @property
     def code(self) -> int | None:
