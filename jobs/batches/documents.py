@@ -63,7 +63,7 @@ def job_document(row: JobRow) -> dict[str, Any]:
     return {
         "job_id": row.job_id,
         "custom_id": row.custom_id,
-        "image": _image(row.image),
+        "image": image_document(row.image),
         "model": row.question.model,
         "prompt": row.question.prompt,
         "status": row.status,
@@ -82,7 +82,7 @@ def result_document(row: ResultRow, *, structured: bool = False) -> dict[str, An
     return {
         "job_id": row.job_id,
         "custom_id": row.custom_id,
-        "image": _image(row.image),
+        "image": image_document(row.image),
         "model": row.model,
         "prompt": row.prompt,
         "status": row.status,
@@ -103,7 +103,7 @@ def result_document(row: ResultRow, *, structured: bool = False) -> dict[str, An
     }
 
 
-def _image(stored: str) -> str | list[str] | None:
+def image_document(stored: str) -> str | list[str] | None:
     """Where the picture lies; several are a list, text alone has none."""
     pictures = split_pictures(stored)
     return pictures if len(pictures) > 1 else next(iter(pictures), None)

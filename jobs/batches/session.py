@@ -10,7 +10,7 @@ from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from jobs.batches.documents import RECENT_S, batch_document, finished_at, job_document, result_document
+from jobs.batches.documents import RECENT_S, batch_document, finished_at, image_document, job_document, result_document
 from jobs.batches.reconcile import Requeued, put_back_all
 from jobs.config.home import make_home
 from jobs.config.settings import Settings
@@ -163,7 +163,7 @@ class Session:
     ) -> Iterator[dict[str, Any]]:
         """The batch's result documents, read as they are asked for.
 
-        `with_source`: with the answer that each asks about, and its job.
+        `with_source`: with the answer that each asks about, its job, and where that one's picture lies.
         """
         structured = schema_of(batch.question) is not None
         rows = map(partial(result_document, structured=structured), self.ledger.results(batch, status=status))
@@ -185,8 +185,8 @@ class Session:
         while page := list(islice(rows, _PAGE)):
             sources = self.ledger.sources_of(batch, [row["custom_id"] for row in page])
             for row in page:
-                job_id, text = sources.get(row["custom_id"], (None, None))
-                yield {**row, "source_job_id": job_id, "source_text": text}
+                job_id, text, image = sources.get(row["custom_id"], (None, None, ""))
+                yield {**row, "source_job_id": job_id, "source_text": text, "source_image": image_document(image)}
 
     def gates_of(self, batch: Batch) -> "list[Gate]":
         return self.gates.of_lane(batch.question.lane)

@@ -51,10 +51,11 @@ def panel(
     now: float,
     a_minute: float | None = None,
     calls: CallsMade = NO_CALLS,
+    brief: bool = False,
 ) -> RenderableType:
     """The batch's document, its lane's gates and its newest rows as a panel of 60 columns or more.
 
-    `a_minute`: charts that ended in the last minute.
+    `a_minute`: charts that ended in the last minute. `brief`: above the panel of a later stage, which has the room.
     """
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bright_black", no_wrap=True)
@@ -63,10 +64,11 @@ def panel(
     if document["status"] == "in_progress":
         facts.add_row("pace", _pace(document, a_minute, now))
         facts.add_row("limit", limits_in_force(gates))
-    facts.add_row("tokens", _tokens(document["usage"]))
-    facts.add_row("calls", _calls(calls))
+    if not brief:
+        facts.add_row("tokens", _tokens(document["usage"]))
+        facts.add_row("calls", _calls(calls))
     parts: list[RenderableType] = [_heading(document), _Bar(document["request_counts"]), _counts(document), facts]
-    if latest:
+    if latest and not brief:
         parts += [Text(), _latest(latest)]
     return Panel(Group(*parts), title=Text(document["batch_id"]), title_align="left", border_style="bright_black")
 

@@ -21,7 +21,7 @@ def shown(console: Console, *, quiet: bool = False) -> Iterator[Show]:
     """A function that shows a line of progress; the last one shown replaces the one before."""
     if quiet:
         yield lambda _line: None
-    elif console.is_terminal:  # and wants colours: see jobs.output
+    elif console.is_terminal:  # and wants colours: see jobs.cli.console
         with Status("", console=console) as status:
             yield lambda line: status.update(Text(visible(line)))
     else:

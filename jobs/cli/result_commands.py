@@ -107,8 +107,8 @@ def compare(batch_a: str, batch_b: str, output: Path | None, form: str | None) -
     with Session(producer_settings()) as session, _writing(output):
         a, b = (session.ledger.batch(batch_id) for batch_id in (batch_a, batch_b))
         counts = write_comparison(
-            session.results(a),
-            session.results(b),
+            session.results(a, with_source=a.source is not None),
+            session.results(b, with_source=b.source is not None),
             ReportContext.of(session, a),
             ReportContext.of(session, b),
             output,

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from redis.exceptions import RedisError
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.text import Text
 
@@ -38,8 +38,8 @@ class Watching(Protocol):
     def line(self, line: str) -> None:
         """Before there is a batch: any line."""
 
-    def standing(self, document: dict[str, Any]) -> None:
-        """The batch's document."""
+    def standing(self, *stages: dict[str, Any]) -> None:
+        """The batch's document; of a run in stages each one's, in their order."""
 
     def tell(self, line: str) -> None:
         """A line that stays, above what is shown."""
@@ -82,9 +82,9 @@ class _Lines:
     def line(self, line: str) -> None:
         self._show(line)
 
-    def standing(self, document: dict[str, Any]) -> None:
-        if exit_code(document) is None:  # the last word is the command's
-            self._show(summary(document))
+    def standing(self, *stages: dict[str, Any]) -> None:
+        if None in map(exit_code, stages):  # the last word is the command's
+            self._show("\n".join(map(summary, stages)))
 
     def tell(self, line: str) -> None:
         if not self._quiet:
@@ -94,6 +94,31 @@ class _Lines:
 class _LivePanel:
     def __init__(self, session: Session, live: Live) -> None:
         self._session, self._live = session, live
+        self._stages: dict[str, _Stage] = {}
+
+    def line(self, line: str) -> None:
+        self._show(Text(visible(line)))
+
+    def standing(self, *stages: dict[str, Any]) -> None:
+        *before, last = stages
+        self._show(Group(*(self._panel(document, brief=True) for document in before), self._panel(last, brief=False)))
+
+    def tell(self, line: str) -> None:
+        self._live.console.print(Text(visible(line)), soft_wrap=True)
+
+    def _panel(self, document: dict[str, Any], *, brief: bool) -> RenderableType:
+        stage = self._stages.setdefault(document["batch_id"], _Stage(self._session))
+        return stage.panel(document, brief=brief)
+
+    def _show(self, picture: RenderableType) -> None:
+        self._live.update(_RoomForEcho(picture), refresh=True)
+
+
+class _Stage:
+    """One batch: what its document doesn't tell, looked at now and then."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._pace = Pace()
         self._batch: Batch | None = None
         self._gates: list[Gate] = []
@@ -102,10 +127,7 @@ class _LivePanel:
         self._counted: object = None
         self._next_look_s = 0.0
 
-    def line(self, line: str) -> None:
-        self._show(Text(visible(line)))
-
-    def standing(self, document: dict[str, Any]) -> None:
+    def panel(self, document: dict[str, Any], *, brief: bool) -> RenderableType:
         started_s = time.monotonic()
         if started_s >= self._next_look_s or exit_code(document) is not None:
             with suppress(RedisError, StoreUnavailableError):  # who brings the documents tries again; we show the last
@@ -113,24 +135,17 @@ class _LivePanel:
             now_s = time.monotonic()
             self._next_look_s = now_s + max(_LOOK_EVERY_S, _REST_FACTOR * (now_s - started_s))
         a_minute = self._pace.see(document, started_s)
-        picture = panel(
+        return panel(
             document,
             self._gates,
             self._latest,
             now=self._session.clock.now(),
             a_minute=None if a_minute is None else a_minute / self._session.clock.speed,
             calls=self._calls,
+            brief=brief,
         )
-        self._show(picture)
-
-    def tell(self, line: str) -> None:
-        self._live.console.print(Text(visible(line)), soft_wrap=True)
-
-    def _show(self, picture: RenderableType) -> None:
-        self._live.update(_RoomForEcho(picture), refresh=True)
 
     def _look(self, document: dict[str, Any]) -> None:
-        """What the document doesn't tell."""
         if self._batch is None:
             self._batch = self._session.ledger.batch(document["batch_id"])
         ledger, batch, counts = self._session.ledger, self._batch, document["request_counts"]

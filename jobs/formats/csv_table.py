@@ -41,7 +41,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 _FORMULA_WITHIN = re.compile("([;\t])(?=[=+@＝＋－＠-])|([\r\n])(?=[=+@＝＋－＠]|-(?! ))")
 
 #: Columns more where rows tell the answer that they ask about.
-_SOURCE_FIELDS = ("source_job_id", "source_text")
+_SOURCE_FIELDS = ("source_job_id", "source_text", "source_image")
 
 
 def write_csv(

@@ -48,21 +48,39 @@ def _cards(pairs: Pairs, a: ComparedBatch, b: ComparedBatch) -> Iterator[str]:
 def _card(number: int, pair: Pair, shots: Sequence[Shot], a: ComparedBatch, b: ComparedBatch) -> str:
     label = dict(_OUTCOMES)[pair.outcome].lower()
     a_shown, b_shown = _both(pair)
+    source = _source(pair)
     return (
         f'<article class="card"{components.sort_keys(number, pair.either, pair.outcome)}>'
         f'{components.pictures(shots, pair.custom_id)}<div class="both"><header>{components.heading(pair.custom_id)}'
-        f'<p class="pills">{components.pill(pair.outcome, label)}</p></header><div class="sides">'
-        f"{_side('A', a, pair.a, a_shown)}{_side('B', b, pair.b, b_shown)}</div></div></article>"
+        f'<p class="pills">{components.pill(pair.outcome, label)}</p></header>'
+        f'{components.source(source) if source else ""}<div class="sides">'
+        f"{_side('A', a, pair.a, a_shown, source)}{_side('B', b, pair.b, b_shown, source)}</div></div></article>"
     )
 
 
-def _side(letter: str, side: ComparedBatch, row: Row | None, shown: str) -> str:
+def _source(pair: Pair) -> str | None:
+    """The one answer that the pair asks about, if both ask about the same, and it is none of the pair's own."""
+    rows = [row for row in (pair.a, pair.b) if row]
+    sources = {row.get("source_text") for row in rows} - {None, *(row["text"] for row in rows)}
+    return sources.pop() if len(sources) == 1 else None
+
+
+def _side(letter: str, side: ComparedBatch, row: Row | None, shown: str, above: str | None) -> str:
+    """`above`: the answer asked about that stands above both sides."""
     state = "" if row is None or row["status"] == "finished" else components.pill(row["status"])
     mark = components.rehearsal_mark(row) if row else ""
     small = f'<div class="small">{components.figures(row)}</div>' if row else ""
     who = f'<p class="who"><span class="letter">{letter}</span><span>{esc(side.name)}</span>{state}{mark}</p>'
-    asked = components.question(row["prompt"]) if row and row["prompt"] != side.context.question.prompt else ""
+    asked = _asked(row, side, above) if row else ""
     return f"<div>{who}{asked}{shown}{small}</div>"
+
+
+def _asked(row: Row, side: ComparedBatch, above: str | None) -> str:
+    """What this side alone was asked; a stage's question is that of the head, filled in with the answer."""
+    source = row.get("source_text")
+    if source is None:
+        return components.question(row["prompt"]) if row["prompt"] != side.context.question.prompt else ""
+    return "" if source == above else components.source(source)
 
 
 def _both(pair: Pair) -> tuple[str, str]:

@@ -76,13 +76,15 @@ class Album:
         )
 
     def shots(self, row: Row) -> Sequence[Shot]:
-        """The row's pictures, small; none for text alone."""
-        image = row["image"]
+        """The row's pictures, small; of a question about an answer without one of its own, that answer's."""
+        image, job = row["image"], row["job_id"]
+        if image is None:
+            image, job = row.get("source_image"), row.get("source_job_id") or ""
         if image is None:
             return ()
         if isinstance(image, str):
-            return (self._shot(image, lambda sha256: self._is_asked(row["job_id"], sha256)),)
-        hashes = self.image_sha256(row["job_id"]).split(",")
+            return (self._shot(image, lambda sha256: self._is_asked(job, sha256)),)
+        hashes = self.image_sha256(job).split(",")
         return [self._shot(stored, asked.__eq__) for stored, asked in zip(image, hashes, strict=False)]
 
     def _shot(self, stored: str, is_asked: Callable[[str], bool]) -> Shot:

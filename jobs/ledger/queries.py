@@ -107,10 +107,10 @@ def unasked_page(
     ]
 
 
-def sources_of(tx: Transaction, batch: Batch, custom_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Custom id -> the job whose answer the row asks about, and that answer's text."""
+def sources_of(tx: Transaction, batch: Batch, custom_ids: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+    """Custom id -> the job whose answer the row asks about, that answer's text, and where its picture lies."""
     found = tx.tuples("sources_of", batch=batch.id, custom_ids=list(custom_ids))
-    return {custom_id: (job, text) for custom_id, job, text in found}
+    return {custom_id: (job, text, image) for custom_id, job, text, image in found}
 
 
 def latest(tx: Transaction, batch: Batch, limit: int, *, status: str = "finished") -> list[ResultRow]:

@@ -1,11 +1,15 @@
 """Stages: a question about each answer of another batch, asked once, by real workers."""
 
 import json
-from collections.abc import Iterator
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from support.stack import Stack, draw_charts, stack
+from support.stack import Stack, draw_charts, eventually, finish, stack
 
 from worker.rehearsal import Behaviour, Rehearsal
 
@@ -61,6 +65,7 @@ def test_what_finished_since_and_what_was_refreshed_is_added(user: Stack, server
     rows = [json.loads(line) for line in user.run("results", stage["batch_id"], "--with-source").stdout.splitlines()]
     sources = {row["custom_id"]: (row["job_id"], row["text"]) for row in user.results(first)}
     assert {row["custom_id"]: (row["source_job_id"], row["source_text"]) for row in rows} == sources
+    assert all(row["source_image"] == row["image"] for row in rows)
     user.run("results", stage["batch_id"], "-o", "report.html")
     assert (user.folder / "report.html").read_text().count('class="source"') == 3
 
@@ -106,3 +111,63 @@ def test_both_stages_run_at_once_and_the_second_ones_document_is_last(tmp_path: 
         assert (len(began[VISION]), len(began[TEXT])) == (12, 12)
         assert user.run(*ask).json()["status"] == "completed"
         assert len(server.record) == 24, "asked again, nothing is paid again"
+
+
+def most_within(times: Sequence[float], window_s: float) -> int:
+    return max(sum(at <= later < at + window_s for later in times) for at in times)
+
+
+def test_two_stages_survive_a_killed_worker_and_a_redis_that_lost_everything(tmp_path: Path) -> None:
+    charts, concurrency, budgets = 80, 4, {VISION: 12, TEXT: 16}
+    environment = {
+        "CHARTQ_REHEARSAL": "1",
+        "REASONING_MODEL": TEXT,
+        "HF_RATE_LIMIT": ",".join(f"{model}={calls}/s" for model, calls in budgets.items()),
+    }
+    with (
+        Rehearsal(Behaviour(latency_s=0.3)) as server,
+        stack(tmp_path, HF_BASE_URL=server.base_url, **environment) as user,
+    ):
+        draw_charts(tmp_path / "charts", charts)
+        ask = ("run", "charts", "-p", "Up?", "-m", VISION, "--then", "{custom_id}: {text}")
+        run = user.start(*ask, "--concurrency", str(concurrency), "--json")
+        other = user.worker("--concurrency", str(concurrency))
+        eventually(lambda: len(calls_of(server, TEXT)) >= 10)
+        os.killpg(other.pid, signal.SIGKILL)
+        with user.redis() as redis:
+            redis.flushall()
+        lost_at = time.time()
+        done = finish(run)
+        assert done.code == 0, done.stderr
+        second = done.json()
+        assert second["request_counts"]["finished"] == charts
+        assert user.status(second["from"])["request_counts"]["finished"] == charts
+        answers = {row["custom_id"]: row["text"] for row in user.results(second["from"])}
+        asked = Counter(calls_of(server, TEXT))
+        assert asked.keys() == {f"{name}: {text}" for name, text in answers.items()}
+        assert 2 * charts <= len(server.record) <= 2 * charts + concurrency, "only what was in flight is called again"
+        for model, calls in budgets.items():
+            times = [call.at for call in server.record if call.model == model]
+            for part in ([at for at in times if at < lost_at], [at for at in times if at >= lost_at]):
+                assert most_within(part, 1.0) <= calls, f"{model} has a budget of its own"
+
+
+def test_stages_are_compared_as_any_batches(user: Stack, server: Rehearsal) -> None:
+    first = user.run("run", "charts", "-p", "Up?", "--json").json()["batch_id"]
+    ask = ("submit", "--from", first, "-q", "-p")
+    short, long = (user.run(*ask, prompt).stdout.strip() for prompt in ("Briefly: {text}", "At length: {text}"))
+    user.run("worker", "--burst")
+    pairs = [json.loads(line) for line in user.run("compare", short, long, "--format", "jsonl").stdout.splitlines()]
+    assert [pair["custom_id"] for pair in pairs] == [row["custom_id"] for row in user.results(first)]
+    assert all(pair["a"]["prompt"].startswith("Briefly") and pair["b"]["text"] for pair in pairs)
+    user.run("compare", short, long, "-o", "stages.html")
+    page = (user.folder / "stages.html").read_text()
+    assert page.count('class="source"') == 3, "what both were asked about stands there once"
+    assert "no curve seen" in page
+    assert "Briefly: {text}" in page
+    assert page.count("<img") == 3
+    user.run("results", short, "-o", "report.html")
+    report = (user.folder / "report.html").read_text()
+    assert (report.count("<img"), report.count('class="source"')) == (3, 3), "chart, description and conclusion"
+    user.run("compare", first, short, "-o", "both.html")
+    assert (user.folder / "both.html").read_text().count('class="card"') == 3

@@ -32,7 +32,7 @@ class Run:
     order: Order
     worker: ChartWorker
     show_submitted: Callable[[Submitted], None]
-    show_status: Callable[[dict[str, Any]], None]
+    show_status: Callable[..., None]
     #: Says what is ahead, once all is submitted; calls are made meanwhile.
     show_plan: Callable[[Plan], None] | None = None
     submitted: Submitted | None = None
@@ -128,7 +128,7 @@ class Run:
             if stage.take_up(document):
                 self.worker.wake()
             self.document = stage.look() or self.document
-        self.show_status(self.document or document)
+        self.show_status(*filter(None, (self.first_document, self.document)))
 
 
 def run_order(

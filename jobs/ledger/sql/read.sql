@@ -95,7 +95,8 @@ JOIN answers ON answers.job = page.job
 ORDER BY page.position, page.custom_id
 
 -- name: sources_of
-SELECT members.custom_id, members.source_job, answers.text
+SELECT members.custom_id, members.source_job, answers.text,
+    (SELECT asked.image FROM members AS asked WHERE asked.job = jobs.id LIMIT 1) AS image
 FROM members JOIN jobs ON jobs.job_id = members.source_job JOIN answers ON answers.job = jobs.id
 WHERE members.batch = :batch AND members.custom_id IN :custom_ids...
 

@@ -293,6 +293,41 @@ def test_a_terminal_gets_the_panel_with_the_newest_answers(user: Producer) -> No
     assert "╰" in drawn
 
 
+def two_stages(user: Producer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The documents of a batch that is half answered, and of the one about its answers."""
+    charts = draw_charts(user.folder / "charts", 4)
+    first = user.submit(charts, "--sample", "2", "--name", "describe")["batch_id"]
+    user.answer(first, text="It goes up.")
+    user.submit(charts, "--name", "describe")
+    asked = ("submit", "--from", first, "-p", "Sum up: {text}", "-m", "org/text", "--name", "conclude", "--json")
+    second = user.run(*asked).json()["batch_id"]
+    with user.session() as session:
+        return session.document(first), session.document(second)
+
+
+def test_both_stages_of_a_run_are_seen_at_once_and_fit_a_small_terminal(user: Producer) -> None:
+    first, second = two_stages(user)
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24, no_color=True)
+    with user.session() as session, watched(session, console) as watching:
+        watching.standing(first)
+        watching.standing(first, second)
+    assert isinstance(console.file, io.StringIO)
+    last = console.file.getvalue().rpartition(f"╭─ {first['batch_id']}")[2]
+    for words in ("describe", "2 finished", "2 queued", second["batch_id"], "conclude · org/text", "of 2"):
+        assert words in last
+    assert last.count("╰") == 2
+    assert last.count("\n") < 24
+
+
+def test_both_stages_of_a_run_have_a_line_on_a_pipe(user: Producer) -> None:
+    first, second = two_stages(user)
+    console = Console(file=io.StringIO(), force_terminal=False, width=200)
+    with user.session() as session, watched(session, console) as watching:
+        watching.standing(first, second)
+    assert isinstance(console.file, io.StringIO)
+    assert [line.split()[0] for line in console.file.getvalue().splitlines()] == [first["batch_id"], second["batch_id"]]
+
+
 def test_a_terminal_that_wants_nothing_fancy_gets_a_line(user: Producer) -> None:
     batch_id = user.submit(draw_charts(user.folder / "charts", 3))["batch_id"]
     with user.session() as session:
