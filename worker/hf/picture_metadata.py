@@ -1,21 +1,34 @@
-"""What a PNG or JPEG says besides its pixels, taken out without decoding it anew. Pure.
+"""What a PNG or JPEG says besides its pixels, taken out without decoding it. Pure.
 
 A chart's file may tell who made it, where and with what: EXIF, GPS, XMP, text, thumbnails, further pictures behind the
-first one. A model is shown pixels; the rest stays on this machine.
+first one. A model is shown pixels; the rest stays on this machine. On the way the file's structure is followed to its
+end, so that one which is cut off or changed is left to the decoder.
 """
 
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 
 #: PNG chunks that the pixels need (PNG 3, 5.6); colour profiles are applied before (see image_processor).
 _PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT"}
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 
+#: Chunks behind the pixels that change nothing in how they look, but for text that may say how to turn the picture.
+_PNG_REMARKS = {b"tIME", b"tEXt", b"zTXt", b"iTXt"}
+_PNG_TURNING = (b"Raw profile type ", b"XML:com.adobe.xmp\0")
+
+#: A deflated stream's most bytes for one of its own (zlib's manual, "Maximum Expansion Factor", rounded up).
+_DEFLATE_MOST = 1040
+
 #: JPEG markers (ITU T.81, table B.1): start and end of the image, of a scan; those without a length.
 _SOI, _EOI, _SOS, _JFIF, _ADOBE, _COMMENT = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE, 0xFE
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}
 _APPS = range(0xE0, 0xF0)
+
+#: Frames that every decoder knows: baseline, extended, progressive, all with Huffman codes; and those with others.
+_FRAMES = {0xC0, 0xC1, 0xC2}
+_ODD_FRAMES = set(range(0xC0, 0xD0)) - _FRAMES - {0xC4}
 
 #: The end of a scan's data: a marker that is no stuffed byte, no restart and no padding.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -25,30 +38,39 @@ _JFIF_FIELDS = 12
 
 
 def without_metadata(data: bytes, kind: str) -> bytes:
-    """The file with nothing but what its pixels need; `kind` is PNG or JPEG, and the file can be decoded.
+    """The file with nothing but what its pixels need; `kind` is PNG or JPEG.
 
-    Returns `data` itself if there is nothing to take out. Raises ValueError for a structure that can't be followed.
+    Returns `data` itself if there is nothing to take out. Raises ValueError for a structure that is broken, ends early,
+    or isn't the plain one: a decoder has to judge it.
     """
     pieces = _png_pieces(data) if kind == "PNG" else _jpeg_pieces(data)
     try:
         kept = b"".join(pieces)
     except (IndexError, struct.error) as error:
-        raise ValueError(f"the {kind}'s parts can't be followed") from error
+        raise ValueError(f"the {kind} ends early") from error
     return data if kept == data else kept
 
 
 def _png_pieces(data: bytes) -> Iterator[bytes]:
     yield _PNG_START
-    at = len(_PNG_START)
+    at, pixels = len(_PNG_START), 0
     while True:
         length, name = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
-        if name in _PNG_KEPT:
+        if name in _PNG_KEPT or name == b"IEND":
+            if data[end - 4 : end] != zlib.crc32(data[at + 4 : end - 4]).to_bytes(4):
+                raise ValueError("the PNG is damaged")
             yield data[at:end]
-        elif name == b"IEND":
-            yield data[at : at + 12]
-            return
+        if name == b"IEND":
+            break
+        if name == b"IDAT":
+            pixels += length
+        elif pixels and (name not in _PNG_REMARKS or data.startswith(_PNG_TURNING, at + 8)):
+            raise ValueError("the PNG's pixels are followed by what says how they look")
         at = end
+    width, height = struct.unpack_from(">II", data, len(_PNG_START) + 8)
+    if height * (width // 8 + 1) > pixels * _DEFLATE_MOST:
+        raise ValueError("the PNG's pixels can't be in so few bytes")
 
 
 def _jpeg_pieces(data: bytes) -> Iterator[bytes]:
@@ -65,14 +87,16 @@ def _jpeg_pieces(data: bytes) -> Iterator[bytes]:
         if marker in _STANDALONE:
             at += 2
             continue
+        if marker in _ODD_FRAMES:
+            raise ValueError("the JPEG's coding is a rare one")
         (length,) = struct.unpack_from(">H", data, at + 2)
         end = at + 2 + length
         if marker == _SOS:
             found = _NEXT_MARKER.search(data, end)
-            end = found.start() if found else len(data)
+            if not found:
+                raise ValueError("the JPEG ends early")
+            end = found.start()
             yield data[at:end]
-            if not found:  # its end is missing: what is there is decoded
-                return
         else:
             yield from _kept_segment(marker, data[at:end])
         at = end
