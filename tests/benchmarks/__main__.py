@@ -15,9 +15,11 @@ import click
 
 from benchmarks import venvs
 from benchmarks.charts import make_charts
+from benchmarks.pictures import SIZES, compare_pictures
 from benchmarks.place import Lab
 from benchmarks.programs import no_orphans
 from benchmarks.quota import keep_quota
+from benchmarks.readability import MAX_SIDES, SCREENS, read_labels
 from benchmarks.reading import Sizes, read_all
 from benchmarks.scaling import Scaling, scale
 from benchmarks.submitting import submit_all
@@ -79,6 +81,12 @@ class Bench:
     def reading(self) -> Table:
         return read_all(self.lab, Sizes(100, 2000, 10) if self.quick else Sizes(1000, 100_000, 200))
 
+    def pictures(self) -> Table:
+        return compare_pictures(self.folder, SIZES[:2] if self.quick else SIZES, self.rounds)
+
+    def readability(self) -> Table:
+        return read_labels(SCREENS[:1] if self.quick else SCREENS, MAX_SIDES)
+
     def _charts(self, count: int) -> list[Path]:
         return make_charts(self.folder / "charts", count, _CHART_BYTES)
 
@@ -89,6 +97,8 @@ SECTIONS: dict[str, Callable[[Bench], Table]] = {
     "submitting": Bench.submitting,
     "scaling": Bench.scaling,
     "reading": Bench.reading,
+    "pictures": Bench.pictures,
+    "readability": Bench.readability,
 }
 
 

@@ -1,30 +1,27 @@
-"""What chartq does to a picture that no peer does: decode it. `python -m benchmarks.picture_cost FILE`.
-
-Says the CPU ms for FILE, then the median over the PNG samples that ship: drawn charts take longer than noise.
-"""
+"""CPU ms (median) of preparing each FILE, and the bytes sent. `python -m benchmarks.picture_cost FILE...`."""
 
 import sys
 import time
 from pathlib import Path
 from statistics import median
 
-from worker.cli.sample_charts import CHARTS
 from worker.image_processor import preprocess_chart_image
 
-_RUNS = 10
+_RUNS = 7
 
 
-def cpu_ms(file: Path) -> float:
-    data = file.read_bytes()
-    started = time.process_time()
+def cost(file: Path) -> tuple[float, int]:
+    data, spent = file.read_bytes(), []
     for _ in range(_RUNS):
-        preprocess_chart_image(data)
-    return (time.process_time() - started) * 1000 / _RUNS
+        started = time.process_time()
+        sent, _ = preprocess_chart_image(data)
+        spent.append((time.process_time() - started) * 1000)
+    return median(spent), len(sent)
 
 
 def main() -> None:
-    samples = sorted(CHARTS.rglob("*.png"))
-    print(f"{cpu_ms(Path(sys.argv[1])):.2f} {median(map(cpu_ms, samples)):.2f}")
+    for file in sys.argv[1:]:
+        print(*cost(Path(file)))
 
 
 if __name__ == "__main__":

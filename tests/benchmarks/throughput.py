@@ -1,15 +1,17 @@
 """(a) What a job costs, beside others: the same calls, all in flight at once, in turns within one run."""
 
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from benchmarks.measuring import Sample, noop_rate, timed
-from benchmarks.place import TESTS, Lab, StuckError
+from benchmarks.pictures import costs
+from benchmarks.place import Lab, StuckError
 from benchmarks.systems import Pool, System, side_by_side
 from benchmarks.table import Table, say
+from benchmarks.venvs import ROOT
+from worker.cli.sample_charts import CHARTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,16 +48,14 @@ def compare(lab: Lab, load: Load, charts: Sequence[Path], only: Sequence[str]) -
                 _one_round(lab, load, charts, one, number)
             except StuckError as error:
                 say(f"  {one.system.name}: {error}")
-    return _table(found, [_about_pictures(lab, charts[0])])
+    return _table(found, [_about_pictures(charts[0])])
 
 
-def _about_pictures(lab: Lab, noise: Path) -> str:
-    command = [lab.chartq.program("python"), "-m", "benchmarks.picture_cost", str(noise)]
-    done = subprocess.run(command, cwd=noise.parent, env={"PYTHONPATH": str(TESTS)}, capture_output=True, text=True)
-    noise_ms, drawn_ms = (float(word) for word in done.stdout.split())
+def _about_pictures(noise: Path) -> str:
+    noise_ms, *drawn_ms = (ms for ms, _ in costs(ROOT, [noise, *sorted(CHARTS.rglob("*.png"))]))
     return (
-        f"chartq decodes every picture before it is sent, which no peer does: {noise_ms:.1f} ms for this noise, "
-        f"{drawn_ms:.1f} ms for a drawn chart (median of the PNG samples)."
+        f"chartq prepares every picture before it is sent, which no peer does: {noise_ms:.1f} ms for this noise, "
+        f"{median(drawn_ms):.1f} ms for a drawn chart (median of the PNG samples)."
     )
 
 
