@@ -135,13 +135,13 @@ def opened(data: bytes) -> Iterator[ImageFile]:
         image.close()
 
 
-def read_bounded(path: str | os.PathLike[str], max_bytes: int = MAX_FILE_BYTES) -> bytes:
+def read_bounded(path: str | os.PathLike[str], max_bytes: int = MAX_FILE_BYTES, *, called: str | None = None) -> bytes:
     """The bytes of a regular file, at most `max_bytes`; a pipe or device is refused without waiting for it.
 
-    Raises ImageError naming the path: missing, unreadable, not a regular file, too large. Its `__cause__` is
-    the OSError, for callers to whom it matters whether the machine (EMFILE, EIO, ESTALE) is to blame.
+    Raises ImageError naming the path, as it is `called`: missing, unreadable, not a regular file, too large. Its
+    `__cause__` is the OSError, for callers to whom it matters whether the machine (EMFILE, EIO, ESTALE) is to blame.
     """
-    name = repr(os.fspath(path))  # repr: names hold newlines, escape sequences and bytes that are no UTF-8
+    name = repr(called or os.fspath(path))  # repr: names hold newlines, escape sequences and bytes that are no UTF-8
     try:
         # O_NONBLOCK: opening a FIFO without a writer would otherwise wait for one for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)

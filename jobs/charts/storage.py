@@ -37,7 +37,7 @@ def read_chart(stored: str, chart_root: Path | None, pictures: Pictures) -> byte
         if picture is None:
             raise ImageError(f"{stored!r} is not in the results store: submit the requests file again")
         return picture
-    return read_bounded(_confined(stored, chart_root))
+    return read_bounded(_confined(stored, chart_root), called=stored)
 
 
 def _confined(stored: str, chart_root: Path | None) -> Path:
@@ -45,14 +45,14 @@ def _confined(stored: str, chart_root: Path | None) -> Path:
         if not Path(stored).is_absolute():
             raise ChartRootError("the charts' paths are relative to a CHART_ROOT, and this worker has none")
         return Path(stored)
-    resolved = _resolved(chart_root / stored)
+    resolved = _resolved(chart_root / stored, called=stored)
     if not resolved.is_relative_to(chart_root):
-        raise ImageError(f"{stored!r} leads outside CHART_ROOT ({chart_root}): this worker doesn't read it")
+        raise ImageError(f"{stored!r} leads outside CHART_ROOT: this worker doesn't read it")
     return resolved
 
 
-def _resolved(path: Path) -> Path:
+def _resolved(path: Path, *, called: str | None = None) -> Path:
     try:
         return path.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a circle of links; a NUL in a forged path
-        raise ImageError(f"{str(path)!r} can't be followed: {error}") from error
+        raise ImageError(f"{called or str(path)!r} can't be followed: {error}") from error

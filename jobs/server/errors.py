@@ -2,6 +2,7 @@
 
 import logging
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -86,14 +87,23 @@ def api_error(error: Exception) -> ApiError:
     return ApiError(500, "a fault in chartq, please report it; its log has the details", code="internal_error")
 
 
-def answer_errors_of(app: FastAPI) -> None:
-    """Every error of the app's handlers leaves it in the one shape."""
+def answer_errors_of(app: FastAPI, chart_root: Path | None) -> None:
+    """Every error of the app's handlers leaves it in the one shape, and none tells where CHART_ROOT lies."""
 
     async def handle(_request: Request, error: Exception) -> JSONResponse:
-        return api_error(error).response()
+        answer = api_error(error)
+        answer.message = below_root(answer.message, chart_root)
+        return answer.response()
 
     for kind in (ApiError, ChartqError, RedisError, RequestValidationError, HTTPException, ClientDisconnect):
         app.add_exception_handler(kind, handle)
+
+
+def below_root(message: str, chart_root: Path | None) -> str:
+    """The message with paths as its reader names them: relative to CHART_ROOT."""
+    if chart_root is None:
+        return message
+    return message.replace(f"{chart_root}/", "").replace(f" ({chart_root})", "").replace(str(chart_root), "CHART_ROOT")
 
 
 def _unfit(error: RequestValidationError) -> ApiError:

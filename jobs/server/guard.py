@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
@@ -25,8 +26,11 @@ BODY_LIMITS: tuple[tuple[str, int], ...] = (
     ("", 1_000_000),
 )
 
-#: Seconds that a client may be silent while it sends its body, and that a whole body may take.
-_SILENCE_S, _BODY_S = 30.0, 3600.0
+#: The slowest pace of a body: so many bytes, or its end, for so many seconds that are waited for it.
+_PACE_BYTES, _PACE_S = 30_000, 30.0
+
+#: Seconds that a whole body may take.
+_BODY_S = 3600.0
 
 #: Seconds that a client may take to read what was sent to it before more is.
 _UNREAD_S = 60.0
@@ -63,6 +67,26 @@ class Guard:
             exchange.log()
 
 
+@dataclass
+class Pace:
+    """How a body comes. Only what is waited for the client counts: not the time that its last piece took us."""
+
+    waited_s: float = 0.0
+    brought: int = 0
+
+    @property
+    def left_s(self) -> float:
+        """So long the next piece may take."""
+        return max(0.0, _PACE_S - self.waited_s)
+
+    def took(self, waited_s: float, size: int) -> None:
+        """A piece has come."""
+        self.waited_s += waited_s
+        self.brought += size
+        if self.brought >= _PACE_BYTES:
+            self.waited_s, self.brought = 0.0, 0
+
+
 class ClientGoneError(Exception):
     """Nobody reads the answer any more, or too slowly."""
 
@@ -76,6 +100,7 @@ class Exchange:
         self._limit = body_limit(route_path(scope))
         self._received = self._sent = 0
         self._body_over = False
+        self._pace = Pace()
         self.status: int | None = None
         asked = _header(scope, b"x-request-id")
         self.id = asked if _REQUEST_ID.fullmatch(asked) else f"req_{secrets.token_hex(8)}"
@@ -95,13 +120,16 @@ class Exchange:
         """The next piece of the body. Raises ApiError: too large, too slow."""
         if self._body_over:
             return await self._receive()  # waits for the client to leave
-        left_s = self._began + _BODY_S - time.monotonic()
+        asked_at = time.monotonic()
+        left_s = max(0.0, self._began + _BODY_S - asked_at)
         try:
-            async with asyncio.timeout(max(0.0, min(_SILENCE_S, left_s))):
+            async with asyncio.timeout(min(self._pace.left_s, left_s)):
                 message = await self._receive()
         except TimeoutError:
             raise ApiError(408, "the request's body came too slowly", code="timeout") from None
-        self._received += len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        self._pace.took(time.monotonic() - asked_at, size)
+        self._received += size
         self._body_over = not message.get("more_body", False)
         if self._received > self._limit:
             raise self._too_large()

@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from jobs.core.errors import ChartqError
+from jobs.server.errors import ApiError
 
 #: Seconds that a client gets to send a request's head, and that an idle connection is kept.
 _HEAD_S, _IDLE_S = 15.0, 15
@@ -56,8 +57,22 @@ class BoundedProtocol(H11Protocol):
             self._head_timer = None
 
     def _on_head_overdue(self) -> None:
-        if (self.cycle is None or self.cycle.response_complete) and self.conn.their_state is not h11.SEND_BODY:
+        """Also where a body still trickles that nobody reads, since its request was refused."""
+        if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """A head or a body that is no HTTP: told in the one shape, unless an answer has begun already."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            error = ApiError(
+                400, f"this is no HTTP/1.1 request, or its head is larger than {_HEAD_BYTES:,} bytes: {msg}"
+            )
+            body = bytes(error.response().body)
+            length = str(len(body)).encode()
+            headers = [(b"content-type", b"application/json"), (b"content-length", length), (b"connection", b"close")]
+            for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
 
 class ChartqServer(uvicorn.Server):

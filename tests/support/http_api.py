@@ -1,6 +1,8 @@
 """The HTTP API within the test's process, and what one sends to it."""
 
+import asyncio
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +13,8 @@ from PIL import Image
 from jobs.config.settings import Settings
 from jobs.server import create_app
 from jobs.server.backend import Services
+from jobs.server.listening import listen, server
+from support.stack import eventually
 
 
 def png(shade: int = 0) -> bytes:
@@ -26,6 +30,22 @@ def client_of(settings: Settings, *, services: Services | None = None) -> Iterat
     app = create_app(settings, services=services)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    """The address of a server in this process, bounded as `serve` is."""
+    app = create_app(settings)
+    ours, socket = server(app, grace_s=2, leaving=app.state.backend.watcher.leave), listen("127.0.0.1", 0)
+    # It takes no signals: those are the tests'.
+    thread = threading.Thread(target=lambda: asyncio.run(ours._serve([socket])), daemon=True)
+    thread.start()
+    eventually(lambda: ours.started)
+    try:
+        yield f"http://127.0.0.1:{socket.getsockname()[1]}/"
+    finally:
+        ours.leave()
+        thread.join(10)
 
 
 def error_of(response: Any) -> dict[str, Any]:

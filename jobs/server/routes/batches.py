@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from jobs.ledger import Batch as LedgerBatch
 from jobs.ledger import FailureFilter
 from jobs.server.access import Access, Granted
-from jobs.server.errors import ApiError
+from jobs.server.errors import ApiError, below_root
 from jobs.server.events import list_events, status_events
 from jobs.server.models import ERRORS, Batch, Batches, State, Submitted
 from jobs.server.responses import Document
@@ -57,9 +57,12 @@ async def create_batch(request: Request, access: Granted) -> Document:
         why = "; ".join(f"{reject.path}: {reject.error}" for reject in done.rejected[:10])
         raise ApiError(400, f"no image was accepted{': ' + why if why else ''}", code="no_image")
     access.backend.services.work_arrived()
-    return Document(
-        done.document(), 201, {"location": f"{request.scope.get('root_path', '')}/batches/{done.batch.batch_id}"}
-    )
+    root = access.session.settings.chart_root
+    document = done.document()
+    document["rejected"] = [
+        {name: below_root(text, root) for name, text in reject.items()} for reject in document["rejected"]
+    ]
+    return Document(document, 201, {"location": f"{request.scope.get('root_path', '')}/batches/{done.batch.batch_id}"})
 
 
 @router.get(

@@ -1,23 +1,19 @@
 """The page of `serve` in a real Chromium: what it shows is what is, keys go fast, and nothing in a row can act."""
 
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 from support.browser import Browser, Tab, chromium
-from support.http_api import client_of, png
+from support.http_api import client_of, png, served
 from support.producer import Producer, producer_in
 from support.stack import eventually
 
 from jobs.config.settings import Settings
-from jobs.server import create_app
 
 HOSTILE = (
     "<script>document.title='owned'</script>",
@@ -58,22 +54,6 @@ class Site:
         for tab in self.tabs:
             tab.call("Page.navigate", url="about:blank")
             tab.until("location.href === 'about:blank'")
-
-
-@contextmanager
-def served(settings: Settings) -> Iterator[str]:
-    app = create_app(settings)
-    config = uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=2)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    eventually(lambda: server.started)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
-    finally:
-        app.state.backend.watcher.leave()
-        server.should_exit = True
-        thread.join(10)
 
 
 @pytest.fixture
