@@ -65,7 +65,7 @@ def outcome(row: Row) -> str:
 
 def source(text: str) -> str:
     """The answer that was asked about, above what was made of it."""
-    return f'<section class="source"><h3>asked about</h3>{folded(prose(text), text)}</section>'
+    return f'<section class="source"><h3>Asked about</h3>{folded(prose(text), text)}</section>'
 
 
 def folded(shown: str, text: str) -> str:

@@ -30,7 +30,9 @@ def write_html(rows: Iterable[Row], out: TextIO, context: ReportContext) -> None
     waiting = iter(rows)
     first = list(islice(waiting, _PEEK_ROWS))
     document = context.status()
-    prompt = context.question.prompt if len({row["prompt"] for row in first}) < 2 else ""
+    # The questions of a stage are one template, filled in.
+    is_stage = any("source_text" in row for row in first)
+    prompt = context.question.prompt if is_stage or len({row["prompt"] for row in first}) < 2 else ""
     shell = Page(
         title=f"{document['name'] or document['batch_id']} · chartq",
         head=_head(document, prompt, rehearsal=any(map(is_rehearsal, first))),

@@ -37,8 +37,7 @@ def test_a_paused_model_is_not_called_any_more_and_others_are(user: Stack, serve
     charts = draw_charts(user.folder / "charts", 200)
     paused = user.submit(charts)
     other = user.submit(draw_charts(user.folder / "more", 30, start=200), VISION_MODEL=OTHER)
-    for _ in range(workers):
-        user.worker("--concurrency", "4")
+    running = [user.worker("--concurrency", "4") for _ in range(workers)]
     eventually(lambda: len(server.record) >= 20)
     user.run("pause", MODEL)
     told_at = time.time()
@@ -46,6 +45,7 @@ def test_a_paused_model_is_not_called_any_more_and_others_are(user: Stack, serve
     eventually(lambda: user.counts(paused).started == 0)
     assert max(call.at for call in server.record if call.model == MODEL) < told_at + 1
     assert is_quiet(server)
+    eventually(lambda: any(f"model {MODEL}: paused by" in worker.said for worker in running))
     document = user.status(paused)
     assert (document["status"], document["hold"]["reason"]) == ("on_hold", "paused")
     assert "paused by" in document["hold"]["message"]

@@ -169,5 +169,6 @@ def test_stages_are_compared_as_any_batches(user: Stack, server: Rehearsal) -> N
     user.run("results", short, "-o", "report.html")
     report = (user.folder / "report.html").read_text()
     assert (report.count("<img"), report.count('class="source"')) == (3, 3), "chart, description and conclusion"
+    assert report.count("Briefly: {text}") == 1, "the template stands in the head"
     user.run("compare", first, short, "-o", "both.html")
     assert (user.folder / "both.html").read_text().count('class="card"') == 3

@@ -7,6 +7,7 @@ from functools import partial
 from jobs.batches.session import Session
 from jobs.core.job import Api
 from jobs.lanes import account_of
+from worker.engine.control_log import told
 from worker.engine.execute import Task
 from worker.engine.hooks import NO_HOOKS, Hooks
 from worker.engine.lane_client import LaneClient
@@ -72,6 +73,6 @@ def _lane_client(session: Session, worker: str, *, accounts: Mapping[str, str]) 
         limits=session.settings.hf_rate_limit,
         ceiling=session.settings.hf_max_concurrency,
         clock=session.clock,
-        controls=session.ledger.controls,
+        controls=told(session.ledger.controls),
         redis_is_ours=session.settings.redis_url is None,
     )
