@@ -15,8 +15,8 @@ import click
 
 from benchmarks import venvs
 from benchmarks.charts import make_charts
-from benchmarks.pictures import SIZES, compare_pictures
 from benchmarks.controls import Controls, measure
+from benchmarks.pictures import SIZES, compare_pictures
 from benchmarks.place import Lab
 from benchmarks.programs import no_orphans
 from benchmarks.quota import keep_quota
@@ -87,6 +87,7 @@ class Bench:
 
     def readability(self) -> Table:
         return read_labels(SCREENS[:1] if self.quick else SCREENS, MAX_SIDES)
+
     def controls(self) -> Table:
         few, many = Controls(2, 2, 1, 2000, (1,)), Controls(20, 6, 5, 100_000)
         return measure(self.folder, few if self.quick else many)
