@@ -16,6 +16,7 @@ import click
 from benchmarks import venvs
 from benchmarks.charts import make_charts
 from benchmarks.controls import Controls, measure
+from benchmarks.corpus import PACKAGES, judge_all
 from benchmarks.pictures import SIZES, compare_pictures
 from benchmarks.place import Lab
 from benchmarks.programs import no_orphans
@@ -85,6 +86,9 @@ class Bench:
     def pictures(self) -> Table:
         return compare_pictures(self.folder, SIZES[:2] if self.quick else SIZES, self.rounds)
 
+    def corpus(self) -> Table:
+        return judge_all(self.folder, PACKAGES[1:] if self.quick else PACKAGES)
+
     def readability(self) -> Table:
         return read_labels(SCREENS[:1] if self.quick else SCREENS, MAX_SIDES)
 
@@ -105,6 +109,7 @@ SECTIONS: dict[str, Callable[[Bench], Table]] = {
     "pictures": Bench.pictures,
     "readability": Bench.readability,
     "controls": Bench.controls,
+    "corpus": Bench.corpus,
 }
 
 
