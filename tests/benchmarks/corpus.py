@@ -1,4 +1,4 @@
-"""(g) Do we judge as Pillow does? Every image of packages that pip brings, whole and cut in half.
+"""(i) Do we judge as Pillow does? Every image of packages that pip brings, whole and cut in half.
 
 What Pillow can decode has to be accepted and to look the same; what it can't has to be refused, at submit or before
 the call.

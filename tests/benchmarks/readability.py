@@ -1,4 +1,4 @@
-"""(h) What is left of a chart's labels in the picture that a model is shown. OCR stands in for the model's eyes.
+"""(g) What is left of a chart's labels in the picture that a model is shown. OCR stands in for the model's eyes.
 
 Charts with known prices on their axis, as today's screens show them, go through the real preparation; Tesseract
 (Debian's package tesseract-ocr) reads the axis of what comes out.
