@@ -78,7 +78,7 @@ def preprocess_chart_image(
     under `source` what the file was: `format`, `width`, `height` (as stored), `mode`, `bytes`, `animated`.
 
     Raises ImageError: not an image, too many pixels, damaged (anywhere in the first frame; of what is sent undecoded:
-    its header, parts and check sums), impossible to fit.
+    its header, parts and check sums), impossible to fit. Raises MemoryError.
     """
     with opened(data) as image:
         source = _describe(image, len(data))
@@ -228,5 +228,8 @@ def _files(picture: Image.Image, *, lossy: bool) -> Iterator[tuple[str, bytes]]:
 def _jpeg_of(picture: Image.Image, quality: int) -> bytes:
     buffer = BytesIO()
     picture.info.clear()  # Pillow would write comments and profiles of the file that it came from
-    picture.save(buffer, "JPEG", quality=quality, subsampling=0)
+    try:
+        picture.save(buffer, "JPEG", quality=quality, subsampling=0)
+    except OSError as error:  # nothing else can go wrong where nothing is written to
+        raise MemoryError(str(error)) from error
     return buffer.getvalue()

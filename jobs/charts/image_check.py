@@ -1,10 +1,12 @@
 """Is this file an image that can be asked about? The cheap answer, given when it is submitted.
 
 Pillow is the judge: its header check and its `verify()`. Damage that only a full decode shows is found by the
-worker. Everything that Pillow raises becomes an `ImageError` here; nothing else leaves this module.
+worker. Everything that Pillow raises becomes an `ImageError` here, or, where memory is too short to tell, an
+`OutOfMemoryError`; nothing else leaves this module.
 """
 
 import errno
+import mmap
 import os
 import re
 import stat
@@ -31,7 +33,7 @@ from PIL import (
 from PIL.ImageFile import ImageFile
 
 from jobs.charts.heif import is_heif, register_heif
-from jobs.core.errors import ImageError
+from jobs.core.errors import ImageError, OutOfMemoryError
 
 #: What counts as an image in a folder; compared in lower case.
 IMAGE_SUFFIXES = frozenset(
@@ -61,14 +63,13 @@ MAX_PIXELS = 50_000_000
 MAX_FILE_BYTES = 64_000_000
 
 #: All that Pillow raises on broken files, from fuzzing and its sources. LookupError stands for IndexError and
-#: KeyError, RuntimeError for NotImplementedError too; MemoryError: a broken header asked for the impossible.
+#: KeyError, RuntimeError for NotImplementedError too. MemoryError is none of them: mostly it is not the file's fault.
 PILLOW_ERRORS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
     EOFError,
     LookupError,
-    MemoryError,
     OSError,
     RuntimeError,
     SyntaxError,
@@ -78,6 +79,10 @@ PILLOW_ERRORS = (
     zlib.error,
     Image.DecompressionBombError,
 )
+
+#: Bytes that decoding takes of a pixel at most (WebP keeps two canvases beside the picture); how many are decoded at
+#: a time; and what else may come and go meanwhile: a little, or more where somebody says that it asked in vain.
+_BYTES_PER_PIXEL, _AT_A_TIME, _BESIDE_BYTES, _ASKED_BYTES = 16, 4, 64_000_000, 512_000_000
 
 #: What people call .png by mistake: how such a file begins (white space skipped, lower case) and what it is.
 _LOOKALIKES = (
@@ -122,14 +127,18 @@ def check_image(data: bytes) -> ImageHeader:
 
 @contextmanager
 def opened(data: bytes) -> Iterator[ImageFile]:
-    """Pillow's lazy image, at most MAX_PIXELS; what Pillow raises in the block leaves it as ImageError."""
+    """Pillow's lazy image, at most MAX_PIXELS; what Pillow raises in the block leaves it as ImageError.
+
+    Raises OutOfMemoryError where too little memory may be the reason.
+    """
     _silence_pillow()
+    _check_pixels(_webp_size(data))  # libwebp makes room for all pixels to read the header
     image = _recognised(data)
     try:
-        if image.width * image.height > MAX_PIXELS:
-            raise ImageError(_too_many_pixels(f"{image.width} x {image.height}"))
+        _check_pixels(image.size)
         yield image
-    except PILLOW_ERRORS as error:
+    except (MemoryError, *PILLOW_ERRORS) as error:
+        _check_memory(error, image.size)
         raise ImageError(f"the {image.format} image is damaged ({_reason(error)}): export it again") from error
     finally:
         image.close()
@@ -162,7 +171,7 @@ def _read_regular(descriptor: int, name: str, max_bytes: int) -> bytes:
     if status.st_size <= max_bytes:
         # One byte more than there should be: the file may be growing. One read nearly always gets it all.
         data = os.read(descriptor, status.st_size + 1)
-        while len(data) <= max_bytes and (more := os.read(descriptor, max_bytes + 1 - len(data))):
+        while len(data) <= max_bytes and (more := os.read(descriptor, min(1_000_000, max_bytes + 1 - len(data)))):
             data += more
     if max(len(data), status.st_size) > max_bytes:
         raise ImageError(f"{name} is larger than {max_bytes:,} bytes: save the chart at a smaller size")
@@ -180,8 +189,45 @@ def _recognised(data: bytes) -> ImageFile:
         raise ImageError(_why_not_an_image(data)) from error
     except Image.DecompressionBombError as error:
         raise ImageError(_too_many_pixels("the image")) from error
-    except PILLOW_ERRORS as error:
+    except (MemoryError, *PILLOW_ERRORS) as error:
+        _check_memory(error, _webp_size(data))
         raise ImageError(f"the image's header is damaged ({_reason(error)}): export it again") from error
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a WebP file; (0, 0) of any other."""
+    kind, body = data[:4] + data[8:16], data[20:30]
+    if kind == b"RIFFWEBPVP8X":
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+    if kind == b"RIFFWEBPVP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"RIFFWEBPVP8 ":
+        return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+    return 0, 0
+
+
+def _check_pixels(size: tuple[int, int]) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ImageError(_too_many_pixels(f"{size[0]} x {size[1]}"))
+
+
+def _check_memory(error: Exception, size: tuple[int, int]) -> None:
+    """Raise OutOfMemoryError for what failed in Pillow, unless all that is decoded at a time would have found room.
+
+    Decoders say so in words of any kind ("broken data stream"), and a broken header may ask for the impossible: so
+    not the words decide but whether there is room. What others may have freed since is counted in.
+    """
+    asked = isinstance(error, MemoryError) or "memory" in str(error).lower()
+    needed = size[0] * size[1] * _BYTES_PER_PIXEL * _AT_A_TIME + (_ASKED_BYTES if asked else _BESIDE_BYTES)
+    try:
+        mmap.mmap(-1, needed).close()
+    except (OSError, MemoryError):
+        what = f"an image of {size[0]} x {size[1]} pixels" if size[0] else "an image's header"
+        raise OutOfMemoryError(
+            f"not enough memory to read {what} ({_reason(error)}): raise the limit (ulimit -v, the container's), "
+            "or lower --concurrency"
+        ) from error
 
 
 def _why_not_an_image(data: bytes) -> str:

@@ -13,6 +13,7 @@ from jobs.cli.lazy import CommandSpec, LazyGroup, load
 from jobs.cli.output import say, silence_stdout
 from jobs.cli.ownership import check_import_names
 from jobs.core.errors import ChartqError, SettingsError
+from jobs.core.memory import out_of_memory
 
 FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
@@ -63,6 +64,11 @@ def _exit_code(commands: click.Group, argv: Sequence[str] | None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if (short := out_of_memory(error)) is None:
+            raise
+        say(f"chartq: {short}")
+        return FAILED
     except SettingsError as error:
         say(f"chartq: {error}")
         return WRONG_USAGE

@@ -8,7 +8,8 @@ ChartqError                  one sentence for the user, saying what to do
 │   └── UnknownIdError       no such batch or job
 ├── StoreError               the results store can't be reached, is full, or is of a newer schema
 ├── QueueError               Redis can't be reached or refuses to work
-└── InstallationError        something that should have come with the installation is missing
+├── InstallationError        something that should have come with the installation is missing
+└── OutOfMemoryError         this machine, or this process, has too little memory for it
 """
 
 
@@ -46,3 +47,7 @@ class QueueError(ChartqError):
 
 class InstallationError(ChartqError):
     """Something that should have come with the installation is missing."""
+
+
+class OutOfMemoryError(ChartqError, MemoryError):
+    """This process has too little memory for it; with more, or at another moment, it works."""

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from jobs.charts.image_check import opened
 from jobs.charts.storage import read_chart
-from jobs.core.errors import ImageError
+from jobs.core.errors import ImageError, OutOfMemoryError
 from jobs.core.job import Pictures, job_id
 from jobs.core.places import is_url
 from jobs.formats.format import ReportContext, Row
@@ -95,7 +95,7 @@ class Album:
             if not is_asked(hashlib.sha256(data).hexdigest()):
                 return Missing(reason="the file has changed since it was asked about")
             return _shrunk(data)
-        except ImageError as error:
+        except (ImageError, OutOfMemoryError) as error:
             return Missing(reason=str(error))
 
     def _is_asked(self, job: str, sha256: str) -> bool:

@@ -22,6 +22,7 @@ from jobs.core.errors import (
     StoreError,
     UnknownIdError,
 )
+from jobs.core.memory import out_of_memory
 
 log = logging.getLogger("chartq.server")
 
@@ -76,6 +77,8 @@ def api_error(error: Exception) -> ApiError:
         return _unfit(error)
     if isinstance(error, HTTPException):
         return ApiError(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+    if (short := out_of_memory(error)) is not None:
+        return ApiError(503, str(short), code="out_of_memory", headers={"Retry-After": "2"})
     if isinstance(error, RedisError):
         return ApiError(503, redis_trouble(error), code="redis_unavailable")
     if isinstance(error, ChartqError):
@@ -95,7 +98,15 @@ def answer_errors_of(app: FastAPI, chart_root: Path | None) -> None:
         answer.message = below_root(answer.message, chart_root)
         return answer.response()
 
-    for kind in (ApiError, ChartqError, RedisError, RequestValidationError, HTTPException, ClientDisconnect):
+    for kind in (
+        ApiError,
+        ChartqError,
+        MemoryError,
+        RedisError,
+        RequestValidationError,
+        HTTPException,
+        ClientDisconnect,
+    ):
         app.add_exception_handler(kind, handle)
 
 

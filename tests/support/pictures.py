@@ -32,6 +32,17 @@ def png_of_size(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + body + png_chunk(b"IEND", b"")
 
 
+def webp_of_size(kind: bytes, width: int, height: int) -> bytes:
+    """A WebP file (RFC 9649) of one of its three kinds that claims a size, and has nothing else."""
+    sizes = {
+        b"VP8X": bytes(4) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little"),
+        b"VP8L": b"\x2f" + (width - 1 | (height - 1) << 14).to_bytes(4, "little") + bytes(5),
+        b"VP8 ": b"\x30\x01\x00\x9d\x01\x2a" + struct.pack("<HH", width, height),
+    }
+    body = b"WEBP" + kind + struct.pack("<I", 10) + sizes[kind]
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
 @st.composite
 def mutations(draw: st.DrawFn) -> bytes:
     """A small image of some format and mode with some bytes changed, dropped or added."""

@@ -72,7 +72,7 @@ class Run:
             self._submit()
             self._plan()
             self._watch()
-        except (ChartqError, RedisError, OSError, _InterruptedSubmit) as error:
+        except (ChartqError, RedisError, OSError, MemoryError, RuntimeError, _InterruptedSubmit) as error:
             self.error = error if not isinstance(error, _InterruptedSubmit) else None
         finally:
             self.worker.stop()

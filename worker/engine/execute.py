@@ -13,6 +13,7 @@ from typing import Any
 from jobs.charts.storage import read_chart
 from jobs.core.errors import ChartqError, ImageError, SchemaError
 from jobs.core.job import MESSAGES, Pictures, Question
+from jobs.core.memory import out_of_memory
 from jobs.core.places import is_url, split_pictures
 from jobs.ledger import StartedJob
 from worker.engine.policy import Outcome, decide
@@ -71,7 +72,8 @@ class Task:
     pictures: Pictures = lambda _sha256: None
 
     def perform(self, job: StartedJob, question: Question, *, suspect: bool = False) -> ExecutionResult:
-        """Make the call. Never raises for anything that a chart, a server or a network can do.
+        """Make the call. Never raises for anything that a chart, a server or a network can do; a machine without
+        memory or threads can make it raise.
 
         `suspect`: others pass where this job is refused, so that its refusals count as attempts.
         """
@@ -80,6 +82,8 @@ class Task:
             prepared = [self._picture(job, question, place) for place in range(len(split_pictures(job.image)))]
         except (ImageError, SchemaError) as error:
             return self._ended(job, error, suspect=suspect)
+        except MemoryError as error:
+            return self._ended(job, out_of_memory(error), suspect=suspect)
         started = time.monotonic()
         try:
             answer = self.client.ask(
@@ -120,7 +124,12 @@ class Task:
         answer: Answer | None = None,
         latency_s: float = 0.0,
     ) -> ExecutionResult:
-        outcome = decide(
+        outcome = self.decided(error, job, suspect=suspect)
+        return ExecutionResult(outcome=outcome, answer=answer, error=error, called=called, latency_s=latency_s)
+
+    def decided(self, error: Exception | None, job: StartedJob, *, suspect: bool = False) -> Outcome:
+        """What to do with a job whose execution ended in `error` (None: it was answered)."""
+        return decide(
             error,
             attempts=job.attempts + 1,
             max_attempts=self.max_attempts,
@@ -128,7 +137,6 @@ class Task:
             jitter=random.random(),
             refusal_counts=suspect,
         )
-        return ExecutionResult(outcome=outcome, answer=answer, error=error, called=called, latency_s=latency_s)
 
     def _picture(self, job: StartedJob, question: Question, place: int) -> tuple[ImageToSend | ImageUrl, Any]:
         """The picture in this place, and what is told of it: nothing of one that the provider fetches."""

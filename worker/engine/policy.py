@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jobs.charts.storage import ChartRootError
-from jobs.core.errors import ImageError, SchemaError
+from jobs.core.errors import ImageError, OutOfMemoryError, SchemaError
 from worker.hf.backoff import backoff_s, usable_wait_s
 from worker.hf.errors import (
     HFAPIError,
@@ -140,9 +140,9 @@ def decide(
         return Done()
     if isinstance(error, ChartRootError):
         return Hold("lane", "chart_root", f"{error}: set CHART_ROOT for every worker, then: chartq resume")
-    if _is_machines_fault(error):
+    if (again_s := _machines_fault_s(error)) is not None:
         # No call was made, so none is counted; another worker, or this one later, can read the chart.
-        return Transient(backoff_s(attempts, retry_delay_s=max(retry_delay_s, 1.0), jitter=jitter), last=False)
+        return Transient(backoff_s(attempts, retry_delay_s=max(retry_delay_s, again_s), jitter=jitter), last=False)
     if isinstance(error, ImageError | SchemaError | HFRequestError | HFWouldRepeatError):
         return Refused()
     if (hold := _hold(error)) is not None:
@@ -157,9 +157,12 @@ def decide(
     raise TypeError(f"{type(error).__name__} is no outcome of a call")
 
 
-def _is_machines_fault(error: Exception) -> bool:
+def _machines_fault_s(error: Exception) -> float | None:
+    """For a fault of this machine the seconds until it is worth another look: memory is not there in a second."""
+    if isinstance(error, OutOfMemoryError):
+        return 10.0
     cause = error.__cause__ if isinstance(error, ImageError) else None
-    return isinstance(cause, OSError) and cause.errno in _MACHINE_FAULTS
+    return 1.0 if isinstance(cause, OSError) and cause.errno in _MACHINE_FAULTS else None
 
 
 def _hold(error: Exception) -> Hold | None:

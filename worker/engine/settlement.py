@@ -9,6 +9,7 @@
 | .. a bad answer      | as above                        | ok          | as above          |
 | Transient, last      | failed, an attempt              | transient   | failed            |
 | Transient, suspect   | as above                        | suspect     | as above          |
+| .. out of memory     | scheduled                       | unused      | delayed           |
 | either, in an outage | queued, nothing spent           | (heard)     | back              |
 | Throttled            | queued, a refusal               | throttled   | front             |
 | Unreachable          | queued                          | unreachable | front             |
@@ -19,6 +20,7 @@ import random
 from dataclasses import dataclass
 
 from jobs.core.error_kind import error_kind
+from jobs.core.errors import OutOfMemoryError
 from jobs.ledger import AnswerRow, Change, Failed, Finished, JobError, Returned
 from worker.engine.execute import ExecutionResult, StoppedError
 from worker.engine.lane_client import Lease, Move, Settlement, Verdict
@@ -141,8 +143,8 @@ def _verdict(ending: FinishedExecution) -> Verdict:
         return "hold"
     if not ending.ended.called:
         return "unused"
-    if isinstance(ending.ended.error, StoppedError):
-        return "gone"  # cut by hand: it says nothing about the provider
+    if isinstance(ending.ended.error, StoppedError | OutOfMemoryError):
+        return "gone"  # cut by hand, or by this machine: it says nothing about the provider
     match outcome:
         case Throttled():
             return "throttled"

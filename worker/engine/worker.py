@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from jobs.broker.error_text import redis_trouble
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.errors import ChartqError, StoreError
+from jobs.core.memory import out_of_memory
 from jobs.ledger import Ledger, StartedJob, StoreGoneError
 from worker.engine.completions import Completions
 from worker.engine.event_log import log_closing, log_ending, log_started
@@ -70,7 +71,6 @@ class ChartWorker(RqWorker):
         self._ledger, self._task = ledger, task
         self._lane_client = lane_client_for(self.name)
         self._revive_redis, self._hooks, self._clock = revive_redis, hooks, clock
-        self._concurrency = concurrency
         self._pool = ThreadPool(concurrency)
         self._completions = Completions()
         self.shutdown = Shutdown(grace_s, told=self.wake)
@@ -97,7 +97,7 @@ class ChartWorker(RqWorker):
         self.register()
         self._heartbeat.start()
         self._maintenance.start()
-        log.info("worker %s started: up to %d calls in flight", self.name, self._concurrency)
+        log.info("worker %s started: up to %d calls in flight", self.name, self._pool.size)
         try:
             while not self._is_over(burst=burst):
                 self._hooks.polled()
@@ -240,7 +240,7 @@ class ChartWorker(RqWorker):
     def _want(self, calls: Sequence[Lease]) -> int:
         if self.shutdown.is_requested or any(lease.alone for lease in calls):
             return 0
-        free = self._concurrency - len(calls)
+        free = self._pool.size - len(calls)
         if self._max_jobs is not None:
             free = min(free, self._max_jobs - self._taken)
         return max(free, 0)
@@ -286,8 +286,11 @@ class ChartWorker(RqWorker):
             log.warning("job %s goes back: %s", job.job_id, error)
             ended = ExecutionResult(outcome=Unreachable(), error=error)
         except Exception as error:  # the end of a thread: a fault of ours fails this job alone, in plain sight
-            log.exception("job %s: a fault in chartq, please report it", job.job_id)
-            ended = ExecutionResult(outcome=Refused(), error=error)
+            if (short := out_of_memory(error)) is None:
+                log.exception("job %s: a fault in chartq, please report it", job.job_id)
+                ended = ExecutionResult(outcome=Refused(), error=error)
+            else:  # in the middle of a call, which may be paid for
+                ended = ExecutionResult(outcome=self._task.decided(short, job), error=short, called=True)
         if lease.execution in self._stopped and not isinstance(ended.outcome, Done):
             ended = dataclasses.replace(ended, outcome=Refused(), error=StoppedError())
         self._completions.put(FinishedExecution(lease=lease, ended=ended, batch_id=job.batch_id))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from support.pictures import FORMATS, encoded, mutations, picture, png_chunk, png_of_size
+from support.pictures import FORMATS, encoded, mutations, picture, png_chunk, png_of_size, webp_of_size
 
 from jobs.charts.image_check import MAX_PIXELS, check_image, read_bounded
 from jobs.core.errors import ImageError
@@ -46,6 +46,9 @@ def test_very_long_and_thin_images_pass() -> None:
         (encoded(picture(), "JPEG")[:15], "damaged"),
         (encoded(picture(), "AVIF")[:40], "damaged"),
         (png_of_size(10_000, 10_000), f"more than {MAX_PIXELS:,} pixels"),
+        (webp_of_size(b"VP8X", 9000, 8000), f"9000 x 8000 has more than {MAX_PIXELS:,} pixels"),
+        (webp_of_size(b"VP8L", 16_384, 3052), f"16384 x 3052 has more than {MAX_PIXELS:,} pixels"),
+        (webp_of_size(b"VP8 ", 16_383, 16_383), f"16383 x 16383 has more than {MAX_PIXELS:,} pixels"),
         (png_of_size(2**31 - 1, 2**31 - 1), f"more than {MAX_PIXELS:,} pixels"),
     ],
 )

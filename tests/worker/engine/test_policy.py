@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.charts.storage import ChartRootError
-from jobs.core.errors import ImageError, SchemaError
+from jobs.core.errors import ImageError, OutOfMemoryError, SchemaError
 from worker.engine.policy import Done, Hold, Outcome, Refused, Throttled, Transient, Unreachable, decide
 from worker.hf import errors
 from worker.hf.backoff import MAX_BACKOFF_S, backoff_s
@@ -33,6 +33,7 @@ def outcome(
         (None, Done()),
         (ImageError("torn"), Refused()),
         (SchemaError("a reference elsewhere"), Refused()),
+        (OutOfMemoryError("not enough memory"), Transient(10.0, last=False)),
         (errors.HFRequestError("too big"), Refused()),
         (errors.HFRateLimitError("slow down"), Throttled(None)),
         (errors.HFRateLimitError("slow down", hint_s=52.0), Throttled(52.0)),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from jobs.core.errors import ImageError
+from jobs.core.errors import ImageError, OutOfMemoryError
 from jobs.ledger import Change, Failed, Finished, JobError, Returned
 from worker.engine.execute import ExecutionResult
 from worker.engine.lane_client import Lease, Move, Verdict
@@ -78,6 +78,7 @@ def failed(error: JobError, attempts: int) -> Failed:
     )
 
 
+SHORT = JobError(type="OutOfMemoryError", message="not enough memory", status_code=None)
 AGAIN = returned(status="scheduled", attempts_spent=1, error=FAILED)
 
 CASES = {
@@ -119,6 +120,21 @@ CASES = {
             error=JobError(type="HFBadAnswerError", message="null content", status_code=200),
         ),
         verdict="ok",
+        to="delay",
+    ),
+    "short of memory before the call": Case(
+        outcome=Transient(10.0, last=False),
+        error=OutOfMemoryError("not enough memory"),
+        called=False,
+        writes=returned(status="scheduled", error=SHORT),
+        verdict="unused",
+        to="delay",
+    ),
+    "short of memory in the middle of the call": Case(
+        outcome=Transient(10.0, last=False),
+        error=OutOfMemoryError("not enough memory"),
+        writes=returned(status="scheduled", attempts_spent=1, error=SHORT),
+        verdict="gone",
         to="delay",
     ),
     "transient, suspect": Case(
@@ -216,7 +232,7 @@ def test_a_done_without_an_answer_is_a_fault_of_ours() -> None:
 def test_only_a_transient_failure_is_heard_before_it_is_written(name: str) -> None:
     case = CASES[name]
     first = verdict_first(case.ending)
-    if isinstance(case.outcome, Transient) and not case.suspect and case.error is not NO_ANSWER:
+    if isinstance(case.outcome, Transient) and not case.suspect and case.error in (TROUBLE, FAILED):
         assert first is not None
         assert (first.verdict, first.to, first.hint_s) == ("transient", None, 4.0)
         assert 0 <= first.jitter <= 1
