@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -22,7 +23,7 @@ from worker.rehearsal import Behaviour, Rehearsal
 #: Decoded: 48 MB as Pillow has it; with what its decoders need beside it up to 200.
 _LARGE = (4000, 3000)
 
-_WAYS = {
+_WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "png": ("PNG", {"compress_level": 1}),
     "jpeg": ("JPEG", {}),
     "progressive": ("JPEG", {"progressive": True}),
@@ -39,6 +40,7 @@ _WAYS = {
 _READER = """
 import json, sys
 from pathlib import Path
+from typing import Any
 from jobs.charts.image_check import check_image
 from jobs.core.errors import ChartqError
 from support.memory import no_more_memory_than
