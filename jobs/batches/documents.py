@@ -1,11 +1,13 @@
 """The JSON documents of the contract, from the ledger's rows and the gates."""
 
 from collections.abc import Sequence
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 from jobs.batches.eta import eta_s
 from jobs.core.controls import NO_CONTROLS, PAUSED, Controls
 from jobs.core.places import split_pictures
+from jobs.core.text import as_dumped, dumps, one_line_json
 from jobs.core.time_text import iso
 from jobs.ledger import Batch, Counts, JobError, JobRow, ResultRow
 from jobs.schemas import parsed_answer
@@ -73,7 +75,7 @@ def job_document(row: JobRow) -> dict[str, Any]:
         "result": _result(row),
         "created_at": iso(row.created_at),
         "started_at": iso(row.started_at),
-        "finished_at": iso(row.finished_at) if row.status in ("finished", "failed", "canceled") else None,
+        "finished_at": iso(row.finished_at),
     }
 
 
@@ -96,11 +98,42 @@ def result_document(row: ResultRow, *, structured: bool = False) -> dict[str, An
         "latency_s": row.latency_s,
         "request_id": row.request_id,
         "provider": row.provider,
-        "finished_at": iso(row.finished_at) if row.status in ("finished", "failed", "canceled") else None,
-        "rehearsal": row.rehearsal if row.status == "finished" else None,
+        "finished_at": iso(row.finished_at),
+        "rehearsal": bool(row.rehearsal) if row.status == "finished" else None,
         "finish_reason": row.finish_reason,
         "sent": row.sent,
     }
+
+
+def result_line(row: ResultRow, *, structured: bool = False) -> str:
+    """`dumps(result_document(row))`, quickly: a reply is not read to be written again."""
+    finished = row.status == "finished"
+    answer = f' "answer": {dumps(parsed_answer(row.text))},' if structured else ""
+    raw = "null" if row.raw_json is None else as_dumped(row.raw_json)
+    error = "null" if row.error_type is None else dumps(_error(row.error))
+    usage, rehearsal = "null", "null"
+    if finished:
+        tokens = f'"prompt_tokens": {_number(row.prompt_tokens)}, "completion_tokens": {_number(row.completion_tokens)}'
+        usage, rehearsal = f"{{{tokens}}}", "true" if row.rehearsal else "false"
+    image = image_document(row.image)
+    return one_line_json(
+        f'{{"job_id": "{row.job_id}", "custom_id": {_text(row.custom_id)}, '
+        f'"image": {dumps(image) if isinstance(image, list) else _text(image)}, '
+        f'"model": {_text(row.model)}, "prompt": {_text(row.prompt)}, "status": "{row.status}", '
+        f'"text": {_text(row.text)},{answer} "raw": {raw}, "error": {error}, "attempts": {row.attempts}, '
+        f'"throttled": {row.throttled}, "usage": {usage}, "latency_s": {_number(row.latency_s)}, '
+        f'"request_id": {_text(row.request_id)}, "provider": {_text(row.provider)}, '
+        f'"finished_at": {_text(iso(row.finished_at))}, "rehearsal": {rehearsal}, '
+        f'"finish_reason": {_text(row.finish_reason)}, "sent": {row.sent_json or "null"}}}'
+    )
+
+
+def _text(value: str | None) -> str:
+    return "null" if value is None else encode_basestring(value)
+
+
+def _number(value: float | None) -> str:
+    return "null" if value is None else repr(value)
 
 
 def image_document(stored: str) -> str | list[str] | None:

@@ -5,13 +5,14 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from jobs.batches.documents import RECENT_S, batch_document, finished_at, image_document, job_document, result_document
+from jobs.batches.documents import RECENT_S, batch_document, finished_at, job_document, result_document
 from jobs.batches.reconcile import Requeued, put_back_all
+from jobs.batches.results import Results, with_sources
 from jobs.config.home import make_home
 from jobs.config.settings import Settings
 from jobs.core.clock import SYSTEM_CLOCK, Clock
@@ -158,16 +159,9 @@ class Session:
             except UnknownIdError:
                 raise no_batch from None
 
-    def results(
-        self, batch: Batch, *, status: str | None = None, with_source: bool = False
-    ) -> Iterator[dict[str, Any]]:
-        """The batch's result documents, read as they are asked for.
-
-        `with_source`: with the answer that each asks about, its job, and where that one's picture lies.
-        """
-        structured = schema_of(batch.question) is not None
-        rows = map(partial(result_document, structured=structured), self.ledger.results(batch, status=status))
-        return self._with_sources(batch, rows) if with_source else rows
+    def results(self, batch: Batch, **options: Any) -> Results:
+        """The batch's result documents, read as they are asked for; see `Results` for the options."""
+        return Results(ledger=self.ledger, batch=batch, **options)
 
     def window(self, batch: Batch, only: RowFilter, *, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
         """Some result documents without `raw`, with the answers that they ask about, and how many rows fit in all."""
@@ -179,14 +173,7 @@ class Session:
             total = getattr(counts, only.status or "total")
         else:
             total = self.ledger.count_results(batch, only)
-        return list(self._with_sources(batch, rows) if batch.source else rows), total
-
-    def _with_sources(self, batch: Batch, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        while page := list(islice(rows, _PAGE)):
-            sources = self.ledger.sources_of(batch, [row["custom_id"] for row in page])
-            for row in page:
-                job_id, text, image = sources.get(row["custom_id"], (None, None, ""))
-                yield {**row, "source_job_id": job_id, "source_text": text, "source_image": image_document(image)}
+        return list(with_sources(self.ledger, batch, rows) if batch.source else rows), total
 
     def gates_of(self, batch: Batch) -> "list[Gate]":
         return self.gates.of_lane(batch.question.lane)

@@ -82,7 +82,7 @@ def results(
         with _writing(output):
             # A report shows description and conclusion together; other formats if they are asked to.
             shown = with_source or (batch.source is not None and chosen.name == "html")
-            rows = session.results(batch, status=status, with_source=shown)
+            rows = session.results(batch, status=status, with_source=shown, with_raw=chosen.shows_raw)
             files = chosen.write(rows, output, ReportContext.of(session, batch, with_source=with_source))
     if len(files) > 1:
         say(f"written: {', '.join(map(str, files))}")

@@ -13,13 +13,27 @@ _CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff{_UNSEEN}]")
 #: What JSON may hold as it is and yet breaks lines or acts where it is read: DEL, C1 (also NEL), the unseen ones.
 _RAW = re.compile(f"[\x7f-\x9f{_UNSEEN}]")
 
+#: The beginning of an object with a space behind its first colon.
+_SPACED = re.compile(r'\{"[^"\\]*": ')
+#: `json.dumps` would make an encoder for each.
+_spelled = json.JSONEncoder(ensure_ascii=False).encode
+
 
 def dumps(document: Any) -> str:
     """One line of JSON, the values as they are; what can't be encoded, breaks lines or acts unseen is escaped."""
-    text = json.dumps(document, ensure_ascii=False, separators=(", ", ": "))
+    return one_line_json(_spelled(document))
+
+
+def one_line_json(text: str) -> str:
+    """JSON in which what can't be encoded, breaks lines or acts unseen is escaped."""
     if text.isascii() and "\x7f" not in text:
         return text
     return _RAW.sub(_escaped, text).encode("utf-8", "backslashreplace").decode()
+
+
+def as_dumped(stored: str) -> str:
+    """JSON of the store as `json.dumps` spells it: as it stands, unless an older version wrote it, without spaces."""
+    return stored if _SPACED.match(stored) else _spelled(json.loads(stored))
 
 
 def _escaped(match: "re.Match[str]") -> str:

@@ -47,12 +47,14 @@ _ALL = (
         lambda rows, out, context: write_csv(
             rows, out, answer_fields(context.question), with_source=context.with_source
         ),
+        shows_raw=False,
     ),
     text_format(
         "markdown",
         (".md", ".markdown"),
         "a table as GitHub shows it",
         lambda rows, out, context: write_markdown(rows, out, answer_fields(context.question)),
+        shows_raw=False,
     ),
     text_format("html", (".html", ".htm"), "one page with every chart and its answer", write_html),
     Format(

@@ -1,7 +1,6 @@
 """Results as CSV, safe to open in a spreadsheet."""
 
 import csv
-import io
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
@@ -40,6 +39,13 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 #: take for one in the middle of ours; `- ` at the start of a line is a list's.
 _FORMULA_WITHIN = re.compile("([;\t])(?=[=+@＝＋－＠-])|([\r\n])(?=[=+@＝＋－＠]|-(?! ))")
 
+#: No cell begins with one of _FORMULA_STARTS, nor has _FORMULA_WITHIN, in a line without any of these: but for dashes,
+#: which stand in every line, wherever they are. In a line a cell begins behind a comma, or behind that and a quote.
+_MARKS = (*"=+@\t\r＝＋－＠", *(f"{before}-" for before in ",;\n"), ',"-', ',"\n')
+
+#: Values that are cells as they are. A bool is none.
+_PLAIN = {str, int, float, type(None)}
+
 #: Columns more where rows tell the answer that they ask about.
 _SOURCE_FIELDS = ("source_job_id", "source_text", "source_image")
 
@@ -53,16 +59,28 @@ def write_csv(
     for row in rows:
         answer, flat = row.get("answer"), row | (row["usage"] or {})
         first, others = ([flat.get(name) for name in some] for some in (_FIRST_FIELDS, names))
-        values = [*first, *(field.value(answer) for field in fields), *others]
-        out.write(csv_line(map(spreadsheet_cell, values)))
+        out.write(_disarmed_line([*first, *(field.value(answer) for field in fields), *others]))
+
+
+def _disarmed_line(values: Sequence[Any]) -> str:
+    """The line of these cells; most hold nothing that any of them could need to be looked at for."""
+    line = csv_line([value if type(value) in _PLAIN else dumps(value) for value in values])
+    if any(mark in f",{line}" for mark in _MARKS):
+        return csv_line(map(spreadsheet_cell, values))
+    return line if line.isascii() else encodable(line)
 
 
 def csv_line(cells: Iterable[Any]) -> str:
     """A line of CSV."""
     # Python quotes the characters of the line's end, and a lone \r must be quoted too; lines end as Unix has it.
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow(cells)
-    return line.getvalue().removesuffix("\r\n") + "\n"
+    line: str = csv.writer(_Echo, lineterminator="\r\n").writerow(cells)
+    return line[: -len("\r\n")] + "\n"
+
+
+class _Echo:
+    """A file for `csv`, whose writer returns what the file's `write` does: the line."""
+
+    write = str
 
 
 def spreadsheet_cell(value: Any) -> Any:

@@ -62,6 +62,8 @@ class Format:
     writer: Writer
     #: It can't go to stdout: it is binary, or more than one file.
     needs_file: bool = False
+    #: It shows the servers' replies; to read them takes most of the time.
+    shows_raw: bool = True
     #: Writes the rows as one stream of text; None if the format is none.
     write_text: Callable[[Iterable[Row], TextIO, ReportContext], None] | None = None
 
@@ -83,6 +85,8 @@ def text_format(
     suffixes: tuple[str, ...],
     summary: str,
     write: Callable[[Iterable[Row], TextIO, ReportContext], None],
+    *,
+    shows_raw: bool = True,
 ) -> Format:
     """A format that is one stream of text."""
 
@@ -91,4 +95,4 @@ def text_format(
             write(rows, out, context)
         return [path] if path else []
 
-    return Format(name=name, suffixes=suffixes, summary=summary, writer=writer, write_text=write)
+    return Format(name=name, suffixes=suffixes, summary=summary, writer=writer, write_text=write, shows_raw=shows_raw)

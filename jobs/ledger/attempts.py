@@ -116,11 +116,11 @@ def _locked_states(tx: Transaction, job_ids: set[str]) -> dict[str, State]:
 
 def _json(value: Any) -> str:
     """A reply as JSON that everybody reads, in the server's order: NaN and infinities, which it may hold,
-    become null, lone surrogates U+FFFD.
+    become null, lone surrogates U+FFFD. Spelled as results are, which take it as it stands (jobs.core.text.as_dumped).
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError:
         plain = json.loads(json.dumps(value), parse_constant=lambda _: None)
-        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(plain, ensure_ascii=False)
     return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
+from functools import partial, wraps
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
@@ -293,10 +293,11 @@ class Ledger:
         """Where each of the batches stands at this moment, by its row id."""
         return self._counts([batch.id for batch in some], recent_since=recent_since)
 
-    def results(self, batch: Batch, *, status: str | None = None) -> Iterator[ResultRow]:
+    def results(self, batch: Batch, *, status: str | None = None, with_raw: bool = True) -> Iterator[ResultRow]:
         """The batch's rows in the order of submission, of one status or of all; read as they are taken."""
+        next_page = partial(self._results_page, batch, status=status or "", with_raw=with_raw)
         position, custom_id = -1, ""
-        while page := self._results_page(batch, status=status or "", position=position, custom_id=custom_id):
+        while page := next_page(position=position, custom_id=custom_id):
             yield from page
             position, custom_id = page[-1].position, page[-1].custom_id
 

@@ -1,18 +1,33 @@
 """What people ask about: a batch's results, one job, what answers took. Nothing here writes."""
 
-import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from jobs.core.errors import UnknownIdError
-from jobs.core.job import OPEN_STATES, Question
+from jobs.core.job import Question
 from jobs.ledger import questions
 from jobs.ledger.columns import path_from_store
 from jobs.ledger.records import Batch, CallsMade, JobError, JobRow, ResultRow, RowFilter, SourceAnswer, TokensSpent
-from jobs.ledger.transaction import Row, Transaction
+from jobs.ledger.transaction import Transaction
 
 #: Results read at a time: memory stays flat, and no transaction stays open while the caller writes a file.
 PAGE = 500
+
+#: What a job shows as a row of results does.
+_SHOWN_OF_JOBS = (
+    *(
+        "job_id",
+        "image",
+        "status",
+        "error",
+        "attempts",
+        "throttled",
+        "finished_at",
+        "prompt_tokens",
+        "completion_tokens",
+    ),
+    *("latency_s", "request_id", "provider", "finish_reason", "sent", "text", "raw_json"),
+)
 
 
 def answered(tx: Transaction, job_ids: Sequence[str], *, count_rehearsals: bool) -> set[str]:
@@ -44,8 +59,9 @@ def get_job(tx: Transaction, job_id: str) -> JobRow:
     if row is None:
         raise UnknownIdError(f"no job {job_id!r}; `chartq results BATCH_ID` shows a batch's jobs")
     place = tx.row("place_of_job", job=row.id)
+    shown = ResultRow._make(row[: len(ResultRow._fields)])
     return JobRow(
-        **_common(row, row.status),
+        **{name: getattr(shown, name) for name in _SHOWN_OF_JOBS},
         question=questions.get(tx, row.question_id),
         custom_id=place and place.custom_id,
         batch_id=place and place.batch_id,
@@ -64,15 +80,17 @@ def job_states(tx: Transaction, job_ids: Collection[str]) -> dict[str, str]:
     return dict(tx.tuples("statuses_of_jobs", job_ids=list(job_ids)))
 
 
-def results_page(tx: Transaction, batch: Batch, *, status: str, position: int, custom_id: str) -> list[ResultRow]:
+def results_page(
+    tx: Transaction, batch: Batch, *, status: str, with_raw: bool, position: int, custom_id: str
+) -> list[ResultRow]:
     """The batch's next rows in the order of submission, of one status or ("") of all."""
-    rows = tx.rows("results_page", batch=batch.id, status=status, position=position, custom_id=custom_id, page=PAGE)
-    return _results(tx, rows)
+    after = {"position": position, "custom_id": custom_id, "page": PAGE}
+    return _results(tx, "results_page", batch=batch.id, status=status, with_raw=int(with_raw), **after)
 
 
 def results_window(tx: Transaction, batch: Batch, only: RowFilter, *, offset: int, limit: int) -> list[ResultRow]:
     """So many rows from this one on, in the order of submission, without the raw replies: 40 ms at 100,000."""
-    return _results(tx, tx.rows("results_window", batch=batch.id, skipped=offset, page=limit, **only.values()))
+    return _results(tx, "results_window", batch=batch.id, skipped=offset, page=limit, **only.values())
 
 
 def count_results(tx: Transaction, batch: Batch, only: RowFilter) -> int:
@@ -115,7 +133,7 @@ def sources_of(tx: Transaction, batch: Batch, custom_ids: Sequence[str]) -> dict
 
 def latest(tx: Transaction, batch: Batch, limit: int, *, status: str = "finished") -> list[ResultRow]:
     """The rows of this status that ended last, the newest first: 50 ms in a batch of 100,000."""
-    return _results(tx, tx.rows("latest", batch=batch.id, status=status, limit=limit))
+    return _results(tx, "latest", batch=batch.id, status=status, limit=limit)
 
 
 def calls(tx: Transaction, batch: Batch) -> CallsMade:
@@ -143,48 +161,5 @@ def asked_by_others(tx: Transaction, batch: Batch) -> dict[str, int]:
     return dict(tx.tuples("asked_by_others", batch=batch.id))
 
 
-def _results(tx: Transaction, rows: Sequence[Row]) -> list[ResultRow]:
-    asked = questions.get_all(tx, {row.question_id for row in rows})
-    return [_result(row, asked[row.question_id]) for row in rows]
-
-
-def _result(row: Row, question: Question) -> ResultRow:
-    return ResultRow(
-        **_common(row, row.standing),
-        position=row.position,
-        custom_id=row.custom_id,
-        model=question.model,
-        prompt=question.prompt,
-        rehearsal=bool(row.rehearsal),
-    )
-
-
-def _common(row: Row, status: str) -> dict[str, Any]:
-    """What a job and a row of results show alike: an answer only when finished, an error only when not."""
-    finished = status == "finished"
-    return {
-        "job_id": row.job_id,
-        "image": path_from_store(row.image),
-        "status": status,
-        "attempts": row.attempts,
-        "throttled": row.throttled,
-        "error": _error(row, status),
-        "text": row.text,
-        "raw_json": row.raw,
-        "prompt_tokens": row.prompt_tokens if finished else None,
-        "completion_tokens": row.completion_tokens if finished else None,
-        "latency_s": row.latency_s if finished else None,
-        "request_id": row.request_id if finished else None,
-        "provider": row.provider if finished else None,
-        "finished_at": None if status in OPEN_STATES else row.finished_at,
-        "finish_reason": row.finish_reason if finished else None,
-        "sent": json.loads(row.sent) if finished and row.sent else None,
-    }
-
-
-def _error(row: Row, status: str) -> JobError | None:
-    # Queued again, not started since: the error is of the job's last life, and of the rows that failed then.
-    past_life = row.started_at is None and status != "failed"
-    if row.error_type is None or status == "finished" or past_life:
-        return None
-    return JobError(type=row.error_type, message=row.error_message or "", status_code=row.status_code)
+def _results(tx: Transaction, name: str, **values: Any) -> list[ResultRow]:
+    return list(map(ResultRow._make, tx.tuples(name, **values)))

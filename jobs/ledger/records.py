@@ -4,11 +4,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobs.core.controls import PAUSED, Pause
 from jobs.core.failure_limit import FailureLimit
 from jobs.core.job import Question
+from jobs.ledger.columns import path_from_store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,18 +254,8 @@ class RowFilter:
 ALL_FAILURES = FailureFilter()
 
 
-class _HasReply:
-    """The server's reply, which is kept as JSON and read only if somebody asks."""
-
-    raw_json: str | None
-
-    @property
-    def raw(self) -> Any:
-        return None if self.raw_json is None else json.loads(self.raw_json)
-
-
 @dataclass(frozen=True, kw_only=True)
-class JobRow(_HasReply):
+class JobRow:
     """Everything about one job, with one place where it was submitted."""
 
     job_id: str
@@ -298,34 +289,57 @@ class JobRow(_HasReply):
     started_at: float | None
     finished_at: float | None
 
+    @property
+    def raw(self) -> Any:
+        return None if self.raw_json is None else json.loads(self.raw_json)
 
-@dataclass(frozen=True, kw_only=True)
-class ResultRow(_HasReply):
-    """One row of a batch's results."""
+
+class ResultRow(NamedTuple):
+    """One row of a batch's results, as the statement gives it: nothing is read before somebody asks."""
 
     position: int
     custom_id: str
     job_id: str
-    image: str
+    stored_image: str
     model: str
     prompt: str
     status: str
-    error: JobError | None
+    error_type: str | None
+    error_message: str | None
+    status_code: int | None
     attempts: int
     throttled: int
-    #: The answer and what it took; None unless the row is finished.
-    text: str | None
-    #: The server's reply, JSON as the ledger has it.
-    raw_json: str | None
+    finished_at: float | None
+    #: The stand-in's answer, not a model's. A number in SQLite.
+    rehearsal: bool | int
+    #: What the answer took; None unless the row is finished.
     prompt_tokens: int | None
     completion_tokens: int | None
     latency_s: float | None
     request_id: str | None
     provider: str | None
-    finished_at: float | None
     #: Why the answer ended, as the server said it.
-    finish_reason: str | None = None
-    #: The picture that the model was shown; of several a list.
-    sent: Any = None
-    #: The stand-in's answer, not a model's.
-    rehearsal: bool = False
+    finish_reason: str | None
+    #: JSON: the picture that the model was shown; of several a list.
+    sent_json: str | None
+    text: str | None
+    #: The server's reply, JSON as the ledger has it; None too if nobody asked for it.
+    raw_json: str | None
+
+    @property
+    def image(self) -> str:
+        return path_from_store(self.stored_image)
+
+    @property
+    def error(self) -> JobError | None:
+        if self.error_type is None:
+            return None
+        return JobError(type=self.error_type, message=self.error_message or "", status_code=self.status_code)
+
+    @property
+    def sent(self) -> Any:
+        return None if self.sent_json is None else json.loads(self.sent_json)
+
+    @property
+    def raw(self) -> Any:
+        return None if self.raw_json is None else json.loads(self.raw_json)

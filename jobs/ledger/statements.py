@@ -23,23 +23,28 @@ _STANDING = (
     "THEN jobs.status ELSE members.ended END"
 )
 _CUT_OFF = f"LOWER(jobs.finish_reason) IN ({', '.join(repr(reason) for reason in CUT_OFF)})"
+#: What a row of results shows, in the order of `ResultRow`: an answer's figures only when finished, an error only when
+#: not. Queued again, not started since: the error is of the job's last life, and of the rows that failed then.
+_FINISHED = ", ".join(
+    f"CASE WHEN page.standing = 'finished' THEN jobs.{name} END AS {name}"
+    for name in ("prompt_tokens", "completion_tokens", "latency_s", "request_id", "provider", "finish_reason", "sent")
+)
+_SHOWN = (
+    "page.position, page.custom_id, jobs.job_id, page.image AS stored_image, questions.model, questions.prompt, "
+    "page.standing AS status, CASE WHEN page.standing = 'failed' "
+    "OR (page.standing <> 'finished' AND jobs.started_at IS NOT NULL) THEN jobs.error_type END AS error_type, "
+    "jobs.error_message, jobs.status_code, jobs.attempts, jobs.throttled, "
+    "CASE WHEN page.standing IN ('finished', 'failed', 'canceled') THEN jobs.finished_at END AS finished_at, "
+    f"jobs.rehearsal, {_FINISHED}, answers.text"
+)
+_JOINED_TO_PAGE = (
+    "JOIN jobs ON jobs.id = page.job JOIN questions ON questions.id = jobs.question_id "
+    "LEFT JOIN answers ON answers.job = page.job AND page.standing = 'finished'"
+)
+_EVERYWHERE = {"standing": _STANDING, "cut_off": _CUT_OFF, "shown": _SHOWN, "joined_to_page": _JOINED_TO_PAGE}
 _WORDS: Mapping[Dialect, Mapping[str, str]] = {
-    "sqlite": {
-        "id": "INTEGER",
-        "ref": "INTEGER",
-        "double": "DOUBLE",
-        "bytes": "BLOB",
-        "standing": _STANDING,
-        "cut_off": _CUT_OFF,
-    },
-    "postgresql": {
-        "id": "BIGSERIAL",
-        "ref": "BIGINT",
-        "double": "DOUBLE PRECISION",
-        "bytes": "BYTEA",
-        "standing": _STANDING,
-        "cut_off": _CUT_OFF,
-    },
+    "sqlite": {"id": "INTEGER", "ref": "INTEGER", "double": "DOUBLE", "bytes": "BLOB", **_EVERYWHERE},
+    "postgresql": {"id": "BIGSERIAL", "ref": "BIGINT", "double": "DOUBLE PRECISION", "bytes": "BYTEA", **_EVERYWHERE},
 }
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)

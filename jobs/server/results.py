@@ -45,7 +45,7 @@ def _download(batch: Batch, form: Format) -> dict[str, str]:
 
 
 def _pieces(access: Access, batch: Batch, form: Format, status: str | None) -> Iterator[bytes]:
-    rows = access.session.results(batch, status=status)
+    rows = access.session.results(batch, status=status, with_raw=form.shows_raw)
     context = ReportContext.of(access.session, batch)
     if (write := form.write_text) is not None:
         return streamed(lambda out: write(rows, out, context))

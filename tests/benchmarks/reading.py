@@ -21,6 +21,9 @@ from jobs.ledger import Batch, Ledger
 
 _RUNS = 5
 
+#: This environment's chartq, which has the drivers and pyarrow.
+_CHARTQ = str(Path(sys.executable).with_name("chartq"))
+
 #: Every format, with the file that it needs if stdout won't do.
 _FORMATS = {"jsonl": None, "csv": None, "markdown": None, "html": None, "parquet": "out.parquet", "openai": "out.jsonl"}
 
@@ -71,27 +74,40 @@ def _of_store(place: Place, store: str, sizes: Sizes) -> Iterator[Sequence[str]]
             yield _quick(place, store, environment, "status", batch, partial(session.status, batch))
         large = batches[-1]
         yield _quick(place, store, environment, "list", large, lambda: list(session.statuses(ledger.batches())))
+    if store == "SQLite":
+        for form in ("jsonl", "csv"):
+            plain = [
+                str(Path(__file__).with_name("plain_sqlite.py")),
+                f"{place.folder}/results.sqlite",
+                large.batch_id,
+                form,
+            ]
+            yield _row(f"the same by a plain loop, {form}", store, large, _timed(place, [sys.executable, *plain], {}))
     for form, file in _FORMATS.items():
         for batch in batches:
             options = ["--format", form, *(["-o", file] if file else [])]
-            taken = _timed(place, ["results", batch.batch_id, *options], environment)
-            yield [
-                f"results, {form}",
-                store,
-                f"{batch.total:,}",
-                f"{taken.took_s:.2f}",
-                f"{taken.cpu_s:.2f}",
-                "-" if file else f"{taken.first_byte_s:.2f}",
-                f"{taken.peak_mb:.0f}",
-                "-",
-            ]
+            taken = _timed(place, [_CHARTQ, "results", batch.batch_id, *options], environment)
+            yield _row(f"results, {form}", store, batch, taken, to_file=file is not None)
+
+
+def _row(what: str, store: str, batch: Batch, taken: Taken, *, to_file: bool = False) -> Sequence[str]:
+    return [
+        what,
+        store,
+        f"{batch.total:,}",
+        f"{taken.took_s:.2f}",
+        f"{taken.cpu_s:.2f}",
+        "-" if to_file else f"{taken.first_byte_s:.2f}",
+        f"{taken.peak_mb:.0f}",
+        "-",
+    ]
 
 
 def _quick(
     place: Place, store: str, environment: Mapping[str, str], command: str, batch: Batch, work: Callable[[], object]
 ) -> Sequence[str]:
     """A command that answers at once: the best of a few runs, as others' work on the machine only ever adds."""
-    words = [command, *([batch.batch_id] if command == "status" else []), "--json"]
+    words = [_CHARTQ, command, *([batch.batch_id] if command == "status" else []), "--json"]
     taken = [_timed(place, words, environment) for _ in range(_RUNS)]
     work_ms = min(_wall_s(work) for _ in range(_RUNS)) * 1000
     what = command if command == "status" else "list of all batches"
@@ -114,10 +130,9 @@ def _wall_s(work: Callable[[], object]) -> float:
 
 
 def _timed(place: Place, words: Sequence[str], environment: Mapping[str, str]) -> Taken:
-    """This environment's chartq, which has the drivers and pyarrow; what it says is read and thrown away."""
+    """What it says is read and thrown away."""
     weighed, file = Path(__file__).with_name("weighed.py"), place.folder / "weighed"
-    chartq = Path(sys.executable).with_name("chartq")
-    command = [sys.executable, "-IS", str(weighed), str(file), str(chartq), *words]
+    command = [sys.executable, "-IS", str(weighed), str(file), *words]
     started = time.monotonic()
     with subprocess.Popen(
         command,

@@ -12,9 +12,13 @@ WHERE status = 'finished' AND prompt_tokens > 0 AND (:count_rehearsals = 1 OR NO
 GROUP BY question_id
 
 -- name: job
-SELECT jobs.*, answers.text, answers.raw
-FROM jobs LEFT JOIN answers ON answers.job = jobs.id AND jobs.status = 'finished'
-WHERE jobs.job_id = :job_id
+SELECT {shown}, answers.raw AS raw_json, jobs.id, jobs.question_id, jobs.image_sha256, jobs.execution_id, jobs.losses,
+    jobs.created_at, jobs.queued_at, jobs.started_at
+FROM (
+    SELECT 0 AS position, '' AS custom_id, jobs.image, jobs.id AS job, jobs.status AS standing
+    FROM jobs WHERE jobs.job_id = :job_id
+) AS page
+{joined_to_page}
 
 -- name: statuses_of_jobs
 SELECT job_id, status FROM jobs WHERE job_id IN :job_ids...
@@ -36,28 +40,22 @@ WHERE members.batch = :batch AND jobs.asked_by < :batch
 GROUP BY batches.id, batches.batch_id ORDER BY COUNT(*) DESC, batches.id
 
 -- name: results_page
-SELECT page.*, answers.text, answers.raw
+SELECT {shown}, CASE WHEN :with_raw = 1 THEN answers.raw END AS raw_json
 FROM (
-    SELECT members.position, members.custom_id, members.image, members.job, jobs.question_id, {standing} AS standing,
-        jobs.job_id, jobs.attempts, jobs.throttled, jobs.error_type, jobs.error_message, jobs.status_code,
-        jobs.prompt_tokens, jobs.completion_tokens, jobs.latency_s, jobs.request_id, jobs.provider, jobs.rehearsal,
-        jobs.started_at, jobs.finished_at, jobs.finish_reason, jobs.sent
+    SELECT members.position, members.custom_id, members.image, members.job, {standing} AS standing
     FROM members JOIN jobs ON jobs.id = members.job
     WHERE members.batch = :batch AND members.position >= :position
         AND (members.position > :position OR members.custom_id > :custom_id)
         AND (:status = '' OR {standing} = :status)
     ORDER BY members.position, members.custom_id LIMIT :page
 ) AS page
-LEFT JOIN answers ON answers.job = page.job AND page.standing = 'finished'
+{joined_to_page}
 ORDER BY page.position, page.custom_id
 
 -- name: results_window
-SELECT page.*, answers.text, NULL AS raw
+SELECT {shown}, NULL AS raw_json
 FROM (
-    SELECT members.position, members.custom_id, members.image, members.job, jobs.question_id, {standing} AS standing,
-        jobs.job_id, jobs.attempts, jobs.throttled, jobs.error_type, jobs.error_message, jobs.status_code,
-        jobs.prompt_tokens, jobs.completion_tokens, jobs.latency_s, jobs.request_id, jobs.provider, jobs.rehearsal,
-        jobs.started_at, jobs.finished_at, jobs.finish_reason, jobs.sent
+    SELECT members.position, members.custom_id, members.image, members.job, {standing} AS standing
     FROM members JOIN jobs ON jobs.id = members.job
     WHERE members.batch = :batch AND (:status = '' OR {standing} = :status)
         AND (:error = '' OR (jobs.error_type = :error AND {standing} = 'failed'))
@@ -65,7 +63,7 @@ FROM (
             OR EXISTS (SELECT 1 FROM answers WHERE answers.job = jobs.id AND LOWER(answers.text) LIKE :words ESCAPE '!'))
     ORDER BY members.position, members.custom_id LIMIT :page OFFSET :skipped
 ) AS page
-LEFT JOIN answers ON answers.job = page.job AND page.standing = 'finished'
+{joined_to_page}
 ORDER BY page.position, page.custom_id
 
 -- name: count_results
@@ -101,12 +99,9 @@ FROM members JOIN jobs ON jobs.job_id = members.source_job JOIN answers ON answe
 WHERE members.batch = :batch AND members.custom_id IN :custom_ids...
 
 -- name: latest
-SELECT page.*, answers.text, answers.raw
+SELECT {shown}, answers.raw AS raw_json
 FROM (
-    SELECT members.position, members.custom_id, members.image, members.job, jobs.question_id, {standing} AS standing,
-        jobs.job_id, jobs.attempts, jobs.throttled, jobs.error_type, jobs.error_message, jobs.status_code,
-        jobs.prompt_tokens, jobs.completion_tokens, jobs.latency_s, jobs.request_id, jobs.provider, jobs.rehearsal,
-        jobs.started_at, jobs.finished_at, jobs.finish_reason, jobs.sent
+    SELECT members.position, members.custom_id, members.image, members.job, {standing} AS standing
     FROM (
         SELECT members.position, members.job
         FROM members JOIN jobs ON jobs.id = members.job
@@ -117,8 +112,8 @@ FROM (
     JOIN jobs ON jobs.id = members.job
     LIMIT :limit
 ) AS page
-LEFT JOIN answers ON answers.job = page.job AND page.standing = 'finished'
-ORDER BY page.finished_at DESC, page.position DESC
+{joined_to_page}
+ORDER BY jobs.finished_at DESC, page.position DESC
 
 -- name: calls
 SELECT SUM(jobs.attempts) AS attempts, SUM(jobs.throttled) AS refused

@@ -55,10 +55,11 @@ def document(one: Batch, states: Counts, *gates: Gate) -> dict[str, Any]:
 
 
 def row(kind: type[JobRow] | type[ResultRow], **changes: Any) -> Any:
-    values: dict[str, Any] = dict.fromkeys((field.name for field in dataclasses.fields(kind)), None)
-    values |= {"job_id": "ab", "image": "/x.png", "status": "finished", "attempts": 1, "throttled": 0}
+    names = ResultRow._fields if kind is ResultRow else [field.name for field in dataclasses.fields(JobRow)]
+    values: dict[str, Any] = dict.fromkeys(names, None)
+    values |= {"job_id": "ab", "image": "/x.png", "stored_image": "/x.png", "status": "finished", "attempts": 1}
     values |= {"created_at": NOW, "rehearsal": False, "question": QUESTION, "model": "org/model", "prompt": "Up?"}
-    names = {field.name for field in dataclasses.fields(kind)}
+    values |= {"throttled": 0, "custom_id": "x.png"}
     return kind(**{name: value for name, value in {**values, **changes}.items() if name in names})
 
 
@@ -154,7 +155,7 @@ def test_a_jobs_document_has_the_contracts_shape() -> None:
 
 
 def test_a_result_has_the_contracts_shape() -> None:
-    made = result_document(row(ResultRow, text="up", raw={"a": 1}, prompt_tokens=7, completion_tokens=3))
+    made = result_document(row(ResultRow, text="up", raw_json='{"a": 1}', prompt_tokens=7, completion_tokens=3))
     assert list(made) == [
         *("job_id", "custom_id", "image", "model", "prompt", "status", "text", "raw", "error", "attempts"),
         *("throttled", "usage", "latency_s", "request_id", "provider", "finished_at"),
@@ -166,10 +167,12 @@ def test_a_result_has_the_contracts_shape() -> None:
 
 @pytest.mark.parametrize("status", ["queued", "started", "scheduled"])
 def test_what_is_open_shows_no_end(status: str) -> None:
-    error = JobError(type="HFServerError", message="it broke", status_code=502)
+    error = {"error_type": "HFServerError", "error_message": "it broke", "status_code": 502}
     for made in (
-        job_document(row(JobRow, status=status, error=error, finished_at=NOW)),
-        result_document(row(ResultRow, status=status, error=error, finished_at=NOW)),
+        job_document(
+            row(JobRow, status=status, error=JobError(type="HFServerError", message="it broke", status_code=502))
+        ),
+        result_document(row(ResultRow, status=status, **error)),
     ):
         assert made["finished_at"] is None
         assert made["error"] == {"type": "HFServerError", "message": "it broke", "status_code": 502}

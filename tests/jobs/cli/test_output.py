@@ -17,7 +17,7 @@ from rich.table import Table
 from jobs.cli.console import print_table
 from jobs.cli.output import say
 from jobs.core.text import dumps, visible
-from jobs.formats.csv_table import write_csv
+from jobs.formats.csv_table import _disarmed_line, csv_line, spreadsheet_cell, write_csv
 from jobs.formats.files import data_file
 from jobs.formats.json_lines import write_jsonl
 
@@ -83,6 +83,17 @@ def test_what_a_spreadsheet_would_run_is_disarmed(text: str) -> None:
 )
 def test_no_cell_is_a_formula_where_cells_are_separated_otherwise(text: str, cell: str) -> None:
     assert as_csv(row(text=text))[0]["text"] == cell
+
+
+@pytest.mark.parametrize("start", ["", "'", ";", ",", '"', "x;", "x\t", "x\n", "\n", "\r", "é", "\ud800"])
+@pytest.mark.parametrize("formula", ["=1", "+1", "-1", "- 1", "@x", "＝1", "－1", "up"])
+def test_a_line_is_disarmed_as_each_of_its_cells_is(start: str, formula: str) -> None:
+    for cells in (
+        [start + formula, 1],
+        [1, start + formula],
+        [0.5, start + formula + start, None, True, {"a": formula}],
+    ):
+        assert _disarmed_line(cells) == csv_line(map(spreadsheet_cell, cells))
 
 
 @pytest.mark.parametrize("text", ["a\rb", "a\r\nb", "a\nb", 'a "quoted" word', "a,b", "", "é 📈", "two\u2028lines"])

@@ -20,7 +20,7 @@ from jobs.cli.panel import panel, shares
 from jobs.cli.watching import Pace, watched
 from jobs.core.rates import Window
 from jobs.lanes import Gate
-from jobs.ledger import CallsMade, Failed, JobError, Ledger, ResultRow, Returned
+from jobs.ledger import CallsMade, Failed, Ledger, ResultRow, Returned
 
 NOW = 1_800_000_000.0
 WIDTHS = (60, 80, 120, 200)
@@ -67,7 +67,7 @@ def document(**changes: Any) -> dict[str, Any]:
 
 def row(custom_id: str = "folder/chart-1.png", text: str | None = "It goes up.", **changes: Any) -> ResultRow:
     values: dict[str, Any] = {
-        **dict.fromkeys(field.name for field in dataclasses.fields(ResultRow)),
+        **dict.fromkeys(ResultRow._fields),
         "custom_id": custom_id,
         "status": "finished",
         "text": text,
@@ -76,8 +76,7 @@ def row(custom_id: str = "folder/chart-1.png", text: str | None = "It goes up.",
 
 
 def failure(message: str = "it is damaged") -> ResultRow:
-    error = JobError(type="ImageError", message=message, status_code=None)
-    return row("broken.png", None, status="failed", error=error)
+    return row("broken.png", None, status="failed", error_type="ImageError", error_message=message)
 
 
 def render(picture: Any, width: int = 80) -> str:
