@@ -15,7 +15,7 @@ def eta_s(open_jobs: int, gates: "Sequence[Gate]", *, recent_ended: int, recent_
     """Seconds until `open_jobs` calls are through, or None if nothing tells.
 
     Two bounds, the larger holds: the permits that the budgets give (all accounts together), and the pace of the
-    last `recent_span_s` seconds. A closed gate delays both.
+    last `recent_span_s` seconds. Sooner than the gate opens it is not; both count its closed time as any other.
     """
     if open_jobs == 0:
         return 0.0
@@ -26,7 +26,7 @@ def eta_s(open_jobs: int, gates: "Sequence[Gate]", *, recent_ended: int, recent_
     by_budget = _by_budget_s(open_jobs, usable)
     by_pace = open_jobs * recent_span_s / recent_ended if recent_ended and recent_span_s > 0 else None
     known = [seconds for seconds in (by_budget, by_pace) if seconds is not None]
-    return round(closed_s + max(known), 1) if known else None
+    return round(max(closed_s, *known), 1) if known else None
 
 
 def _by_budget_s(open_jobs: int, gates: "Sequence[Gate]") -> float | None:

@@ -130,7 +130,7 @@ def _now(document: dict[str, Any], gates: Sequence[Gate], *, now: float) -> Text
 
 def _holding(hold: dict[str, Any], batch_id: str) -> str:
     words = f"on hold ({hold['reason']}): {one_line(hold['message'] or '')}"
-    return words if "chartq resume" in words else f"{words}, then: chartq resume {batch_id}"
+    return words if " resume" in words else f"{words}, then: chartq resume {batch_id}"
 
 
 def _ending(document: dict[str, Any]) -> str:
@@ -171,7 +171,9 @@ def _limit_of(gate: Gate) -> str:
         for window, spent in zip(gate.windows, gate.spent, strict=True)
     ]
     known = [most for most in (gate.limit, gate.ceiling) if most]
-    allowed = f", at most {min(known):,}" if known else ""
+    allowed = ""
+    if known:  # lowered, it holds for calls that begin
+        allowed = f", {'from now on ' if gate.in_flight > min(known) else ''}at most {min(known):,}"
     return " · ".join([*(budget or ["no budget"]), f"{gate.in_flight:,} in flight{allowed}"])
 
 

@@ -3,11 +3,12 @@
 All Redis keys of ours, and all that we write into RQ's, are in `lua/`; nothing else touches them.
 """
 
-from jobs.lanes.gates import Gate, Gates, WorkerEntry, account_of
+from jobs.lanes.gates import SUSPENDED, Gate, Gates, WorkerEntry, account_of
 from jobs.lanes.queues import Depth, LaneQueues, Priority, queue_name
 from jobs.lanes.scripts import TASK, WAKE_CHANNEL, Scripts
 
 __all__ = [
+    "SUSPENDED",
     "TASK",
     "WAKE_CHANNEL",
     "Depth",

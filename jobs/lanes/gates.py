@@ -108,6 +108,10 @@ class Gate:
         )
 
 
+#: Why nothing is called for while RQ's own switch is off, and what to do.
+SUSPENDED = "`rq suspend` has stopped all workers of this Redis: rq resume lets them go on"
+
+
 class Gates:
     """Reads and opens gates. Redis's clock throughout, or a rehearsal's."""
 
@@ -159,8 +163,9 @@ class Gates:
             for (account, lane), own in zip(pairs, known, strict=True)
         ]
         reply = self._scripts.call_json("describe", gates=asked)
+        suspended = {"reason": "suspended", "message": SUSPENDED, "since_ms": None} if reply["suspended"] else {}
         return [
-            _gate(pair, row, reply["now_ms"], own, controls)
+            _gate(pair, {**row, **suspended}, reply["now_ms"], own, controls)
             for pair, row, own in zip(pairs, reply["rows"] or [], known, strict=True)
         ]
 
@@ -214,11 +219,14 @@ class _InForce:
     seen_s: float
 
 
-def _held(row: Mapping[str, Any], lane: str, controls: Controls, now: float) -> tuple[str, str | None, float] | None:
+def _held(
+    row: Mapping[str, Any], lane: str, controls: Controls, now: float
+) -> tuple[str, str | None, float | None] | None:
     """Reason, message and since when (Unix time) the gate is on hold: somebody's pause comes first."""
     if pause := controls.pause_of(lane, now):
         return PAUSED, pause.message(now), pause.since
-    return (row["reason"], row.get("message"), (row.get("since_ms") or 0) / 1000) if row.get("reason") else None
+    since_ms = row.get("since_ms")
+    return (row["reason"], row.get("message"), since_ms and since_ms / 1000) if row.get("reason") else None
 
 
 def _gate(pair: tuple[str, str], row: Mapping[str, Any], now_ms: float, own: _InForce, controls: Controls) -> Gate:

@@ -3,6 +3,8 @@
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -131,6 +133,12 @@ def test_rqs_own_tools_see_suspend_and_stop_it(user: Stack, server: Rehearsal) -
         so_far = len(server.record)
         time.sleep(1.2)
         assert len(server.record) == so_far < 60
+        assert "rq suspend" in worker.said
+        hold = user.status(batch_id)["hold"]
+        assert hold["reason"] == "suspended"
+        assert "rq resume" in hold["message"]
+        assert [lane["state"] for lane in user.run("lanes", "--json").lines()] == ["on_hold"]
+        assert "rq resume" in user.run("doctor", expect=None).stdout
         resume(redis)
         eventually(lambda: len(server.record) > so_far, timeout_s=10)
 
@@ -140,6 +148,27 @@ def test_rqs_own_tools_see_suspend_and_stop_it(user: Stack, server: Rehearsal) -
     counts = user.counts(batch_id)
     assert counts.started == 0
     assert 0 < counts.finished == len(server.record) < 60
+
+
+def test_burst_leaves_no_work_behind_that_redis_has_lost(user: Stack, server: Rehearsal) -> None:
+    with embedded_redis(user.home):
+        batch_id = user.submit(draw_charts(user.folder / "charts", 6))
+        with closing(user.redis()) as redis:
+            redis.flushall()
+        user.run("worker", "--burst")
+        assert user.counts(batch_id).finished == len(server.record) == 6
+
+
+def test_burst_puts_back_what_a_plain_rq_worker_has_failed(user: Stack, server: Rehearsal) -> None:
+    with embedded_redis(user.home):
+        batch_id = user.submit(draw_charts(user.folder / "charts", 6), VISION_MODEL="org/model")
+        url = f"unix://{(user.home / 'redis' / 'server.lock').read_text()}"
+        rq = [sys.executable, "-m", "rq.cli", "worker", "--burst", "--url", url, f"chat:org/model@{batch_id}"]
+        subprocess.run(rq, check=True, capture_output=True, timeout=60)
+        with closing(user.redis()) as redis:
+            assert redis.zcard(f"rq:failed:chat:org/model@{batch_id}") == 6, "it has failed them all"
+        user.run("worker", "--burst")
+        assert user.counts(batch_id).finished == len(server.record) == 6
 
 
 def test_rqs_stop_job_cuts_a_call_in_flight_and_fails_its_job_alone(user: Stack, server: Rehearsal) -> None:

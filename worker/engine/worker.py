@@ -16,10 +16,12 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from jobs.batches.reconcile import put_back_all
 from jobs.broker.error_text import redis_trouble
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.errors import ChartqError, StoreError
 from jobs.core.memory import out_of_memory
+from jobs.lanes import SUSPENDED, LaneQueues
 from jobs.ledger import Ledger, StartedJob, StoreGoneError
 from worker.engine.completions import Completions
 from worker.engine.event_log import log_closing, log_ending, log_started
@@ -70,6 +72,7 @@ class ChartWorker(RqWorker):
         super().__init__(connection, name)
         self._ledger, self._task = ledger, task
         self._lane_client = lane_client_for(self.name)
+        self._queues = LaneQueues(connection)
         self._revive_redis, self._hooks, self._clock = revive_redis, hooks, clock
         self._pool = ThreadPool(concurrency)
         self._completions = Completions()
@@ -84,22 +87,24 @@ class ChartWorker(RqWorker):
         self._wait_s = 0.0
         self._taken = 0
         self._max_jobs: int | None = None
-        self._work_left = True
+        self._burst, self._work_left, self._suspended = False, True, False
         self._heartbeat = Heartbeat(self, self._lane_client, lambda: list(self._in_flight.values()))
         self._maintenance = Maintenance(ledger, connection, self._lane_client, self._heartbeat)
 
     # The loop ------------------------------------------------------------------------------------------
 
     def run(self, *, burst: bool = False, max_jobs: int | None = None) -> None:
-        """Work until stopped; with `burst` until no lane will have work by itself; or until `max_jobs` were taken."""
-        self._max_jobs = max_jobs
+        """Work until stopped; with `burst` until nothing could run by itself, in Redis or the ledger; or until
+        `max_jobs` were taken.
+        """
+        self._max_jobs, self._burst = max_jobs, burst
         self._heartbeat.first()
         self.register()
         self._heartbeat.start()
         self._maintenance.start()
         log.info("worker %s started: up to %d calls in flight", self.name, self._pool.size)
         try:
-            while not self._is_over(burst=burst):
+            while not self._is_over():
                 self._hooks.polled()
                 self._step(self._completions.wait(self.shutdown.left_s(self._wait_s), in_flight=len(self._in_flight)))
         finally:
@@ -127,13 +132,13 @@ class ChartWorker(RqWorker):
             self._stopped.add(execution)
             self._task.cut(execution)
 
-    def _is_over(self, *, burst: bool) -> bool:
+    def _is_over(self) -> bool:
         if self.shutdown.is_overdue:
             return True
         if self._in_flight or self._endings or self._settlements:
             return False
         done = self._max_jobs is not None and self._taken >= self._max_jobs
-        return self.shutdown.is_requested or done or (burst and not self._work_left)
+        return self.shutdown.is_requested or done or (self._burst and not self._work_left)
 
     def _step(self, ended: Sequence[FinishedExecution]) -> None:
         self._endings.extend(ended)
@@ -249,7 +254,8 @@ class ChartWorker(RqWorker):
 
     def _begin(self, turn: PollResult) -> None:
         self._wait_s = self._clock.poll_interval_s(turn.wait_s)
-        self._work_left = bool(turn.leases or turn.waiting or self._in_flight)
+        self._note_suspension(turn)
+        self._work_left = bool(turn.leases or turn.waiting or self._in_flight) or (self._burst and self._put_back())
         for job in turn.refused:
             log.error("set aside: %r stands on one of our queues, but is no job of ours", job)
         ours = [lease for lease in turn.leases if self._is_ours(lease)]
@@ -269,6 +275,19 @@ class ChartWorker(RqWorker):
                 self._settlements.append(dropped(lease))
         if self._settlements:
             self._wait_s = 0.0
+
+    def _note_suspension(self, turn: PollResult) -> None:
+        if turn.suspended and not self._suspended:
+            log.warning(SUSPENDED)
+        self._suspended = turn.suspended or (self._suspended and not turn.leases)
+
+    def _put_back(self) -> bool:
+        """Whether the ledger has work that Redis lost, or that a plain `rq worker` has failed there."""
+        found = put_back_all(self._ledger, self._queues, now=self._clock.now())
+        if found.requeue_missing:
+            log.warning("Redis had lost %d jobs: put back", found.requeue_missing)
+            self._wait_s = 0.0
+        return bool(found.requeue_missing or found.left_alone)
 
     def _is_ours(self, lease: Lease) -> bool:
         if is_our_payload(lease.data, lease.job):

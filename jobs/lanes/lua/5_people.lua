@@ -15,7 +15,7 @@ function ops.describe(args)
             in_flight = redis.call('ZCARD', permits_key(gate)), spent = spent,
             wait_ms = wait or 0, budget_wait_ms = budget_wait_ms(gate, windows, now_ms)}
     end
-    return cjson.encode({now_ms = now_ms, rows = rows})
+    return cjson.encode({now_ms = now_ms, rows = rows, suspended = redis.call('EXISTS', rq .. ':suspended') == 1})
 end
 
 local function open(key)

@@ -52,14 +52,16 @@ def gate(
         (60, [gate((30, 3600)), gate()], (0, 60), None),  # an account without a known budget: nobody knows
         (60, [gate((30, 3600))], (60, 60), 3600.0),  # the larger of budget and pace
         (60, [gate((6000, 3600))], (6, 60), 600.0),
-        (10, [gate(until_s=1030.0)], (10, 60), 90.0),  # a closed gate comes on top
+        (10, [gate(until_s=1030.0)], (10, 60), 60.0),  # the pace of a minute has the closed time in it
+        (10, [gate(until_s=1300.0)], (10, 60), 300.0),  # not before the gate opens
+        (10, [gate((30, 3600), until_s=1030.0)], (0, 60), 30.0),
         (10, [gate(until_s=1030.0), gate()], (10, 60), 60.0),  # unless another is open
         (10, [gate(until_s=990.0)], (10, 60), 60.0),  # closed until a while ago is open
         (10, [gate(reason="credits")], (10, 60), None),  # on hold: nobody knows
         (10, [gate(reason="credits"), gate()], (10, 60), 60.0),
     ],
 )
-def test_it_is_the_larger_of_budget_and_pace_after_what_is_closed(
+def test_it_is_the_largest_of_budget_pace_and_what_is_closed(
     open_jobs: int, gates: list[Gate], recent: tuple[int, float], expected: float | None
 ) -> None:
     ended, span_s = recent

@@ -166,6 +166,7 @@ def test_of_several_accounts_the_first_that_may_call_is_told() -> None:
     [
         (GATE, "no budget · 6 in flight"),
         (dataclasses.replace(GATE, limit=8, ceiling=16), "no budget · 6 in flight, at most 8"),
+        (dataclasses.replace(GATE, limit=1, ceiling=16), "no budget · 6 in flight, from now on at most 1"),
         (dataclasses.replace(BUDGET, spent=(130,)), "0 of 100 calls left in 60 min"),
         (dataclasses.replace(GATE, live=False), "not known before a worker runs"),
     ],

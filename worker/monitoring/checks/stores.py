@@ -4,13 +4,14 @@ from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
+from rq.suspension import is_suspended
 
 from jobs.batches.session import Session
 from jobs.broker.connect import check_server, hide_password, redis_connection
 from jobs.broker.error_text import redis_trouble
 from jobs.config.settings import Settings
 from jobs.core.errors import ChartqError
-from jobs.lanes import Gates, LaneQueues
+from jobs.lanes import SUSPENDED, Gates, LaneQueues
 from jobs.ledger import Ledger
 from worker.monitoring.checks.check import Check, size_text
 
@@ -76,6 +77,8 @@ def _workers(client: Redis) -> Check:
     count = len(Gates(client).workers())
     if not count:
         return Check("workers", None, "none runs", "Start one with `chartq worker`; `chartq run` brings its own.")
+    if is_suspended(client):
+        return Check("workers", None, f"{count} running, but {SUSPENDED}", "Let them go on: rq resume.")
     return Check("workers", True, f"{count} running")
 
 
