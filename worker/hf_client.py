@@ -1,7 +1,8 @@
 """The Hugging Face client's public name; the client itself stands in `worker.hf`."""
 
+from jobs.core.job import DEFAULT_TEXT_MODEL, DEFAULT_VISION_MODEL
 from worker.hf.client import HuggingFaceClient, create_text_client, create_vision_client
-from worker.hf.config import DEFAULT_TEXT_MODEL, DEFAULT_VISION_MODEL, HFConfig
+from worker.hf.config import HFConfig
 from worker.hf.errors import (
     HFAPIError,
     HFAuthenticationError,

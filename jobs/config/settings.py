@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import attrs
 from attrs.validators import ge, gt, in_, instance_of, le, max_len
@@ -23,13 +23,9 @@ from attrs.validators import ge, gt, in_, instance_of, le, max_len
 from jobs.config.environment import Found, look_up
 from jobs.config.token_destination import is_hugging_face_or_loopback
 from jobs.core.errors import SettingsError
-from jobs.core.job import Api, Task
+from jobs.core.job import DEFAULT_TEXT_MODEL, DEFAULT_VISION_MODEL, Api, Task
 from jobs.core.rates import RateLimits
 from jobs.core.secret import Secret
-
-#: Served by several providers, without "thinking".
-DEFAULT_VISION_MODEL = "Qwen/Qwen3-VL-30B-A3B-Instruct"
-DEFAULT_REASONING_MODEL = "Qwen/Qwen3-235B-A22B-Instruct-2507"
 
 #: Fields that are read from something other than their own name in capitals.
 _OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -110,26 +106,27 @@ def _number(value: object) -> float:
     return float(_text(value))
 
 
-def _http_url(value: object) -> str:
-    text = _without_gaps(value)
+def _split(url: str) -> SplitResult | None:
+    """The parts of an http(s) URL; None if it is none."""
     try:
-        parts = urlsplit(text)
+        parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
-        usable = None
-    if not usable or parts.username is not None or parts.query or parts.fragment:
+        return None
+    return parts if usable else None
+
+
+def _http_url(value: object) -> str:
+    text = _without_gaps(value)
+    parts = _split(text)
+    if parts is None or parts.username is not None or parts.query or parts.fragment:
         raise UnusableError(_BASE_URL)
     return text.rstrip("/")
 
 
 def _webhook_url(value: object) -> str:
     text = _without_gaps(value)
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = None
-    if not usable:
+    if _split(text) is None:
         raise UnusableError(_WEBHOOK_URL)
     return text
 
@@ -233,7 +230,7 @@ class Settings:
     )
     hf_bill_to: str | None = _setting(None, "an organisation's name", _header_word)
     vision_model: str = _setting(DEFAULT_VISION_MODEL, "a model id such as org/name", _model_id, max_len(300))
-    reasoning_model: str = _setting(DEFAULT_REASONING_MODEL, "a model id such as org/name", _model_id, max_len(300))
+    reasoning_model: str = _setting(DEFAULT_TEXT_MODEL, "a model id such as org/name", _model_id, max_len(300))
     vision_timeout_s: float = _setting(120.0, _SECONDS_ABOVE_0, _number, gt(0), le(_DAY_S))
     reasoning_timeout_s: float = _setting(120.0, _SECONDS_ABOVE_0, _number, gt(0), le(_DAY_S))
     max_retries: int = _setting(2, "a whole number from 0 to 100", _whole, ge(0), le(100))

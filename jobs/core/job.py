@@ -10,6 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Api = Literal["chat", "task"]
+
+#: Served by several providers in 2026, without thinking aloud.
+DEFAULT_VISION_MODEL = "Qwen/Qwen3-VL-30B-A3B-Instruct"
+DEFAULT_TEXT_MODEL = "Qwen/Qwen3-235B-A22B-Instruct-2507"
+
 Task = Literal["visual-question-answering", "image-to-text"]
 
 #: The states of a job, RQ's words; the first three are open, the others ended.

@@ -105,3 +105,14 @@ def _text(stream: io.TextIOWrapper) -> str:
     buffer = stream.buffer
     assert isinstance(buffer, io.BytesIO)
     return buffer.getvalue().decode()
+
+
+def names_of(commands: click.Group) -> list[str]:
+    """The commands that there are."""
+    return commands.list_commands(click.Context(commands))
+
+
+def command_of(commands: click.Group, name: str) -> click.Command:
+    command = commands.get_command(click.Context(commands), name)
+    assert command is not None
+    return command

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 
 from worker.hf.config import ROUTER_URL, HFConfig
 from worker.hf.error_mapping import context, refusal
-from worker.hf.errors import HFAPIError, HFBadAnswerError, HFModelNotFoundError, clip
+from worker.hf.errors import HFBadAnswerError, HFModelNotFoundError, clip
 from worker.hf.json_text import parse_json
 from worker.hf.transport import Reply, Transport
 
@@ -265,6 +265,3 @@ def _price(value: Any) -> float | None:
 
 def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-
-__all__ = ["HFAPIError", "ModelInfo", "ProviderInfo", "is_router", "list_models", "lookup", "model_path"]

@@ -13,9 +13,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
+from jobs.core.job import DEFAULT_TEXT_MODEL, DEFAULT_VISION_MODEL, Api
 from worker.hf.backoff import backoff_s
 from worker.hf.catalogue import ModelInfo, list_models, lookup, model_path
-from worker.hf.config import DEFAULT_TEXT_MODEL, DEFAULT_VISION_MODEL, HFConfig, TaskName
+from worker.hf.config import HFConfig, TaskName
 from worker.hf.errors import (
     HFAPIError,
     HFBadAnswerError,
@@ -27,7 +28,7 @@ from worker.hf.errors import (
     HFTimeoutError,
     HFWouldRepeatError,
 )
-from worker.hf.replies import Answer, Api, read_reply
+from worker.hf.replies import Answer, read_reply
 from worker.hf.request_body import Body, ImageInput, ImageToSend, ImageUrl, chat_body, image_to_send, task_body
 from worker.hf.transport import Transport
 

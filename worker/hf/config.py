@@ -7,21 +7,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
-from worker.hf.replies import Api
-
-#: Served by several providers in 2026, doesn't think aloud.
-DEFAULT_VISION_MODEL = "Qwen/Qwen3-VL-30B-A3B-Instruct"
-
-#: Likewise, for text.
-DEFAULT_TEXT_MODEL = "Qwen/Qwen3-235B-A22B-Instruct-2507"
+from jobs.core.job import Api, Task
 
 ROUTER_URL = "https://router.huggingface.co"
 
 #: Where each kind of API is when nobody says otherwise.
 DEFAULT_BASE_URLS: dict[Api, str] = {"chat": f"{ROUTER_URL}/v1", "task": f"{ROUTER_URL}/hf-inference"}
 
-ImageTask = Literal["visual-question-answering", "image-to-text"]
-TaskName = ImageTask | Literal["text-generation"]
+TaskName = Task | Literal["text-generation"]
 
 #: The path that people copy along with a base URL.
 _COPIED_PATH = re.compile(r"/chat/completions/*$")
@@ -53,7 +46,7 @@ class HFConfig:
     base_url: str | None = field(default_factory=_from_environment)
     api: Api = "chat"
     #: With `api="task"`: which classic body carries an image.
-    task: ImageTask = "visual-question-answering"
+    task: Task = "visual-question-answering"
     #: Organisation to charge.
     bill_to: str | None = None
     #: Connections kept open per host; as many as there are threads.

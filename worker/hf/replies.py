@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
+from jobs.core.job import Api
 from worker.hf.chat_reply import NoAnswer, Said, cut_off, filtered, finish_reason, read_choices
 from worker.hf.error_mapping import context, credits_error, error_code, error_text, header, is_html, refusal, words
 from worker.hf.errors import HFBadAnswerError, HFErrorReplyError, clip
@@ -14,9 +15,8 @@ from worker.hf.quota import is_used_up
 from worker.hf.retry_hints import MAX_HINT_S, hint_s
 from worker.hf.thinking import without_thinking
 
-__all__ = ["MAX_HINT_S", "Answer", "Api", "hint_s", "read_reply", "without_thinking"]
+__all__ = ["MAX_HINT_S", "Answer", "hint_s", "read_reply", "without_thinking"]
 
-Api = Literal["chat", "task"]
 
 #: Largest token count that is believed (and fits an INTEGER column).
 _MAX_TOKENS = 2**31 - 1

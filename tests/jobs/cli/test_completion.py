@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.producer import Producer, producer_in
+from support.producer import Producer, command_of, producer_in
 from support.stack import draw_charts
 
 from jobs.cli.completion import complete_batches
@@ -58,13 +58,13 @@ def test_bash_offers_commands_options_values_and_batch_ids(user: Producer) -> No
 
 @pytest.mark.parametrize("name", ["status", "wait", "watch", "results", "retry", "cancel", "resume", "logs", "compare"])
 def test_every_command_that_takes_a_batch_offers_its_ids(user: Producer, name: str) -> None:
-    command = chartq.commands[name]
+    command = command_of(chartq, name)
     [argument, *_] = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     assert argument._custom_shell_complete is complete_batches
 
 
 def offered(incomplete: str) -> list[str]:
-    command = chartq.commands["status"]
+    command = command_of(chartq, "status")
     parent = chartq.make_context("chartq", ["status"])  # click keeps a command's help options as it first met them
     context = command.make_context("status", [], parent=parent, resilient_parsing=True)
     return [item.value for item in complete_batches(context, command.params[0], incomplete)]

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.hf_server import chat_reply
 
+from jobs.core.job import Api
 from worker.hf import errors
-from worker.hf.replies import Answer, Api, hint_s, read_reply, without_thinking
+from worker.hf.replies import Answer, hint_s, read_reply, without_thinking
 from worker.hf.retry_hints import MAX_HINT_S
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
