@@ -154,14 +154,16 @@ def _set(session: Session, calls: int) -> None:
 
 
 def _holds_after(begun: Sequence[float], since: float, holds: Callable[[int], bool]) -> float:
-    """Seconds from `since` to the beginning of the time from which each second's calls are as they should be."""
+    """Seconds from `since` to the beginning of the time from which each second's calls are as they should be.
+
+    Infinite if the last second looked at is not: the rate was not seen to hold.
+    """
     end = time.time() - _WINDOW_S
-    start = since
-    for step in range(int((end - since) / 0.05)):
-        at = since + step * 0.05
-        if not holds(sum(at <= one < at + _WINDOW_S for one in begun)):
-            start = at + 0.05
-    return start - since
+    moments = [since + step * 0.05 for step in range(int((end - since) / 0.05))]
+    bad = [at for at in moments if not holds(sum(at <= one < at + _WINDOW_S for one in begun))]
+    if bad and bad[-1] == moments[-1]:
+        return math.inf
+    return bad[-1] + 0.05 - since if bad else 0.0
 
 
 def _prune(bench: _Bench, rows: int) -> list[list[str]]:
