@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 import click
 import pytest
-from support.producer import Producer, producer_in
+from support.producer import Producer, command_of, names_of, producer_in
 from support.repository import ROOT
 from support.stack import draw_charts
 
@@ -43,20 +43,20 @@ def mentioned_commands() -> Iterator[tuple[str, str]]:
 def test_a_command_that_is_shown_can_be_typed(page: str, line: str) -> None:
     name, *args = shlex.split(line, comments=True)
     parent = chartq.make_context("chartq", [name])  # click keeps a command's help options as it first met them
-    context = chartq.commands[name].make_context(name, args, parent=parent)
+    context = command_of(chartq, name).make_context(name, args, parent=parent)
     assert context.params
 
 
 @pytest.mark.parametrize(("page", "words"), sorted(set(mentioned_commands())))
 def test_a_command_that_is_mentioned_exists_with_its_options(page: str, words: str) -> None:
-    command = chartq.commands[words.split()[0]]
+    command = command_of(chartq, words.split()[0])
     known = {option for param in command.params for option in [*param.opts, *param.secondary_opts]}
     assert set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", words)) <= known
 
 
 def test_the_readme_names_every_command() -> None:
     text = (ROOT / "README.md").read_text("utf-8") + (ROOT / "CHANGELOG.md").read_text("utf-8")
-    assert [name for name in chartq.commands if f"`{name}" not in text and f"chartq {name}" not in text] == []
+    assert [name for name in names_of(chartq) if f"`{name}" not in text and f"chartq {name}" not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -104,7 +104,7 @@ def answered(user: Producer) -> None:
 
 def test_the_names_of_options_are_spelled_alike_everywhere() -> None:
     spelled: dict[str, set[str]] = {}
-    for command in chartq.commands.values():
+    for command in (command_of(chartq, name) for name in names_of(chartq)):
         for option in command.params:
             if isinstance(option, click.Option) and option.name:
                 spelled.setdefault(option.name, set()).add(" ".join(option.opts))
