@@ -1,8 +1,10 @@
 """May each lane be called now, and if not, until when and why? As the documents of `lanes`."""
 
+from dataclasses import replace
 from typing import Any
 
 from jobs.batches.session import Session
+from jobs.core.controls import PAUSED
 from jobs.core.job import model_of
 from jobs.core.time_text import iso
 from jobs.lanes import Gate
@@ -13,9 +15,19 @@ def lane_documents(session: Session) -> list[dict[str, Any]]:
     waiting = session.queues.lanes()
     gates = session.gates.all(extra_lanes=waiting)
     # No worker has come yet: nobody knows by which account they will be called for.
-    gates += [Gate.untouched(lane, ()) for lane in sorted(set(waiting) - {gate.lane for gate in gates})]
+    gates += [_untouched(session, lane) for lane in sorted(set(waiting) - {gate.lane for gate in gates})]
     depths = {depth.lane: depth for depth in session.queues.depths({gate.lane for gate in gates})}
     return [_lane_document(gate, depths[gate.lane].queued) for gate in gates]
+
+
+def _untouched(session: Session, lane: str) -> Gate:
+    """What people have paused or limited holds before the first worker too."""
+    controls, now = session.ledger.controls(), session.now()
+    gate = Gate.untouched(lane, controls.windows_with(lane, ()))
+    pause, limit = controls.pause_of(lane, now), controls.limit_of(lane)
+    if pause:
+        gate = replace(gate, reason=PAUSED, message=pause.message(now), since_s=pause.since)
+    return replace(gate, ceiling=controls.ceiling_with(lane, None), set_limit=limit.text() if limit else None)
 
 
 def _lane_document(gate: Gate, queued: int) -> dict[str, Any]:

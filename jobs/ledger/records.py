@@ -238,16 +238,37 @@ class RowFilter:
     error: str = ""
     #: Stands in its name or its answer, in whatever case.
     words: str = ""
+    #: A field of its structured answer, at whatever depth, and the value that it has there.
+    field: str = ""
+    value: str = ""
 
     @property
     def is_counted(self) -> bool:
         """The counts that are kept tell how many there are."""
-        return not self.error and not self.words
+        return not self.error and not self.words and not self.field
 
     def values(self) -> dict[str, str]:
-        """For the statements."""
-        quoted = re.sub(r"([!%_])", r"!\1", self.words.lower())
-        return {"status": self.status, "error": self.error, "words": quoted and f"%{quoted}%"}
+        """For the statements. A field is looked for in the answer's JSON without its white space."""
+        words = _like(self.words)
+        field, value = _json_text(self.field), _json_text(self.value)
+        bare = "".join(self.value.split())
+        return {
+            "status": self.status,
+            "error": self.error,
+            "words": words and f"%{words}%",
+            "line_feed": "\n",
+            "text_field": f"%{_like(f'{field}:{value}')}%" if self.field else "",
+            "bare_field": f"%{_like(f'{field}:{bare},')}%",
+            "last_field": f"%{_like(f'{field}:{bare}')}}}%",
+        }
+
+
+def _like(text: str) -> str:
+    return re.sub(r"([!%_])", r"!\1", text.lower())
+
+
+def _json_text(text: str) -> str:
+    return json.dumps(text.strip(), ensure_ascii=False).replace(" ", "")
 
 
 #: Whatever failed.

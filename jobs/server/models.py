@@ -60,6 +60,15 @@ class Health(_Shape):
     status: Literal["ok"]
 
 
+class Key(_Shape):
+    """The key that came with the request; `name` is null where none is asked for."""
+
+    name: str | None
+    read_only: bool
+    #: May it pause, resume and limit what is everybody's?
+    lanes: bool
+
+
 class RequestCounts(_Shape):
     """The six states add up to `total`."""
 

@@ -128,7 +128,7 @@ class Tab:
     def until(self, expression: str) -> None:
         deadline = time.monotonic() + 30
         while not self.value(expression):
-            assert time.monotonic() < deadline, f"never true: {expression}"
+            assert time.monotonic() < deadline, f"never true: {expression}\n{self.value('document.body.innerText')}"
             time.sleep(0.02)
 
     def press(self, key: str) -> None:

@@ -61,6 +61,13 @@ FROM (
         AND (:error = '' OR (jobs.error_type = :error AND {standing} = 'failed'))
         AND (:words = '' OR LOWER(members.custom_id) LIKE :words ESCAPE '!'
             OR EXISTS (SELECT 1 FROM answers WHERE answers.job = jobs.id AND LOWER(answers.text) LIKE :words ESCAPE '!'))
+        AND (:text_field = '' OR {standing} = 'finished' AND EXISTS (
+            SELECT 1 FROM (
+                SELECT REPLACE(REPLACE(LOWER(answers.text), ' ', ''), :line_feed, '') AS json
+                FROM answers WHERE answers.job = jobs.id
+            ) AS answer
+            WHERE json LIKE :text_field ESCAPE '!' OR json LIKE :bare_field ESCAPE '!' OR json LIKE :last_field ESCAPE '!'
+        ))
     ORDER BY members.position, members.custom_id LIMIT :page OFFSET :skipped
 ) AS page
 {joined_to_page}
@@ -73,6 +80,13 @@ WHERE members.batch = :batch AND (:status = '' OR {standing} = :status)
     AND (:error = '' OR (jobs.error_type = :error AND {standing} = 'failed'))
     AND (:words = '' OR LOWER(members.custom_id) LIKE :words ESCAPE '!'
         OR EXISTS (SELECT 1 FROM answers WHERE answers.job = jobs.id AND LOWER(answers.text) LIKE :words ESCAPE '!'))
+    AND (:text_field = '' OR {standing} = 'finished' AND EXISTS (
+        SELECT 1 FROM (
+            SELECT REPLACE(REPLACE(LOWER(answers.text), ' ', ''), :line_feed, '') AS json
+            FROM answers WHERE answers.job = jobs.id
+        ) AS answer
+        WHERE json LIKE :text_field ESCAPE '!' OR json LIKE :bare_field ESCAPE '!' OR json LIKE :last_field ESCAPE '!'
+    ))
 
 -- name: unasked_answers
 SELECT page.*, answers.text

@@ -1,6 +1,6 @@
 // What one can do to a batch.
 
-import { hasKey, post, request, url } from "./api.js";
+import { hasKey, may, post, request, url } from "./api.js";
 import { el, tell } from "./dom.js";
 
 const FORMATS = ["html", "csv", "jsonl", "markdown", "parquet", "openai"];
@@ -20,6 +20,7 @@ export function actions(document_, filter, acted) {
     },
   }, label);
   const made = [];
+  if (may().read_only) return [download(id)];
   if (open) made.push(status === "on_hold" ? button("Resume", "resume") : button("Pause", "pause"));
   if (counts.failed && filter.error) made.push(button(`Retry ${filter.error}`, `retry-kind?error=${encodeURIComponent(filter.error)}`));
   else if (counts.failed) made.push(button(`Retry ${counts.failed} failed`, "retry"));

@@ -33,6 +33,14 @@ export async function request(path, options = {}) {
 export const get = async (path, signal) => (await request(path, { signal })).json();
 export const post = async (path, body) => (await request(path, { method: "POST", body })).json();
 
+let rights = { name: null, read_only: true, lanes: false };
+/** What the key may do: nothing until the server has said so. */
+export const may = () => rights;
+export async function learnRights() {
+  rights = await get("key");
+  document.documentElement.classList.toggle("reads", rights.read_only);
+}
+
 /** Server-sent events, with the key in a header; comes back by itself. Returns what ends it. */
 export function listen(path, heard, isOver = () => false) {
   const end = new AbortController();

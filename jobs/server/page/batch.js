@@ -15,7 +15,7 @@ export function batch(main, id) {
   const bars = el("div", { class: "acts", role: "toolbar", "aria-label": "What to do with the batch" });
   const state = el("select", { "aria-label": "Show" });
   const kinds = el("select", { "aria-label": "Kind of error", hidden: true });
-  const search = el("input", { type: "search", id: "q", placeholder: "Search names and answers", "aria-label": "Search names and answers", autocomplete: "off", spellcheck: "false", maxlength: "200" });
+  const search = el("input", { type: "search", id: "q", placeholder: "Search names and answers, or trend = up", "aria-label": "Search names and answers", autocomplete: "off", spellcheck: "false", maxlength: "200" });
   const found = el("output", { id: "count", "aria-live": "polite" });
   const pace = new Pace();
   let filter = {};
@@ -69,7 +69,9 @@ export function batch(main, id) {
   }
 
   const select = () => {
-    filter = Object.fromEntries(Object.entries({ status: state.value, error: kinds.value, q: search.value.trim() }).filter(([, value]) => value));
+    const [, field, value] = /^([^\s=]+)\s*=\s*(.+)$/.exec(search.value.trim()) ?? [];
+    const sought = field ? { field, value } : { q: search.value.trim() };
+    filter = Object.fromEntries(Object.entries({ status: state.value, error: kinds.value, ...sought }).filter(([, value]) => value));
     scrollTo({ top: 0 });
     rows.select(filter);
     if (last) heard(last);

@@ -1,6 +1,6 @@
 // The lanes: may each be called now, and if not, until when and why?
 
-import { get, post } from "./api.js";
+import { get, may, post } from "./api.js";
 import { count, duration, el, fact, pill, shown, tell, when } from "./dom.js";
 
 const EVERY_MS = 2000;
@@ -30,7 +30,7 @@ function card(lane, acted) {
     facts,
     lane.state !== "open" && reason ? el("p", { class: "banner" }, shown(reason, 600)) : null,
     lane.closed_until ? el("p", { class: "soft" }, `closed until ${when(lane.closed_until)}`) : null,
-    acts(lane, acted));
+    may().lanes && !may().read_only ? acts(lane, acted) : null);
 }
 
 export function lanes(main) {

@@ -1,4 +1,4 @@
-"""May work be sent here?"""
+"""May work be sent here, and by whom?"""
 
 from fastapi import APIRouter
 from redis.exceptions import RedisError
@@ -7,7 +7,7 @@ from jobs.batches.session import Session
 from jobs.core.errors import ChartqError
 from jobs.server.access import Granted
 from jobs.server.errors import ApiError
-from jobs.server.models import ERRORS, Health
+from jobs.server.models import ERRORS, Health, Key
 from jobs.server.responses import Document
 
 router = APIRouter(tags=["health"])
@@ -24,6 +24,13 @@ def health(access: Granted) -> Document:
         what = "Redis" if isinstance(error, RedisError) else "the results store or Redis"
         raise ApiError(503, f"{what} doesn't answer: the server's log says more", code="unavailable") from error
     return Document({"status": "ok"})
+
+
+@router.get("/key", responses={200: {"model": Key}, **ERRORS}, response_class=Document)
+def key(access: Granted) -> Document:
+    """Whose key came with the request, and what it may: a page shows no button that would be refused."""
+    caller = access.caller
+    return Document({"name": caller.name or None, "read_only": caller.read_only, "lanes": not caller.name})
 
 
 def _check(session: Session) -> None:

@@ -22,9 +22,12 @@ def rows(
     status: Annotated[State | None, Query(description="Only rows of this state.")] = None,
     error: Annotated[str, Query(max_length=200, description="Only failures of this type.")] = "",
     q: Annotated[str, Query(max_length=200, description="Stands in the name or the answer.")] = "",
+    field: Annotated[str, Query(max_length=200, description="Only structured answers that have this field,")] = "",
+    value: Annotated[str, Query(max_length=200, description="with this value.")] = "",
 ) -> Document:
     """Some rows in the order of submission, without the raw replies, and how many fit in all."""
-    only = RowFilter(status=status or "", error=error.replace("\0", ""), words=q.replace("\0", ""))
+    error, words, field, value = (text.replace("\0", "") for text in (error, q, field, value))
+    only = RowFilter(status=status or "", error=error, words=words, field=field, value=value)
     data, total = access.session.window(access.batch(batch_id), only, offset=offset, limit=limit)
     return Document({"data": [{**row, "raw": None} for row in data], "offset": offset, "total": total})
 

@@ -31,12 +31,13 @@ def submitted(user: Producer) -> tuple[str, str]:
 
 def test_a_models_lane_is_paused_limited_and_resumed(user: Producer, api: TestClient) -> None:
     batch_id, model = submitted(user)
-    assert api.post("/lanes/pause", params={"model": model}).status_code == 200
+    [paused] = api.post("/lanes/pause", params={"model": model}).json()["data"]
+    assert (paused["state"], paused["reason"]) == ("on_hold", "paused")
     assert user.status(batch_id)["hold"]["reason"] == "paused"
     assert api.post("/lanes/resume", params={"model": model}).status_code == 200
     assert user.status(batch_id)["hold"] is None
     limited: Any = api.post("/lanes/limit", params={"model": model, "rate": "30/m"}).json()
-    assert [lane["model"] for lane in limited["data"]] == [model]
+    assert [(lane["model"], lane["budget"][0]["limit"]) for lane in limited["data"]] == [(model, 30)]
     assert api.post("/lanes/limit", params={"model": model, "rate": "often"}).status_code == 400
     assert api.post("/lanes/pause", params={"model": "no/model"}).status_code == 404
 

@@ -1,16 +1,14 @@
 """The page of `serve` in a real Chromium: what it shows is what is, keys go fast, and nothing in a row can act."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from fastapi.testclient import TestClient
-from support.browser import Browser, Tab, chromium
-from support.http_api import client_of, png, served
-from support.producer import Producer, producer_in
+from support.browser import Tab
+from support.http_api import client_of, png
+from support.producer import Producer
+from support.site import Site, text
 from support.stack import eventually
 
 from jobs.config.settings import Settings
@@ -22,54 +20,6 @@ HOSTILE = (
     "\u202egnp.exe \u2066 \x1b[31mred",
     "x" * 1_000_000,
 )
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with chromium(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
-@dataclass
-class Site:
-    """A server in this process that a browser reaches, and its user."""
-
-    user: Producer
-    url: str
-    browser: Browser
-    tabs: list[Tab] = field(default_factory=list)
-
-    def submit(self, *names: str, prompt: str = "Up?", start: int = 0) -> str:
-        for shade, name in enumerate(names, start):
-            (self.user.folder / name).write_bytes(png(shade))
-        return str(self.user.submit(*(self.user.folder / name for name in names), prompt=prompt)["batch_id"])
-
-    def open(self, page: str = "", *, width: int = 1280) -> Tab:
-        tab = self.browser.open(self.url, page, width=width)
-        self.tabs.append(tab)
-        return tab
-
-    def leave(self) -> None:
-        """Tabs that stayed would come back to a server that has gone."""
-        for tab in self.tabs:
-            tab.call("Page.navigate", url="about:blank")
-            tab.until("location.href === 'about:blank'")
-
-
-@pytest.fixture
-def site(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    with producer_in(tmp_path, monkeypatch) as user, served(user.settings) as url:
-        browser.complaints.clear()
-        browser.allowed = (url,)
-        opened = Site(user, url, browser)
-        yield opened
-        opened.leave()
-        browser.call("Browser.getVersion")
-        assert browser.complaints == []
-
-
-def text(tab: Tab, selector: str) -> str:
-    return str(tab.value(f"document.querySelector({selector!r})?.textContent ?? ''"))
 
 
 def test_everything_is_ours_and_the_policy_lets_nothing_else_run(tmp_path: Path) -> None:
@@ -215,7 +165,7 @@ def test_a_key_is_asked_for_and_stays_in_the_tabs_memory(site: Site) -> None:
     tab.until("document.getElementById('signin').open")
     tab.value(f"document.getElementById('key').value = '{key}'")
     tab.value("document.querySelector('#signin button').click()")
-    tab.until("document.querySelector('#batches').textContent.includes('No batch yet')")
+    tab.until("document.querySelector('#batches')?.textContent.includes('No batch yet')")
     stored: Any = tab.value(
         "JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + document.cookie + location.href"
     )

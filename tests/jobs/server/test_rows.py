@@ -47,12 +47,40 @@ def test_rows_come_by_window_state_kind_of_error_and_words(user: Producer, api: 
     assert names(api, batch_id, q="rising", limit=1) == (["a_1.png"], 3)
     assert names(api, batch_id, q="0%") == (["a_1.png", "ab1.png", "c.png"], 3)
     assert names(api, batch_id, q="%' OR 1=1") == ([], 0)
+    assert names(api, batch_id, field="trend", value="up") == ([], 0)
     [kind] = api.get(f"/batches/{batch_id}/errors").json()["data"]
     assert (kind["type"], kind["count"]) == ("ImageError", 1)
     again = api.post(f"/batches/{batch_id}/retry-kind", params={"error": "Other"}).json()
     assert again["request_counts"]["failed"] == 1
     again = api.post(f"/batches/{batch_id}/retry-kind", params={"error": "ImageError"}).json()
     assert again["request_counts"]["queued"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value", "fits"),
+    [
+        ('{"trend": "up"}', "trend", "up", True),
+        ('{"trend":"UP"}', "trend", "up", True),
+        ('{\n  "trend": "up",\n  "n": 1\n}', "trend", "up", True),
+        ('{"trend": "upwards"}', "trend", "up", False),
+        ('{"a_trend": "up"}', "trend", "up", False),
+        ('{"trend": "down", "note": "\\"trend\\": \\"up\\""}', "trend", "up", False),
+        ('{"pattern": "head and shoulders"}', "pattern", "head and shoulders", True),
+        ('{"says": "\\"x\\""}', "says", '"x"', True),
+        ('{"n": 0.8}', "n", "0.8", True),
+        ('{"n": 0.85, "m": 1}', "n", "0.8", False),
+        ('{"ok": true, "m": 1}', "ok", "true", True),
+        ('{"trend": "u%p"}', "trend", "%", False),
+        ('{"trend": null}', "trend", "null", True),
+    ],
+)
+def test_rows_come_by_a_field_of_their_answers(
+    user: Producer, api: TestClient, text: str, field: str, value: str, fits: bool
+) -> None:
+    batch_id = submitted(user, "a.png")
+    user.answer(batch_id, text=text)
+    assert names(api, batch_id, field=field, value=value) == ((["a.png"], 1) if fits else ([], 0))
+    assert names(api, batch_id, field=field, value=value, status="failed") == ([], 0)
 
 
 def test_a_picture_is_shown_while_it_is_what_was_asked_about(user: Producer, api: TestClient) -> None:

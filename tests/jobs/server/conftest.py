@@ -1,0 +1,28 @@
+"""A browser for all tests of the page, and a server for each."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.browser import Browser, chromium
+from support.http_api import served
+from support.producer import producer_in
+from support.site import Site
+
+
+@pytest.fixture(scope="package")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with chromium(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def site(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    with producer_in(tmp_path, monkeypatch) as user, served(user.settings) as url:
+        browser.complaints.clear()
+        browser.allowed = (url,)
+        opened = Site(user, url, browser)
+        yield opened
+        opened.leave()
+        browser.call("Browser.getVersion")
+        assert browser.complaints == []
