@@ -25,7 +25,10 @@ _SHORTEST_CLOSURE_S = 1.0
 def batch_document(
     batch: Batch, counts: Counts, gates: "Sequence[Gate]", *, now: float, controls: Controls = NO_CONTROLS
 ) -> dict[str, Any]:
-    """`status BATCH --json`. `gates`: those of the batch's lane that count now; `controls`: what is paused."""
+    """`status BATCH --json`. `gates`: those of the batch's lane that count now; `controls`: what is paused.
+
+    `now` is by Redis's clock, as all that the ledger has.
+    """
     open_jobs = counts.open
     hold = _hold(batch, gates, controls, now) if open_jobs else None
     status = _status(batch, counts, open_jobs, held=hold is not None)
@@ -175,10 +178,11 @@ def _hold(batch: Batch, gates: "Sequence[Gate]", controls: Controls, now: float)
     own = batch.hold
     if own is not None and not own.is_pause:
         return {"reason": own.reason, "message": own.message, "since": iso(own.since)}
-    told_by = gates[0].now_s if gates and gates[0].now_s else now  # pauses end by Redis's clock
-    pauses = [own.pause] if own is not None and not own.pause.is_over(told_by) else []
-    if pause := next(iter(pauses), None) or controls.pause_of(batch.question.lane, told_by):
-        return {"reason": PAUSED, "message": pause.message(told_by), "since": iso(pause.since)}
+    pauses = [own.pause] if own is not None and not own.pause.is_over(now) else []
+    if pause := next(iter(pauses), None) or controls.pause_of(batch.question.lane, now):
+        ahead_s = gates[0].ahead_s if gates else 0.0
+        shown = pause.told_to(ahead_s)
+        return {"reason": PAUSED, "message": shown.message(now + ahead_s), "since": iso(shown.since)}
     return lane_hold(gates)
 
 

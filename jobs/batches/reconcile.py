@@ -43,15 +43,15 @@ class Requeued:
         )
 
 
-def put_back_all(ledger: Ledger, queues: "LaneQueues", *, now: float, batch: Batch | None = None) -> Requeued:
+def put_back_all(ledger: Ledger, queues: "LaneQueues", *, batch: Batch | None = None) -> Requeued:
     """Look at every open row (of one batch, if given)."""
     total = Requeued()
     for page in _pages(ledger, batch):
-        total += requeue_missing(ledger, queues, page, now=now)
+        total += requeue_missing(ledger, queues, page)
     return total
 
 
-def requeue_missing(ledger: Ledger, queues: "LaneQueues", rows: Sequence[OpenJob], *, now: float) -> Requeued:
+def requeue_missing(ledger: Ledger, queues: "LaneQueues", rows: Sequence[OpenJob]) -> Requeued:
     """Put back those of `rows` that Redis doesn't know. May run anywhere, at any time, twice at once.
 
     What nobody wants now waits in the ledger alone: batches that were put on hold themselves have no queue.
@@ -60,7 +60,8 @@ def requeue_missing(ledger: Ledger, queues: "LaneQueues", rows: Sequence[OpenJob
     unknown = set(queues.unknown([row.job_id for row in theirs]))
     missing = [row for row in theirs if row.job_id in unknown]
     started = [row for row in missing if row.status == "started"]
-    gone = [row for row in started if _is_given_up(row, queues.known_since_s(), now)]
+    known_since, now = (queues.known_since_s(), queues.now()) if started else (0.0, 0.0)
+    gone = [row for row in started if is_given_up(row.started_at, known_since, now)]
     lost = ledger.lose([(row.job_id, row.execution_id or "") for row in gone], max_losses=MAX_LOSSES, now=now)
     again = set(lost.again)
     waiting = [row for row in missing if row.batch_id and (row.status != "started" or row.job_id in again)]
@@ -72,19 +73,21 @@ def requeue_missing(ledger: Ledger, queues: "LaneQueues", rows: Sequence[OpenJob
     )
 
 
-def drop_held(ledger: Ledger, queues: "LaneQueues", *, now: float) -> dict[str, int]:
+def drop_held(ledger: Ledger, queues: "LaneQueues") -> dict[str, int]:
     """Take what batches on hold have in Redis off their queues, but for what others want. How many went, by batch."""
     gone: dict[str, int] = {}
     for batch in ledger.held():
         dropped = queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
         if dropped:
-            gone[batch.batch_id] = max(0, dropped - put_back_all(ledger, queues, now=now, batch=batch).requeue_missing)
+            gone[batch.batch_id] = max(0, dropped - put_back_all(ledger, queues, batch=batch).requeue_missing)
     return gone
 
 
-def _is_given_up(row: OpenJob, redis_knows_us_since: float, now: float) -> bool:
-    silent_since = max(row.started_at or 0.0, redis_knows_us_since)
-    return now - silent_since >= TWO_HEARTBEATS_S
+def is_given_up(started_at: float | None, known_since: float, now: float) -> bool:
+    """Nobody has spoken of it for two heartbeats. All times are Redis's; a start that lies ahead another Redis told."""
+    if started_at is None or started_at - now > TWO_HEARTBEATS_S:
+        started_at = 0.0
+    return now - max(started_at, known_since) >= TWO_HEARTBEATS_S
 
 
 def _enqueue(queues: "LaneQueues", rows: Sequence[OpenJob], *, alone: set[str]) -> int:

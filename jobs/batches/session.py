@@ -3,12 +3,12 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from jobs.batches.documents import RECENT_S, batch_document, finished_at, job_document, result_document
 from jobs.batches.reconcile import Requeued, put_back_all
@@ -20,7 +20,7 @@ from jobs.core.controls import EVERYTHING, NO_CONTROLS, Controls, subject_of
 from jobs.core.errors import QueueError, UnknownIdError
 from jobs.core.job import model_of
 from jobs.core.rates import RateLimits
-from jobs.ledger import ALL_FAILURES, Batch, FailureFilter, Ledger, RowFilter, Size, StoreUrl
+from jobs.ledger import ALL_FAILURES, Batch, Counts, FailureFilter, Ledger, RowFilter, Size, StoreUrl
 from jobs.schemas import schema_of
 from jobs.submit.submit import Order, Submitted, submit
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from jobs.lanes import Gate, Gates, LaneQueues
 
 # Redis and its libraries, a tenth of a second, are loaded when they are needed: what has ended is told without.
+
+T = TypeVar("T")
 
 #: The SQLite file of the results store under CHARTQ_HOME.
 RESULTS_FILE = "results.sqlite"
@@ -105,7 +107,7 @@ class Session:
     def queues(self) -> "LaneQueues":
         from jobs.lanes import LaneQueues
 
-        return LaneQueues(self.redis)
+        return LaneQueues(self.redis, self.clock)
 
     @cached_property
     def gates(self) -> "Gates":
@@ -115,8 +117,7 @@ class Session:
 
     def now(self) -> float:
         """Seconds since the epoch by Redis's clock: what several hosts compare was told by one. Raises RedisError."""
-        seconds, microseconds = self.redis.time()
-        return float(seconds) + float(microseconds) / 1e6
+        return self.queues.now()
 
     def submit(self, order: Order, *, resume_existing: bool = False, **hooks: Any) -> Submitted:
         """See `jobs.submit.submit.submit`. Raises QueueError too if another store works through this Redis."""
@@ -125,20 +126,17 @@ class Session:
 
     def status(self, batch: Batch) -> dict[str, Any]:
         """The batch's document, as it stands now."""
-        now = self.clock.now()
         batch = self.ledger.batch(batch.batch_id)
-        counts = self.ledger.counts(batch, recent_since=now - RECENT_S)
-        if not counts.open:
-            return batch_document(batch, counts, [], now=now)
-        return batch_document(batch, counts, self.gates_of(batch), now=now, controls=self.ledger.controls())
+        now, counts = self._standing([batch], self.now)
+        gates, controls = (self.gates_of(batch), self.ledger.controls()) if counts[batch.id].open else ([], NO_CONTROLS)
+        return batch_document(batch, counts[batch.id], gates, now=now, controls=controls)
 
     def statuses(self, batches: Iterable[Batch]) -> Iterator[dict[str, Any]]:
         """The documents of many batches, just read: a statement for each hundred, a look at each lane's gates."""
         gates: dict[str, list[Gate]] = {}
         waiting = iter(batches)
         while page := list(islice(waiting, _PAGE)):
-            now = self.clock.now()
-            counts = self.ledger.counts_of(page, recent_since=now - RECENT_S)
+            now, counts = self._standing(page, self._now_if_possible)
             controls = self.ledger.controls() if any(counts[batch.id].open for batch in page) else NO_CONTROLS
             for batch in page:
                 lane, unfinished = batch.question.lane, counts[batch.id].open > 0
@@ -148,6 +146,17 @@ class Session:
                     self._just_read = None
                 known = gates[lane] if unfinished else []
                 yield batch_document(batch, counts[batch.id], known, now=now, controls=controls)
+
+    def _standing(self, batches: Sequence[Batch], redis_now: Callable[[], float]) -> tuple[float, dict[int, Counts]]:
+        """Where they stand, and the time by Redis's clock, which dates the pace; ours, when all have ended."""
+        here = self.clock.now()
+        counts = self.ledger.counts_of(batches, recent_since=here - RECENT_S)
+        if not any(counts[batch.id].open for batch in batches):
+            return here, counts
+        now = redis_now()
+        if abs(now - here) > 1:
+            counts = self.ledger.counts_of(batches, recent_since=now - RECENT_S)
+        return now, counts
 
     def document(self, batch_or_job_id: str) -> dict[str, Any]:
         """The document of a batch or job. Raises UnknownIdError."""
@@ -180,30 +189,36 @@ class Session:
 
     def gates_if_possible(self, batch: Batch) -> "list[Gate]":
         """The counts are the ledger's, and are told whatever has become of Redis."""
+        return self._if_possible(lambda: self.gates_of(batch), [])
+
+    def _now_if_possible(self) -> float:
+        return self._if_possible(self.now, self.clock.now())
+
+    def _if_possible(self, ask_redis: Callable[[], T], otherwise: T) -> T:
         if self.blind is None:
             from redis.exceptions import RedisError
 
             from jobs.broker.error_text import redis_trouble
 
             try:
-                return self.gates_of(batch)
+                return ask_redis()
             except QueueError as error:
                 self.blind = str(error)
             except RedisError as error:
                 self.blind = redis_trouble(error)
-        return []
+        return otherwise
 
     def retry(self, batch: Batch, only: FailureFilter = ALL_FAILURES) -> int:
         """Queue again what failed (of that kind), with fresh attempts. Returns how many."""
-        again = self.ledger.retry(batch, time.time(), only=only)
+        again = self.ledger.retry(batch, self.now(), only=only)
         self._enqueue(batch, again)
         if batch.hold is not None:  # not any more: what waits beside them has to go back as well
-            put_back_all(self.ledger, self.queues, now=time.time(), batch=batch)
+            put_back_all(self.ledger, self.queues, batch=batch)
         return len(again)
 
     def cancel(self, batch: Batch) -> int:
         """Take the batch's claim from all that has not started. Returns how many rows were canceled."""
-        canceled = self.ledger.cancel(batch, time.time())
+        canceled = self.ledger.cancel(batch, self.now())
         self.queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
         kept: dict[str, list[str]] = defaultdict(list)
         for job_id, other in canceled.kept:
@@ -224,7 +239,7 @@ class Session:
         every_gate = self.gates.all(extra_lanes=self.queues.lanes())
         gates = [gate for gate in every_gate if gate.held and (lanes is None or gate.lane in lanes)]
         opened = self.gates.resume(gates)
-        return opened, put_back_all(self.ledger, self.queues, now=time.time(), batch=batch)
+        return opened, put_back_all(self.ledger, self.queues, batch=batch)
 
     def pause(
         self, by: str, *, model: str | None = None, batch: Batch | None = None, for_s: float | None = None
@@ -245,7 +260,7 @@ class Session:
         self._bring_controls()
         # What others want of it goes on.
         self.queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
-        put_back_all(self.ledger, self.queues, now=time.time(), batch=batch)
+        put_back_all(self.ledger, self.queues, batch=batch)
 
     def limit(self, by: str, model: str, *, rate: RateLimits | None, concurrency: int | None) -> None:
         """Set a model's budget and most calls in flight, beside the workers' own; None and None: not any more."""
@@ -261,7 +276,7 @@ class Session:
 
     def old(self, older_than_s: float) -> Iterator[Batch]:
         """Batches that ended longer ago, the newest first: what asks about another's answers comes before that one."""
-        now = self.clock.now()
+        now = self._now_if_possible() if self.settings.redis_url else self.clock.now()
         waiting = iter(self.ledger.batches())
         while page := list(islice(waiting, _PAGE)):
             counts = self.ledger.counts_of(page, recent_since=now)
@@ -275,7 +290,7 @@ class Session:
         models = sorted(set(map(model_of, lanes or ())))
         for subject in [EVERYTHING] if lanes is None else [subject_of("model", model) for model in models]:
             for batch in self.ledger.end_pauses(subject):
-                put_back_all(self.ledger, self.queues, now=time.time(), batch=batch)
+                put_back_all(self.ledger, self.queues, batch=batch)
         self._bring_controls()
 
     def _bring_controls(self) -> None:

@@ -13,10 +13,14 @@ from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.controls import NO_CONTROLS, PAUSED, Controls
 from jobs.core.job import model_of
 from jobs.core.rates import RateLimits, Window, smallest
+from jobs.lanes.queues import LaneQueues
 from jobs.lanes.scripts import Scripts, text
 
 if TYPE_CHECKING:
     from redis import Redis
+
+#: Clocks that differ by less tell the same.
+_SAME_S = 1.0
 
 #: A worker that hasn't been heard of for this long is no longer counted; it speaks every 5 s.
 WORKER_LIVE_S = 15.0
@@ -62,7 +66,7 @@ def merged_limits(entries: Iterable[WorkerEntry]) -> tuple[RateLimits, int | Non
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """How one account's gate for one lane stands."""
+    """How one account's gate for one lane stands. Times are by the reader's own clock."""
 
     account: str
     lane: str
@@ -81,6 +85,7 @@ class Gate:
     windows: tuple[Window, ...]
     spent: tuple[int, ...]  #: permits in each window now
     now_s: float
+    ahead_s: float = 0.0  #: that clock's difference to Redis's
     seen_s: float = 0.0  #: when a worker last brought this account
     of_workers: tuple[Window, ...] = ()  #: the part of the windows that is the workers' own
     set_limit: str | None = None  #: what somebody has set beside it, and who
@@ -113,14 +118,14 @@ SUSPENDED = "`rq suspend` has stopped all workers of this Redis: rq resume lets 
 
 
 class Gates:
-    """Reads and opens gates. Redis's clock throughout, or a rehearsal's."""
+    """Reads and opens gates, which go by Redis's clock, or a rehearsal's."""
 
     def __init__(
         self, redis: "Redis", clock: Clock = SYSTEM_CLOCK, controls: Callable[[], Controls] = lambda: NO_CONTROLS
     ) -> None:
         """`controls`: what people have paused and limited, as the ledger has it now."""
         self._redis, self._clock, self._controls = redis, clock, controls
-        self._scripts = Scripts(redis, clock)
+        self._scripts, self._queues = Scripts(redis, clock), LaneQueues(redis, clock)
 
     def of_lane(self, lane: str) -> list[Gate]:
         """The gates that live workers bring to this lane; without such, the one that was brought last.
@@ -141,7 +146,7 @@ class Gates:
 
     def workers(self) -> list[WorkerEntry]:
         """What the live workers publish."""
-        since_s = self._now_s() - WORKER_LIVE_S * self._clock.speed
+        since_s = self._queues.now() - WORKER_LIVE_S * self._clock.speed
         entries = (parse_entry(text) for text in self._redis.hgetall("chartq:workers").values())
         return [entry for entry in entries if entry and entry.seen_s > since_s]
 
@@ -164,8 +169,11 @@ class Gates:
         ]
         reply = self._scripts.call_json("describe", gates=asked)
         suspended = {"reason": "suspended", "message": SUSPENDED, "since_ms": None} if reply["suspended"] else {}
+        now_s = reply["now_ms"] / 1000
+        ahead_s = self._clock.now() - now_s
+        by = _Clocks(now_s=now_s, ahead_s=ahead_s if abs(ahead_s) > _SAME_S else 0.0)
         return [
-            _gate(pair, {**row, **suspended}, reply["now_ms"], own, controls)
+            _gate(pair, {**row, **suspended}, by, own, controls)
             for pair, row, own in zip(pairs, reply["rows"] or [], known, strict=True)
         ]
 
@@ -195,12 +203,6 @@ class Gates:
         account, _, lane = text(member).partition(":")
         return account, lane
 
-    def _now_s(self) -> float:
-        if (now_ms := self._clock.redis_now_ms()) is not None:
-            return now_ms / 1000
-        seconds, microseconds = self._redis.time()
-        return seconds + microseconds / 1e6
-
 
 def parse_entry(published: Any) -> WorkerEntry | None:
     """What a worker published; None if none of ours wrote it."""
@@ -219,22 +221,35 @@ class _InForce:
     seen_s: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Clocks:
+    """Redis's, and how far the reader's is before it."""
+
+    now_s: float
+    ahead_s: float
+
+    def here(self, at_ms: float) -> float:
+        """A moment of Redis's by the reader's clock."""
+        return at_ms / 1000 + self.ahead_s
+
+
 def _held(
-    row: Mapping[str, Any], lane: str, controls: Controls, now: float
+    row: Mapping[str, Any], lane: str, controls: Controls, by: _Clocks
 ) -> tuple[str, str | None, float | None] | None:
     """Reason, message and since when (Unix time) the gate is on hold: somebody's pause comes first."""
-    if pause := controls.pause_of(lane, now):
-        return PAUSED, pause.message(now), pause.since
+    if pause := controls.pause_of(lane, by.now_s):
+        shown = pause.told_to(by.ahead_s)
+        return PAUSED, shown.message(by.now_s + by.ahead_s), shown.since
     since_ms = row.get("since_ms")
-    return (row["reason"], row.get("message"), since_ms and since_ms / 1000) if row.get("reason") else None
+    return (row["reason"], row.get("message"), since_ms and by.here(since_ms)) if row.get("reason") else None
 
 
-def _gate(pair: tuple[str, str], row: Mapping[str, Any], now_ms: float, own: _InForce, controls: Controls) -> Gate:
+def _gate(pair: tuple[str, str], row: Mapping[str, Any], by: _Clocks, own: _InForce, controls: Controls) -> Gate:
     account, lane = pair
-    reason, message, since_s = _held(row, lane, controls, now_ms / 1000) or (None, None, None)
+    reason, message, since_s = _held(row, lane, controls, by) or (None, None, None)
     limit = controls.limit_of(lane)
     until_ms = row.get("until_ms") or 0
-    closed = until_ms > now_ms
+    closed = until_ms > by.now_s * 1000
     return Gate(
         account=account,
         lane=lane,
@@ -242,7 +257,7 @@ def _gate(pair: tuple[str, str], row: Mapping[str, Any], now_ms: float, own: _In
         reason=reason,
         message=message,
         since_s=since_s,
-        until_s=until_ms / 1000 if closed else None,
+        until_s=by.here(until_ms) if closed else None,
         why=row.get("why") if closed else None,
         wait_s=row["wait_ms"] / 1000,
         budget_wait_s=row["budget_wait_ms"] / 1000,
@@ -254,6 +269,7 @@ def _gate(pair: tuple[str, str], row: Mapping[str, Any], now_ms: float, own: _In
         of_workers=own.of_workers,
         set_limit=limit.text() if limit else None,
         spent=tuple(row["spent"] or ()),
-        now_s=now_ms / 1000,
+        now_s=by.now_s + by.ahead_s,
+        ahead_s=by.ahead_s,
         seen_s=own.seen_s,
     )

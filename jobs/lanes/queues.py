@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.controls import Controls
 from jobs.core.errors import QueueError
 from jobs.lanes.scripts import TASK, Scripts, text
@@ -49,9 +50,9 @@ class Depth:
 class LaneQueues:
     """The producer's hold on the queues. Every method may be repeated without harm."""
 
-    def __init__(self, redis: "Redis") -> None:
+    def __init__(self, redis: "Redis", clock: Clock = SYSTEM_CLOCK) -> None:
         self._redis = redis
-        self._scripts = Scripts(redis)
+        self._scripts = Scripts(redis, clock)
 
     def enqueue(
         self,
@@ -108,6 +109,10 @@ class LaneQueues:
     def unknown(self, job_ids: Sequence[str]) -> list[str]:
         """Those of `job_ids` that Redis doesn't have as queued, started or scheduled."""
         return [text(job_id) for chunk in _chunks(job_ids) for job_id in self._scripts.call("unknown", ids=list(chunk))]
+
+    def now(self) -> float:
+        """Seconds since the epoch by Redis's clock: what several hosts compare was told by one. Never goes back."""
+        return float(self._scripts.call("now")) / 1000
 
     def known_since_s(self) -> float:
         """Since when this Redis remembers us (Unix time); from now on, if it has been flushed."""

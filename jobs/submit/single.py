@@ -58,36 +58,35 @@ class SingleQuestions:
 
     def ask(self, ledger: Ledger, queues: LaneQueues, asked: SingleQuestion, *, asker: str = "") -> None:
         """Into the ledger, then on the queue. What failed before is asked once more. Raises StoreError, QueueError."""
+        now = queues.now()
         failed_before = ledger.job_states([asked.job_id]).get(asked.job_id) == "failed"
-        batch = self._batch(ledger, asked, asker, anew=failed_before)
+        batch = self._batch(ledger, asked, asker, now, anew=failed_before)
         try:
-            queue = self._add(ledger, batch, asked)
+            queue = self._add(ledger, batch, asked, now)
         except InputError:  # somebody canceled today's
-            batch = self._batch(ledger, asked, asker, anew=True)
-            queue = self._add(ledger, batch, asked)
+            batch = self._batch(ledger, asked, asker, now, anew=True)
+            queue = self._add(ledger, batch, asked, now)
         queues.enqueue(queue, lane=asked.question.lane, batch_id=batch.batch_id, priority="high")
 
     @staticmethod
-    def _add(ledger: Ledger, batch: Batch, asked: SingleQuestion) -> Sequence[str]:
-        added = ledger.add_members(
-            batch, [asked.member], refresh=False, count_rehearsals=asked.count_rehearsals, now=time.time()
-        )
-        return added.queue
+    def _add(ledger: Ledger, batch: Batch, asked: SingleQuestion, now: float) -> Sequence[str]:
+        return ledger.add_members(
+            batch, [asked.member], refresh=False, count_rehearsals=asked.count_rehearsals, now=now
+        ).queue
 
-    def _batch(self, ledger: Ledger, asked: SingleQuestion, asker: str, *, anew: bool) -> Batch:
+    def _batch(self, ledger: Ledger, asked: SingleQuestion, asker: str, now: float, *, anew: bool) -> Batch:
         """Today's; another one for what today's has failed with, since a batch asks once."""
         key = (asker, asked.question.lane)
         with self._lock:
-            today = f"{datetime.now(UTC):%Y-%m-%d}"
+            today = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d}"
             if today != self._day:
                 self._day, self._batches = today, {}
             if anew or key not in self._batches:
-                self._batches[key] = _open(ledger, asked.question, today, asker)
+                self._batches[key] = _open(ledger, asked.question, today, asker, now)
             return self._batches[key]
 
 
-def _open(ledger: Ledger, question: Question, today: str, asker: str) -> Batch:
-    now = time.time()
+def _open(ledger: Ledger, question: Question, today: str, asker: str, now: float) -> Batch:
     batch = ledger.open_batch(
         question=question,
         name=f"single questions of {today}",

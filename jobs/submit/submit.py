@@ -1,7 +1,6 @@
 """Submit: a source's rows in, a batch in the ledger and on the queues out. Streamed, idempotent, sealed at the end."""
 
 import hashlib
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -121,13 +120,13 @@ def submit(
     Without any accepted image there is no batch. Raises StoreError, QueueError, redis's errors.
     """
     done = Submitted()
-    begun_at = time.time()
+    begun_at = queues.now()
     found = done.batch = into or find_batch(ledger, order, resume_existing=resume_existing)
     rows = rows_of(ledger, order, found)
     done.sample_of = rows.sample_of
     for chunk in chunked(accepted(rows.items, done.rejected), _CHUNK):
         if done.batch is None:
-            done.batch = _open(ledger, order, done)
+            done.batch = _open(ledger, order, done, begun_at)
         elif not done.total:
             _open_again(ledger, order, done.batch)
         opened(done.batch)
@@ -136,7 +135,7 @@ def submit(
             chunk,
             refresh=order.refresh,
             count_rehearsals=order.count_rehearsals,
-            now=time.time(),
+            now=queues.now(),
             answered_by=begun_at if found and (order.source.grows or found.sampled_of is not None) else None,
         )
         if enqueues:
@@ -146,7 +145,7 @@ def submit(
         done.cached += added.cached
         progress(done)
     if done.batch is not None and not more_to_come:
-        ledger.seal(done.batch, time.time(), sampled_of=done.sample_of)
+        ledger.seal(done.batch, queues.now(), sampled_of=done.sample_of)
     if done.batch is not None and order.source.grows:
         _tell_of_whole_batch(ledger, done)
     return done
@@ -198,14 +197,14 @@ def chunked(rows: Iterator[NewMember], size: int) -> Iterator[list[NewMember]]:
         yield chunk
 
 
-def _open(ledger: Ledger, order: Order, done: Submitted) -> Batch:
+def _open(ledger: Ledger, order: Order, done: Submitted, now: float) -> Batch:
     return ledger.open_batch(
         question=order.question,
         name=order.name,
         fingerprint=order.fingerprint,
         sources=order.source.labels,
         priority=order.priority,
-        now=time.time(),
+        now=now,
         sampled_of=done.sample_of,
         max_failures=order.max_failures,
         source=order.source_batch,

@@ -14,8 +14,9 @@ from typing import Any
 from redis import Redis
 
 from jobs.broker.embedded import embedded_redis
+from jobs.core import clock as clocks
 from jobs.core.rates import RateLimits
-from jobs.lanes import Gate, Gates, LaneQueues, Priority, Scripts, account_of
+from jobs.lanes import Gate, Gates, LaneQueues, Priority, account_of
 from worker.engine.lane_client import HeartbeatReply, LaneClient, Lease, PollResult, Settlement
 
 LANE, OTHER_LANE = "chat:org/model", "chat:org/other"
@@ -60,36 +61,22 @@ def _listens(socket: Path) -> bool:
 
 
 @dataclass
-class Clock:
-    """Starts now, so that Redis's own times to live lie ahead of it; goes on only when told."""
+class Clock(clocks.Clock):
+    """Redis's and everybody's. Starts now, so that Redis's own times to live lie ahead; goes on only when told."""
 
     now_ms: int = field(default_factory=lambda: int(time.time() * 1000))
 
     def pass_s(self, seconds: float) -> None:
         self.now_ms += round(seconds * 1000)
 
+    def now(self) -> float:
+        return self.now_ms / 1000
 
-class TimedScripts(Scripts):
-    """Every operation on the test's clock."""
+    def steady(self) -> float:
+        return self.now()
 
-    def __init__(self, redis: Redis, clock: Clock) -> None:
-        super().__init__(redis)
-        self._turned = clock
-
-    def call(self, operation: str, **args: Any) -> Any:
-        return super().call(operation, **{"now_ms": self._turned.now_ms, **args})
-
-
-class TimedDesk(LaneClient):
-    def __init__(self, redis: Redis, clock: Clock, **about: Any) -> None:
-        super().__init__(redis, **about)
-        self._scripts = TimedScripts(redis, clock)
-
-
-class TimedGates(Gates):
-    def __init__(self, redis: Redis, clock: Clock) -> None:
-        super().__init__(redis)
-        self._scripts = TimedScripts(redis, clock)
+    def redis_now_ms(self) -> int:
+        return self.now_ms
 
 
 class Worker:
@@ -147,7 +134,7 @@ class Lanes:
     def __init__(self, redis: Redis) -> None:
         redis.flushall()
         self.redis, self.clock = redis, Clock()
-        self.queues, self.gates = LaneQueues(redis), TimedGates(redis, self.clock)
+        self.queues, self.gates = LaneQueues(redis, self.clock), Gates(redis, self.clock)
 
     def worker(
         self,
@@ -162,9 +149,9 @@ class Lanes:
         account = account_of(base_url="http://provider", token=token, bill_to=None)
         if proven:
             self.redis.hset(f"chartq:account:{account}", "proven", "1")
-        lane_client = TimedDesk(
+        lane_client = LaneClient(
             self.redis,
-            self.clock,
+            clock=self.clock,
             worker=name,
             accounts={"chat": account},
             limits=RateLimits.parse(limits),

@@ -10,12 +10,12 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 from redis.retry import Retry
-from support.lanes import LANE, Clock, Lanes, TimedDesk, Worker, jobs_of
+from support.lanes import LANE, Clock, Lanes, Worker, jobs_of
 from support.redis_servers import BrokenWay, OwnRedis, When, broken_way, own_redis
 
 from jobs.core.rates import RateLimits
 from jobs.lanes import LaneQueues, account_of
-from worker.engine.lane_client import Settlement
+from worker.engine.lane_client import LaneClient, Settlement
 
 BOTH: list[When] = ["before", "after"]
 
@@ -47,8 +47,8 @@ def redis(way: BrokenWay, request: pytest.FixtureRequest) -> Iterator[Redis]:
 def worker_at(redis: Redis, clock: Clock, *, limits: str = "5/h") -> Worker:
     account = account_of(base_url="http://provider", token="good", bill_to=None)
     redis.hset(f"chartq:account:{account}", "proven", "1")
-    lane_client = TimedDesk(
-        redis, clock, worker="cut", accounts={"chat": account}, limits=RateLimits.parse(limits), ceiling=None
+    lane_client = LaneClient(
+        redis, clock=clock, worker="cut", accounts={"chat": account}, limits=RateLimits.parse(limits), ceiling=None
     )
     worker = Worker(lane_client, "cut", account)
     worker.heartbeat()

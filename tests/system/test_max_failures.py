@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from support.lanes import running_redis
+from support.lanes import Clock, running_redis
 from support.producer import producer_in
 from support.stack import Stack, draw_charts, eventually, stack
 from support.stores import id_of, new_store, start, submit
@@ -51,16 +51,16 @@ def queued(redis: Redis) -> dict[str, set[str]]:
 def test_a_held_batchs_queue_is_emptied_but_for_what_others_want(ledger: Ledger, redis: Redis) -> None:
     queues = LaneQueues(redis)
     held = submit(ledger, "abcd", now=1, max_failures="1")
-    put_back_all(ledger, queues, now=1)
+    put_back_all(ledger, queues)
     other = submit(ledger, "de", now=2)
-    put_back_all(ledger, queues, now=2)
+    put_back_all(ledger, queues)
     assert queued(redis) == {
         held.batch_id: {id_of(chart) for chart in "abcd"},
         other.batch_id: {id_of("e")},
     }
     fail(ledger, "a", now=3)
     for _ in range(2):  # twice is as good as once
-        drop_held(ledger, queues, now=4)
+        drop_held(ledger, queues)
         assert queued(redis) == {other.batch_id: {id_of("d"), id_of("e")}}
     assert redis.exists(f"rq:job:{id_of('b')}") == 0
 
@@ -72,31 +72,34 @@ def test_neither_the_sweep_nor_a_resume_of_others_puts_a_held_batch_back_but_its
     queues = LaneQueues(redis)
     held = submit(ledger, "abc", now=1, max_failures="1")
     other = submit(ledger, "cd", now=1)
-    put_back_all(ledger, queues, now=1)
+    put_back_all(ledger, queues)
     fail(ledger, "a", now=2)
-    drop_held(ledger, queues, now=3)
+    drop_held(ledger, queues)
     if flushed:
         redis.flushall()
     for batch in (None, other, held):
-        put_back_all(ledger, queues, now=4, batch=batch)
+        put_back_all(ledger, queues, batch=batch)
         assert queued(redis) == {other.batch_id: {id_of("c"), id_of("d")}}
     ledger.resume(held)
-    assert put_back_all(ledger, queues, now=5, batch=held).requeue_missing == 1
+    assert put_back_all(ledger, queues, batch=held).requeue_missing == 1
     assert queued(redis)[held.batch_id] == {id_of("b")}
 
 
 def test_a_job_in_flight_for_a_held_batch_whose_worker_died_is_given_up(ledger: Ledger, redis: Redis) -> None:
-    queues = LaneQueues(redis)
+    clock = Clock()
+    queues = LaneQueues(redis, clock)
     held = submit(ledger, "ab", now=1, max_failures="1")
-    put_back_all(ledger, queues, now=1)
+    put_back_all(ledger, queues)
     start(ledger, "b", now=2)
     fail(ledger, "a", now=2)
     redis.flushall()
-    put_back_all(ledger, queues, now=time.time() + 60)
+    put_back_all(ledger, queues)
+    clock.pass_s(60)
+    put_back_all(ledger, queues)
     assert ledger.counts(held, recent_since=0).queued == 1
     assert queued(redis) == {}
     ledger.resume(held)
-    put_back_all(ledger, queues, now=time.time() + 60)
+    put_back_all(ledger, queues)
     assert queued(redis) == {"alone": {id_of("b")}}
 
 
@@ -108,7 +111,7 @@ def test_retry_and_resume_put_a_held_batch_back_at_once(tmp_path: Path, monkeypa
         with user.session() as session:
             for command, job_id, expected in [("resume", jobs[0], jobs[1:]), ("retry", jobs[1], jobs)]:
                 user.fail(job_id)
-                drop_held(session.ledger, session.queues, now=time.time())
+                drop_held(session.ledger, session.queues)
                 assert queued(session.redis) == {}
                 user.run(command, batch_id)
                 assert queued(session.redis) == {batch_id: set(expected)}

@@ -15,9 +15,6 @@ log = logging.getLogger("chartq.worker")
 #: Seconds until a failed heartbeat is tried again: well within the lease.
 _RETRY_S = 1.0
 
-#: The wall's clock against the steady one between two looks: more than a clock's daemon changes at a time.
-_JUMP_S = 1.0
-
 
 class Shown(Protocol):
     """Who is kept alive."""
@@ -34,7 +31,7 @@ class Heartbeat:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._steady_since = self._last = time.monotonic()
-        self._wall_ahead_s = time.time() - time.monotonic()
+        self._redis_ahead_s = lane_client.redis_ahead_s
         self._known_since_ms: int | None = None
         #: Set when Redis turned out to have forgotten everything; maintenance clears it.
         self.redis_is_new = threading.Event()
@@ -56,13 +53,14 @@ class Heartbeat:
     def is_steady(self) -> bool:
         """Whether no heartbeat was missed for as long as two take. Not so after a freeze, or while Redis is away.
 
-        Until then another worker's silence may be Redis's or our own fault. Nor after the wall's clock, by which Redis
-        tells who is silent, has jumped: it was set, or the machine slept, which the steady clock doesn't see.
+        Until then another worker's silence may be Redis's or our own fault. Nor after Redis's clock, by which it tells
+        who is silent, has jumped by a heartbeat (a lease lasts for three): it was set, or the machine slept, which the
+        steady clock doesn't see.
         """
         now, two_beats_s = time.monotonic(), 2 * self._interval_s
-        wall_ahead_s = time.time() - now
-        if abs(wall_ahead_s - self._wall_ahead_s) > _JUMP_S:
-            self._wall_ahead_s, self._steady_since = wall_ahead_s, now
+        redis_ahead_s = self._lane_client.redis_ahead_s
+        if abs(redis_ahead_s - self._redis_ahead_s) > self._interval_s:
+            self._redis_ahead_s, self._steady_since = redis_ahead_s, now
         return now - self._last <= two_beats_s and now - self._steady_since >= two_beats_s
 
     def _run(self) -> None:

@@ -141,7 +141,9 @@ class LaneClient:
         self.timing = timing
         self._controls, self._controls_brought = controls, False
         self._clock = clock
-        self._scripts, self._queues = Scripts(redis, clock), LaneQueues(redis)
+        self._scripts, self.queues = Scripts(redis, clock), LaneQueues(redis, clock)
+        #: Redis's clock before our steady one, as it was told last.
+        self.redis_ahead_s = clock.now() - clock.steady()
         self._worker = worker
         self._accounts = dict(accounts)
         self._own = WorkerEntry(accounts=accounts, limits=limits, ceiling=ceiling)
@@ -171,6 +173,7 @@ class LaneClient:
             **clock,
         )
         self._heard = self._number
+        self._hear_time(reply)
         self._controls_brought = not reply.get("needs_controls", False)
         return PollResult(
             leases=[Lease(**lease) for lease in reply["claims"] or ()],
@@ -190,7 +193,7 @@ class LaneClient:
         Raises StoreError, RedisError, QueueError (another store works through this Redis).
         """
         controls = self._controls()
-        self._queues.set_controls(controls, ours=self._redis_is_ours)
+        self.queues.set_controls(controls, ours=self._redis_is_ours)
         self._store, self._controls_brought = controls.store, True
 
     def move(self, settlements: Sequence[Settlement]) -> None:
@@ -220,22 +223,35 @@ class LaneClient:
             timeout_s=JOB_TIMEOUT_S,
             **self._times(),
         )
+        self._hear_time(reply)
         self._learn_limits(reply["workers"] or ())
         return HeartbeatReply(
             known_since_ms=reply["known_since_ms"], lost=reply["lost"] or (), queues=reply["queues"] or ()
         )
 
+    def may_maintain(self, seconds: float) -> bool:
+        """Whether it is this worker's turn to look after what is lost: nobody else's, for so long."""
+        return bool(self._scripts.call("maintain", token=self._id, ttl_ms=int(seconds * 1000)))
+
     def expired(self, limit: int) -> list[tuple[Lease, str]]:
         """Executions whose worker has been silent for its lease, with that worker's name."""
-        rows = self._scripts.call_json("expired", limit=limit) or ()
+        reply = self._scripts.call_json("expired", limit=limit)
+        self._hear_time(reply)
         return [
             (Lease(job=job, execution=execution, queue=queue, lane=queue.rpartition("@")[0]), worker)
-            for job, execution, queue, worker in rows
+            for job, execution, queue, worker in reply["found"] or ()
         ]
+
+    def now(self) -> float:
+        """Seconds since the epoch by Redis's clock, which dates what this worker writes; also while Redis is away."""
+        return self._clock.steady() + self.redis_ahead_s
 
     def leave(self) -> None:
         """This worker is gone; its word on limits no longer counts."""
         self._scripts.call("leave", **self._about())
+
+    def _hear_time(self, reply: Mapping[str, Any]) -> None:
+        self.redis_ahead_s = reply["now_ms"] / 1000 - self._clock.steady()
 
     def _learn_limits(self, workers: Sequence[str]) -> None:
         mine = set(self._accounts.values())

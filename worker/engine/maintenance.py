@@ -7,13 +7,10 @@ import logging
 import threading
 import time
 
-from redis import Redis
 from redis.exceptions import RedisError
-from rq.scripts import acquire_or_refresh_lock
 
 from jobs.batches.reconcile import MAX_LOSSES, PAGE, TWO_HEARTBEATS_S, drop_held, put_back_all, requeue_missing
 from jobs.core.errors import QueueError, StoreError
-from jobs.lanes import LaneQueues
 from jobs.ledger import Ledger
 from worker.engine.heartbeat import Heartbeat
 from worker.engine.lane_client import LaneClient, Move, Settlement
@@ -31,16 +28,15 @@ _SWEEP_PAUSE_S = 30.0
 _LOST_AT_A_TIME = 200
 
 #: Three rounds: a worker that is lost meanwhile must not hold up the others for long.
-_LOCK, _LOCK_TTL_S = "chartq:maintenance", 6
+_TURN_S = 6.0
 
 
 class Maintenance:
     """Runs in a thread of its own, so that neither heartbeats nor calls wait for it."""
 
-    def __init__(self, ledger: Ledger, redis: Redis, lane_client: LaneClient, heartbeat: Heartbeat) -> None:
-        self._ledger, self._redis, self._lane_client, self._heartbeat = ledger, redis, lane_client, heartbeat
-        self._queues = LaneQueues(redis)
-        self._token = f"{id(self):x}-{time.time_ns():x}"
+    def __init__(self, ledger: Ledger, lane_client: LaneClient, heartbeat: Heartbeat) -> None:
+        self._ledger, self._lane_client, self._heartbeat = ledger, lane_client, heartbeat
+        self._queues = lane_client.queues
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
         self._after_id = 0
@@ -65,22 +61,20 @@ class Maintenance:
                 log.exception("maintenance: a fault in chartq, please report it")
 
     def _round(self) -> None:
-        if acquire_or_refresh_lock(self._redis, _LOCK, self._token, _LOCK_TTL_S) == "taken":
+        if not self._lane_client.may_maintain(_TURN_S):
             return
         self._keep_controls()
         self._restore_redis()
-        if self._heartbeat.is_steady:
-            self._take_over()
-        for batch_id, jobs in drop_held(self._ledger, self._queues, now=time.time()).items():
+        self._take_over()
+        for batch_id, jobs in drop_held(self._ledger, self._queues).items():
             log.warning("too many failures: %d jobs wait for `chartq resume %s`", jobs, batch_id)
         self._ledger.remove_hidden()  # what a deletion that was interrupted has left
         self._sweep_a_page()
 
     def _keep_controls(self) -> None:
         """Pauses end at their time; and Redis hears what a command that died has told the ledger alone."""
-        seconds, microseconds = self._redis.time()
-        for batch in self._ledger.end_pauses_that_are_over(float(seconds) + float(microseconds) / 1e6):
-            put_back_all(self._ledger, self._queues, now=time.time(), batch=batch)
+        for batch in self._ledger.end_pauses_that_are_over(self._lane_client.now()):
+            put_back_all(self._ledger, self._queues, batch=batch)
             log.info("batch %s goes on: its pause is over", batch.batch_id)
         self._lane_client.bring_controls()
 
@@ -90,7 +84,7 @@ class Maintenance:
         if not (self._heartbeat.redis_is_new.is_set() or due):
             return
         self._heartbeat.redis_is_new.clear()
-        found = put_back_all(self._ledger, self._queues, now=time.time())
+        found = put_back_all(self._ledger, self._queues)
         if found.requeue_missing:
             log.warning("Redis had lost %d jobs: put back", found.requeue_missing)
         again_at = time.monotonic() + TWO_HEARTBEATS_S + 1
@@ -98,6 +92,8 @@ class Maintenance:
 
     def _take_over(self) -> None:
         found = self._lane_client.expired(_LOST_AT_A_TIME)
+        if not self._heartbeat.is_steady:  # asked now: that reply has just told Redis's time
+            return
         forged = [Settlement(lease=lease, to="refuse") for lease, _ in found if not is_our_job_id(lease.job)]
         lost = [(lease, worker) for lease, worker in found if is_our_job_id(lease.job)]
         if forged:
@@ -105,7 +101,7 @@ class Maintenance:
         if not lost:
             return
         fates = self._ledger.lose(
-            [(lease.job, lease.execution) for lease, _ in lost], max_losses=MAX_LOSSES, now=time.time()
+            [(lease.job, lease.execution) for lease, _ in lost], max_losses=MAX_LOSSES, now=self._lane_client.now()
         )
         # Neither again nor failed: it never got as far as the ledger, or has ended there.
         moves: dict[str, Move] = dict.fromkeys(fates.again, "alone")
@@ -120,7 +116,7 @@ class Maintenance:
         if time.monotonic() < self._sweep_at:
             return
         rows = self._ledger.open_jobs(self._after_id, PAGE)
-        requeue_missing(self._ledger, self._queues, rows, now=time.time())
+        requeue_missing(self._ledger, self._queues, rows)
         if len(rows) == PAGE:
             self._after_id = rows[-1].id
         else:

@@ -64,7 +64,7 @@ class Webhooks:
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "chartq",
-            **signed(body, message_id=due.webhook_id, timestamp=int(self._now()), key=self._key),
+            **signed(body, message_id=due.webhook_id, timestamp=int(self._session.clock.now()), key=self._key),
         }
         try:
             with requests.post(

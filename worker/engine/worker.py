@@ -89,7 +89,7 @@ class ChartWorker(RqWorker):
         self._max_jobs: int | None = None
         self._burst, self._work_left, self._suspended = False, True, False
         self._heartbeat = Heartbeat(self, self._lane_client, lambda: list(self._in_flight.values()))
-        self._maintenance = Maintenance(ledger, connection, self._lane_client, self._heartbeat)
+        self._maintenance = Maintenance(ledger, self._lane_client, self._heartbeat)
 
     # The loop ------------------------------------------------------------------------------------------
 
@@ -204,7 +204,7 @@ class ChartWorker(RqWorker):
             (ready if unheard_too or ending.heard or not verdict_first(ending) else later).append(ending)
         if not ready:
             return
-        self._ledger.record([change(ending) for ending in ready], now=self._clock.now())
+        self._ledger.record([change(ending) for ending in ready], now=self._lane_client.now())
         for ending in ready:
             log_ending(ending)
             self._hooks.ended(ending)
@@ -261,7 +261,8 @@ class ChartWorker(RqWorker):
         ours = [lease for lease in turn.leases if self._is_ours(lease)]
         self._in_flight.update((lease.execution, lease) for lease in ours)
         try:
-            started = self._ledger.start([(c.job, c.execution) for c in ours], now=self._clock.now()) if ours else {}
+            pairs = [(lease.job, lease.execution) for lease in ours]
+            started = self._ledger.start(pairs, now=self._lane_client.now()) if ours else {}
         except StoreError:
             self._settlements.extend(given_back(lease, used=False) for lease in ours)
             raise
@@ -341,7 +342,7 @@ class ChartWorker(RqWorker):
         rest = self._calls()
         if rest:
             log.info("giving back %d jobs that are still in flight", len(rest))
-            self._ledger.record([returned(lease) for lease in rest], now=self._clock.now())
+            self._ledger.record([returned(lease) for lease in rest], now=self._lane_client.now())
         self._settlements.extend(given_back(lease, used=True) for lease in rest)
         if self._settlements:
             self._lane_client.poll(self._settlements, want=0, in_flight=0)

@@ -35,7 +35,8 @@ def hint_s(status: int, headers: Mapping[str, str], body: bytes | str, *, now: d
     if status != 429 and not 500 <= status <= 599:
         return None
     lower = {str(name).lower(): str(value) for name, value in headers.items()}
-    for wait_s in _candidates(lower, body, now):
+    told = _moment(lower.get("date", "")) or now  # the server's own clock, where it tells: its dates are by that one
+    for wait_s in _candidates(lower, body, told):
         if wait_s is not None and math.isfinite(wait_s) and wait_s > 0:
             return min(wait_s, MAX_HINT_S)
     return None
@@ -57,12 +58,17 @@ def _retry_after(value: str, now: datetime) -> float | None:
 
 
 def _seconds_until(value: str, now: datetime) -> float | None:
+    when = _moment(value)
+    return (when - now).total_seconds() if when else None
+
+
+def _moment(value: str) -> datetime | None:
+    """An HTTP date."""
     try:
         when = parsedate_to_datetime(value)
-        when = when if when.tzinfo else when.replace(tzinfo=UTC)
-        return (when - now).total_seconds()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 def _rate_limit(value: str) -> float | None:

@@ -3,7 +3,6 @@
 Every label has few values: models beyond the first fifty are counted together.
 """
 
-import time
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
@@ -69,7 +68,7 @@ class WorkerMetrics:
         model = self._label(lease)
         self._in_flight.labels(model).inc()
         if job.attempts == job.throttled == job.losses == 0:
-            self._waits.labels(model).observe(max(0.0, time.time() - job.queued_at))
+            self._waits.labels(model).observe(max(0.0, lease.spent_ms / 1000 - job.queued_at))
 
     def ended(self, ending: FinishedExecution) -> None:
         """An execution's end stands in the ledger."""

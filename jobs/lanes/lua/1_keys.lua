@@ -15,6 +15,8 @@ local NEVER_MS = 24 * 3600 * 1000   -- a wait that only somebody's help ends
 local REFUSED = 'chartq:refused'    -- list of ids set aside: forged, pickled, unknown
 local CONTROLS = 'chartq:controls'  -- JSON: what people have paused and limited, from the ledger; see 3_gates.lua
 local CLAIM = 'chartq:claim'        -- the store that works through this Redis; gone when nobody has spoken for a while
+local CLOCK = 'chartq:clock'        -- 'told ahead': what Redis's clock last told, and how far our time is before it (ms)
+local MAINTENANCE = 'chartq:maintenance'    -- the worker that looks after what is lost; for a moment
 local PRIORITIES = 'chartq:priorities'      -- hash queue -> 0 (high) | 2 (low); normal queues aren't in it
 
 local function ring_key(lane) return 'chartq:ring:' .. lane end         -- zset queue -> priority and turn
@@ -83,11 +85,54 @@ local function limit_of(lane)
     return controls_now() and of_model(lane, function(model) return controls.limits[model] end)
 end
 
--- Redis's clock unless the caller brings one (tests drive 34 hours in a second).
+-- Our time. It never goes back: a gate would stay closed, and a dead worker's jobs its own, for as long as Redis's clock
+-- was set back. Then it goes on from where it was, a tenth slower, until the two agree; what was set back by mistake, and
+-- jumps ahead again, is made good at once.
+local SLOWER, LEAP_MS, KEPT_EVERY_MS = 0.1, 60 * 1000, 1000
+
+-- What Redis's clock tells, how far ours is before it, and how long the two were not compared.
+local function clocks()
+    local time = redis.call('TIME')
+    local wall_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+    local told_ms, ahead_ms = string.match(redis.call('GET', CLOCK) or '', '^(%d+) (%d+)$')
+    if not told_ms then return wall_ms, 0, -1 end
+    local passed_ms = wall_ms - told_ms
+    if passed_ms < 0 then return wall_ms, ahead_ms - passed_ms, passed_ms end
+    local slower_ms = math.floor(math.min(passed_ms, LEAP_MS) * SLOWER) + math.max(0, passed_ms - LEAP_MS)
+    return wall_ms, math.max(0, ahead_ms - slower_ms), passed_ms
+end
+
+-- A rehearsal brings its own, and tests that drive 34 hours in a second.
 local function now_of(args)
     if args.now_ms then return args.now_ms end
-    local time = redis.call('TIME')
-    return time[1] * 1000 + math.floor(time[2] / 1000)
+    local wall_ms, ahead_ms = clocks()
+    return wall_ms + ahead_ms
+end
+
+-- The workers' turns and heartbeats keep it: whoever else asks has nothing to lose by a clock that is set back.
+local function keep_now(args)
+    if args.now_ms then return args.now_ms end
+    local wall_ms, ahead_ms, passed_ms = clocks()
+    if passed_ms < 0 or passed_ms >= KEPT_EVERY_MS then
+        redis.call('SET', CLOCK, string.format('%d %d', wall_ms, ahead_ms))
+    end
+    return wall_ms + ahead_ms
+end
+
+-- Our time, for dates in the ledger.
+function ops.now(args) return string.format('%d', now_of(args)) end
+
+-- What a key says that lives for so long at most. One that is to live longer is over: Redis's clock was set back.
+local function kept(key, longest_ms)
+    return redis.call('PTTL', key) <= longest_ms and redis.call('GET', key) or nil
+end
+
+-- One worker at a time looks after what is lost. args: token, ttl_ms. Whether it is this one's turn.
+function ops.maintain(args)
+    local holder = kept(MAINTENANCE, args.ttl_ms)
+    if holder and holder ~= args.token then return 0 end
+    redis.call('SET', MAINTENANCE, args.token, 'PX', args.ttl_ms)
+    return 1
 end
 
 -- Bring the ledger's controls here, unless newer ones of the same ledger are here already. A Redis that another ledger
@@ -96,7 +141,7 @@ end
 function ops.set_controls(args)
     local here = controls_now()
     local others = here and here.store ~= args.store and not args.ours
-    if others and redis.call('EXISTS', CLAIM, LANES) > 0 then return here.label or 'another one' end
+    if others and (kept(CLAIM, args.claim_ms) or redis.call('EXISTS', LANES) == 1) then return here.label or 'another one' end
     redis.call('SET', CLAIM, args.store, 'PX', args.claim_ms)
     if here and here.store == args.store and here.version >= args.version then return 0 end
     redis.call('SET', CONTROLS, args.json)

@@ -1,6 +1,8 @@
 -- Take, settle, keep alive: the worker's three moves. Each is one round trip, for any number of jobs.
 
 local FINISHED_TTL_S, FAILED_TTL_S = 300, 24 * 3600    -- RQ's view only; the ledger keeps everything
+-- RQ's readers fail a started job that is older, by their own clock.
+local STARTED_TTL_S = 24 * 3600
 
 -- A job that was refused this often as the probe goes behind the others, and may become suspect.
 local PROBE_REFUSALS = 3
@@ -15,7 +17,7 @@ local function start(args, job, execution, now_ms)
     redis.call('EXPIRE', execution_key(id, execution), args.execution_ttl_s)
     redis.call('ZADD', executions_key(id), now_ms / 1000 + args.execution_ttl_s, execution)
     redis.call('EXPIRE', executions_key(id), args.execution_ttl_s)
-    redis.call('ZADD', started_key(job.queue), now_ms / 1000 + args.execution_ttl_s, id .. ':' .. execution)
+    redis.call('ZADD', started_key(job.queue), now_ms / 1000 + STARTED_TTL_S, id .. ':' .. execution)
     redis.call('SADD', worker_executions_key(args.worker), id .. ':' .. execution)
     redis.call('EXPIRE', worker_executions_key(args.worker), args.execution_ttl_s)
     redis.call('ZADD', LEASES, now_ms + args.lease_ms, id)
@@ -79,7 +81,7 @@ local function take_alone(args, lanes, now_ms, refused)
             local wait, state, owner =
                 closed_for_ms(account .. ':' .. lane, account, windows, ceiling_of(args, lane), now_ms)
             wait = wait or lane_paused_for_ms(lane, now_ms)
-            local turn = redis.call('GET', ALONE_TURN)
+            local turn = kept(ALONE_TURN, args.lease_ms)
             if not wait and (not turn or turn == args.worker) then
                 redis.call('SET', ALONE_TURN, args.worker, 'PX', args.lease_ms)
                 if args.in_flight > 0 then return 'drain' end
@@ -93,7 +95,7 @@ end
 
 -- A place is kept for the job that another worker is emptying itself for, or it would never find one free.
 local function place_for_alone(args, lane)
-    local turn = redis.call('GET', ALONE_TURN)
+    local turn = kept(ALONE_TURN, args.lease_ms)
     local waits = turn and turn ~= args.worker and redis.call('EXISTS', queue_key(alone_queue(lane))) == 1
     return waits and 1 or 0
 end
@@ -272,7 +274,7 @@ end
 local function told_before(args, now_ms)
     local number, reply = last_turn(args)
     if args.number > number then return nil end
-    reply.claims = still_held(args, reply.claims, now_ms)
+    reply.claims, reply.now_ms = still_held(args, reply.claims, now_ms), now_ms
     return cjson.encode(reply)
 end
 
@@ -294,14 +296,14 @@ end
 
 -- One turn of a worker's loop: settle what has ended, then take what is wanted.
 function ops.turn(args)
-    local now_ms = now_of(args)
+    local now_ms = keep_now(args)
     local again = told_before(args, now_ms)
     if again then return again end
     local unheard = take_back_unheard(args, now_ms)
     local give_back, moved = settle(args, now_ms)
     for _, spent in ipairs(unheard) do give_back[#give_back + 1] = spent end
     local reply = take(args, now_ms)
-    reply.give_back, reply.moved, reply.closings = give_back, moved, closings
+    reply.give_back, reply.moved, reply.closings, reply.now_ms = give_back, moved, closings, now_ms
     for _, id in ipairs(reply.refused) do redis.call('LPUSH', REFUSED, id) end
     if #reply.refused > 0 then redis.call('LTRIM', REFUSED, 0, 999) end
     if reply.suspended or #reply.claims + #moved > 0 then show_state(args, reply) end
@@ -330,7 +332,7 @@ end
 -- The worker lives, and so does all it has in flight. What Redis has forgotten is written anew.
 -- Returns the other workers' entries, and whether this Redis is new to us.
 function ops.beat(args)
-    local now_ms = now_of(args)
+    local now_ms = keep_now(args)
     local lost = {}
     for _, claim in ipairs(list(args.claims)) do
         local id, execution, gate = claim.job, claim.execution, claim.account .. ':' .. claim.lane
@@ -342,7 +344,7 @@ function ops.beat(args)
             redis.call('EXPIRE', execution_key(id, execution), args.execution_ttl_s)
             redis.call('EXPIRE', executions_key(id), args.execution_ttl_s)
             redis.call('ZADD', executions_key(id), now_ms / 1000 + args.execution_ttl_s, execution)
-            redis.call('ZADD', started_key(claim.queue), now_ms / 1000 + args.execution_ttl_s, id .. ':' .. execution)
+            redis.call('ZADD', started_key(claim.queue), now_ms / 1000 + STARTED_TTL_S, id .. ':' .. execution)
             redis.call('SADD', worker_executions_key(args.worker), id .. ':' .. execution)
             redis.call('HSET', job_key(id), 'last_heartbeat', args.now_iso)
         elseif not job[1] then
@@ -360,7 +362,7 @@ function ops.beat(args)
     redis.call('HSET', WORKERS, args.worker, entry)
     for _, account in pairs(args.entry.accounts) do redis.call('HSET', account_key(account), 'entry', entry) end
     redis.call('SETNX', EPOCH, string.format('%d', now_ms))
-    return cjson.encode({workers = live_workers(now_ms / 1000 - args.live_s), lost = lost,
+    return cjson.encode({now_ms = now_ms, workers = live_workers(now_ms / 1000 - args.live_s), lost = lost,
                          known_since_ms = tonumber(redis.call('GET', EPOCH)),
                          queues = redis.call('SMEMBERS', rq .. ':queues')})
 end
@@ -375,8 +377,8 @@ end
 
 -- Jobs whose worker is lost, with the execution that held them: {job, execution, queue, worker}...
 function ops.expired(args)
-    local found = {}
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now_of(args), 'LIMIT', 0, args.limit)) do
+    local found, now_ms = {}, now_of(args)
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now_ms, 'LIMIT', 0, args.limit)) do
         local job = redis.call('HMGET', job_key(id), 'status', 'execution', 'origin', 'worker_name')
         if job[1] == 'started' and job[2] and job[3] then
             found[#found + 1] = {id, job[2], job[3], job[4]}
@@ -384,5 +386,5 @@ function ops.expired(args)
             redis.call('ZREM', LEASES, id)
         end
     end
-    return cjson.encode(found)
+    return cjson.encode({now_ms = now_ms, found = found})
 end

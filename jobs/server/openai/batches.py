@@ -1,6 +1,5 @@
 """`/v1/batches`: OpenAI's view of batches whose requests came in a file."""
 
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -70,7 +69,7 @@ def _create(access: Access, new: NewBatch) -> Document:
         ),
         question=question,
         name=(new.metadata or {}).get("description") or file.filename or None,
-        now=time.time(),
+        now=access.session.now(),
     )
     access.backend.intake.look_now()
     return Document(document(access.session, access.openai_batch(batch_id)))
@@ -115,7 +114,7 @@ def cancel(batch_id: str, access: Granted) -> Document:
     status = document(access.session, record)["status"]
     if status in ("completed", "failed"):
         raise ApiError(409, f"the batch has {status}: there is nothing to cancel", code="batch_not_cancellable")
-    access.session.ledger.cancel_openai_batch(record, time.time())
+    access.session.ledger.cancel_openai_batch(record, access.session.now())
     if access.openai_batch(batch_id).status == "submitted":
         access.session.cancel(access.batch(batch_id))
     else:

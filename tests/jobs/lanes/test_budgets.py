@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
-from support.lanes import HOUR_S, LANE, OTHER_LANE, Clock, Lanes, TimedDesk, Worker, end_redis, running_redis
+from support.lanes import HOUR_S, LANE, OTHER_LANE, Clock, Lanes, Worker, end_redis, running_redis
 
 from jobs.broker.embedded import embedded_redis
 from jobs.core.rates import RateLimits, Window
+from worker.engine.lane_client import LaneClient
 
 
 @pytest.fixture(scope="module")
@@ -291,9 +292,9 @@ def test_budgets_holds_and_queues_outlive_redis(tmp_path: Path, ending: signal.S
 
 
 def check_that_all_is_remembered(redis: Redis, clock: Clock, worker: Worker) -> None:
-    lane_client = TimedDesk(
+    lane_client = LaneClient(
         redis,
-        clock,
+        clock=clock,
         worker="w1",
         accounts={"chat": worker.account},
         limits=RateLimits.parse("3/h"),

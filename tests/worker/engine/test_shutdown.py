@@ -15,6 +15,7 @@ from redis.retry import Retry
 from support.redis_servers import own_redis
 from support.stack import Stack, draw_charts, eventually, finish, stack
 
+from jobs.core.clock import Clock
 from jobs.core.rates import RateLimits
 from worker.engine.heartbeat import Heartbeat
 from worker.engine.lane_client import HeartbeatTiming, LaneClient
@@ -107,24 +108,44 @@ class Nobody:
         pass
 
 
-def test_after_a_jump_of_the_walls_clock_nobody_counts_as_dead_for_two_beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine slept: by Redis's clock every lease has run out, by the steady clock nothing has happened."""
+class SteadyClock(Clock):
+    """Goes on beside Redis's, which may jump."""
+
+    def __init__(self) -> None:
+        self.steady_s, self.redis_ms = 100.0, int(time.time() * 1000)
+
+    def steady(self) -> float:
+        return self.steady_s
+
+    def redis_now_ms(self) -> int:
+        return self.redis_ms
+
+    def pass_s(self, seconds: float) -> None:
+        self.steady_s += seconds
+        self.redis_ms += int(seconds * 1000)
+
+
+@pytest.mark.parametrize("jump_s", [3600, 6, -3600])
+def test_after_a_jump_of_redis_clock_nobody_counts_as_dead_for_two_beats(
+    monkeypatch: pytest.MonkeyPatch, jump_s: int
+) -> None:
+    """It was set, or the machine slept: by Redis's clock every lease has run out."""
     with own_redis() as running, closing(Redis(port=running.port)) as client:
-        lane_client = LaneClient(client, worker="w", accounts={}, limits=RateLimits(), ceiling=None)
+        clock = SteadyClock()
+        lane_client = LaneClient(client, worker="w", accounts={}, limits=RateLimits(), ceiling=None, clock=clock)
+        monkeypatch.setattr("worker.engine.heartbeat.time.monotonic", clock.steady)
         heartbeat = Heartbeat(Nobody(), lane_client, list)
-        now = {"steady": time.monotonic(), "wall": time.time()}
-        monkeypatch.setattr("worker.engine.heartbeat.time.monotonic", lambda: now["steady"])
-        monkeypatch.setattr("worker.engine.heartbeat.time.time", lambda: now["wall"])
 
         def beats(count: int) -> bool:
             for _ in range(count):
-                now.update(steady=now["steady"] + 5, wall=now["wall"] + 5)
+                clock.pass_s(5)
                 heartbeat.first()
             return heartbeat.is_steady
 
         assert [beats(1), beats(2)] == [False, True]
-        now["wall"] += 3600
-        assert not heartbeat.is_steady
+        clock.redis_ms += jump_s * 1000
+        lane_client.expired(10)
+        assert not heartbeat.is_steady, "asked before the next heartbeat"
         assert [beats(1), beats(1)] == [False, True]
 
 
