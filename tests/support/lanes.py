@@ -131,9 +131,9 @@ class Worker:
 class Lanes:
     """An empty Redis and everything that stands around it."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, clock: Clock | None = None) -> None:
         redis.flushall()
-        self.redis, self.clock = redis, Clock()
+        self.redis, self.clock = redis, clock or Clock()
         self.queues, self.gates = LaneQueues(redis, self.clock), Gates(redis, self.clock)
 
     def worker(

@@ -86,37 +86,35 @@ local function limit_of(lane)
 end
 
 -- Our time. It never goes back: a gate would stay closed, and a dead worker's jobs its own, for as long as Redis's clock
--- was set back. Then it goes on from where it was, a tenth slower, until the two agree; what was set back by mistake, and
--- jumps ahead again, is made good at once.
-local SLOWER, LEAP_MS, KEPT_EVERY_MS = 0.1, 60 * 1000, 1000
+-- was set back. Then it goes on from where it was, a tenth slower, until the two agree; where that clock leaps ahead, or
+-- nobody has looked for a minute, they agree the sooner.
+local SLOWER, LEAP_MS = 0.1, 60 * 1000
 
--- What Redis's clock tells, how far ours is before it, and how long the two were not compared.
+-- What Redis's clock tells, and how far ours is before it.
 local function clocks()
     local time = redis.call('TIME')
     local wall_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-    local told_ms, ahead_ms = string.match(redis.call('GET', CLOCK) or '', '^(%d+) (%d+)$')
-    if not told_ms then return wall_ms, 0, -1 end
+    local told_ms, ahead_ms = string.match(redis.call('GET', CLOCK) or '', '^(%d+) (%S+)$')
+    if not told_ms then return wall_ms, 0 end
     local passed_ms = wall_ms - told_ms
-    if passed_ms < 0 then return wall_ms, ahead_ms - passed_ms, passed_ms end
-    local slower_ms = math.floor(math.min(passed_ms, LEAP_MS) * SLOWER) + math.max(0, passed_ms - LEAP_MS)
-    return wall_ms, math.max(0, ahead_ms - slower_ms), passed_ms
+    if passed_ms < 0 then return wall_ms, ahead_ms - passed_ms end
+    local slower_ms = math.min(passed_ms, LEAP_MS) * SLOWER + math.max(0, passed_ms - LEAP_MS)
+    return wall_ms, math.max(0, ahead_ms - slower_ms)
 end
 
 -- A rehearsal brings its own, and tests that drive 34 hours in a second.
 local function now_of(args)
     if args.now_ms then return args.now_ms end
     local wall_ms, ahead_ms = clocks()
-    return wall_ms + ahead_ms
+    return math.floor(wall_ms + ahead_ms)
 end
 
--- The workers' turns and heartbeats keep it: whoever else asks has nothing to lose by a clock that is set back.
+-- The workers' turns and heartbeats keep it: while there are none, nothing waits for it.
 local function keep_now(args)
     if args.now_ms then return args.now_ms end
-    local wall_ms, ahead_ms, passed_ms = clocks()
-    if passed_ms < 0 or passed_ms >= KEPT_EVERY_MS then
-        redis.call('SET', CLOCK, string.format('%d %d', wall_ms, ahead_ms))
-    end
-    return wall_ms + ahead_ms
+    local wall_ms, ahead_ms = clocks()
+    redis.call('SET', CLOCK, string.format('%d %.1f', wall_ms, ahead_ms))
+    return math.floor(wall_ms + ahead_ms)
 end
 
 -- Our time, for dates in the ledger.

@@ -62,7 +62,7 @@ def metrics(registry: CollectorRegistry) -> WorkerMetrics:
 
 
 def lease(lane: str = LANE) -> Lease:
-    return Lease(job="j", execution="e", queue=f"{lane}@b", lane=lane)
+    return Lease(job="j", execution="e", queue=f"{lane}@b", lane=lane, spent_ms=int(time.time() * 1000))
 
 
 def job(*, waited_s: float = 5.0, attempts: int = 0) -> StartedJob:
