@@ -89,8 +89,11 @@ def page(tx: Transaction, *, owner: str, before: int | None, limit: int) -> Sequ
 
 
 def take(tx: Transaction, now: float) -> OpenAIBatch | None:
-    """One that waits for its validation, and is the caller's for LEASE_S."""
-    row = tx.row("waiting_openai_batches", now=now)
+    """One that waits for its validation, and is the caller's for LEASE_S.
+
+    Not longer: a lease that ends later was taken by a clock that has been set back since.
+    """
+    row = tx.row("waiting_openai_batches", now=now, latest=now + 2 * LEASE_S)
     if row is None or not tx.run("lease_openai_batch", batch=row.batch, seen=row.lease_until, until=now + LEASE_S):
         return None
     return _record(row)

@@ -79,7 +79,7 @@ ORDER BY openai_batches.batch DESC LIMIT :page
 
 -- name: waiting_openai_batches
 SELECT openai_batches.*, batches.batch_id FROM openai_batches JOIN batches ON batches.id = openai_batches.batch
-WHERE status = 'validating' AND lease_until < :now ORDER BY batch LIMIT 1
+WHERE status = 'validating' AND (lease_until < :now OR lease_until > :latest) ORDER BY batch LIMIT 1
 
 -- name: lease_openai_batch
 UPDATE openai_batches SET lease_until = :until WHERE batch = :batch AND status = 'validating' AND lease_until = :seen

@@ -394,6 +394,8 @@ def test_errors_pickle_with_all_they_know() -> None:
         ({"Retry-After": "2, 2"}, {}, 2.0),
         ({"Retry-After": "Fri, 20 Nov 2026 12:01:30 GMT"}, {}, 90.0),
         ({"Retry-After": "Fri, 20 Nov 2026 11:00:00 GMT"}, {}, None),
+        ({"Retry-After": "Fri, 20 Nov 2026 11:01:30 GMT", "Date": "Fri, 20 Nov 2026 11:00:00 GMT"}, {}, 90.0),
+        ({"Retry-After": "Fri, 20 Nov 2026 12:01:30 GMT", "Date": "now"}, {}, 90.0),
         ({"Retry-After": "-5"}, {}, None),
         ({"Retry-After": "0"}, {}, None),
         ({"Retry-After": "nan"}, {}, None),
