@@ -284,7 +284,7 @@ class ChartWorker(RqWorker):
 
     def _put_back(self) -> bool:
         """Whether the ledger has work that Redis lost, or that a plain `rq worker` has failed there."""
-        found = put_back_all(self._ledger, self._queues, now=self._clock.now())
+        found = put_back_all(self._ledger, self._queues)
         if found.requeue_missing:
             log.warning("Redis had lost %d jobs: put back", found.requeue_missing)
             self._wait_s = 0.0
