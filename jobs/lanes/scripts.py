@@ -68,9 +68,11 @@ def text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
+_NESTED = (dict, list, tuple)
+
+
 def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list | tuple):
-        return [_without_none(item) for item in value]
-    return value
+        kept = ((key, item) for key, item in value.items() if item is not None)
+        return {key: _without_none(item) if isinstance(item, _NESTED) else item for key, item in kept}
+    return [_without_none(item) if isinstance(item, _NESTED) else item for item in value]

@@ -36,6 +36,10 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
+#: Both drivers take these unchanged. Most of what a call writes is such, by the dozen.
+_AS_THEY_ARE = frozenset({type(None), bool, int, float})
+
+
 class Transaction:
     """Runs statements by name. `questions`: the ledger's questions that are kept in memory."""
 
@@ -81,7 +85,7 @@ class Transaction:
         return self._connection.execute(sql, self._bound(values)) if values else self._connection.execute(sql)
 
     def _bound(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: self._value(value) for name, value in values.items()}
+        return {name: value if type(value) in _AS_THEY_ARE else self._value(value) for name, value in values.items()}
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, str):
