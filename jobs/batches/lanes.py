@@ -7,17 +7,18 @@ from jobs.batches.session import Session
 from jobs.core.controls import PAUSED
 from jobs.core.job import model_of
 from jobs.core.time_text import iso
-from jobs.lanes import Gate
+from jobs.lanes import Gate, LaneQueues
 
 
 def lane_documents(session: Session) -> list[dict[str, Any]]:
     """A document for each gate that is known, and for each lane that has work. Raises QueueError, RedisError."""
-    waiting = session.queues.lanes()
-    gates = session.gates.all(extra_lanes=waiting)
+    gates, queues = session.gates, LaneQueues(session.redis)
+    waiting = queues.lanes()
+    known = gates.all(extra_lanes=waiting)
     # No worker has come yet: nobody knows by which account they will be called for.
-    gates += [_untouched(session, lane) for lane in sorted(set(waiting) - {gate.lane for gate in gates})]
-    depths = {depth.lane: depth for depth in session.queues.depths({gate.lane for gate in gates})}
-    return [_lane_document(gate, depths[gate.lane].queued) for gate in gates]
+    known += [_untouched(session, lane) for lane in sorted(set(waiting) - {gate.lane for gate in known})]
+    depths = {depth.lane: depth for depth in queues.depths({gate.lane for gate in known})}
+    return [_lane_document(gate, depths[gate.lane].queued) for gate in known]
 
 
 def _untouched(session: Session, lane: str) -> Gate:

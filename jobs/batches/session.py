@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from jobs.batches.documents import RECENT_S, batch_document, finished_at, job_document, result_document
+from jobs.batches.pairing import Pair, redis_place
 from jobs.batches.reconcile import Requeued, put_back_all
 from jobs.batches.results import Results, with_sources
 from jobs.config.home import make_home
@@ -35,6 +36,9 @@ T = TypeVar("T")
 
 #: The SQLite file of the results store under CHARTQ_HOME.
 RESULTS_FILE = "results.sqlite"
+
+#: So long a claim on Redis goes without saying, as the requests of one server are many.
+_CLAIM_TRUSTED_S = 2.0
 
 #: Batches whose documents are made at a time.
 _PAGE = 100
@@ -61,6 +65,8 @@ class Session:
         #: What is paused and limited, while documents are made of one moment: read once for all their lanes.
         self._just_read: Controls | None = None
         self._open = ExitStack()
+        #: When this Redis was last claimed for the store (Unix time).
+        self._claimed_at = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -105,23 +111,46 @@ class Session:
 
     @cached_property
     def queues(self) -> "LaneQueues":
-        from jobs.lanes import LaneQueues
-
-        return LaneQueues(self.redis, self.clock)
+        """For who changes something: this Redis is the store's from now on. Raises QueueError if it is a stranger."""
+        root = self._shared or self
+        if abs(time.time() - root._claimed_at) > _CLAIM_TRUSTED_S:
+            self._bring_controls()
+            root._claimed_at = time.time()
+        return self.pair.queues
 
     @cached_property
     def gates(self) -> "Gates":
+        """For who looks. Raises QueueError if Redis is a stranger to the store; claims nothing."""
         from jobs.lanes import Gates
 
+        self.pair.check()
         return Gates(self.redis, self.clock, lambda: self._just_read or self.ledger.controls())
+
+    @cached_property
+    def pair(self) -> Pair:
+        """Redis and store, and whether they belong together."""
+        from jobs.lanes import LaneQueues
+
+        return Pair(
+            ledger=self.ledger,
+            queues=LaneQueues(self.redis, self.clock),
+            place=redis_place(self.settings),
+            redis_is_ours=self.settings.redis_url is None,
+        )
+
+    def claim(self) -> Controls:
+        """What Redis is to be told. Raises QueueError if it is a stranger to the store; see `jobs.batches.pairing`.
+
+        Requests don't wait whether it is one.
+        """
+        return self.pair.claim(waits=self._shared is None)
 
     def now(self) -> float:
         """Seconds since the epoch by Redis's clock: what several hosts compare was told by one. Raises RedisError."""
-        return self.queues.now()
+        return self.pair.queues.now()
 
     def submit(self, order: Order, *, resume_existing: bool = False, **hooks: Any) -> Submitted:
-        """See `jobs.submit.submit.submit`. Raises QueueError too if another store works through this Redis."""
-        self._bring_controls()
+        """See `jobs.submit.submit.submit`. Raises QueueError too if Redis is a stranger to the store."""
         return submit(self.ledger, self.queues, order, resume_existing=resume_existing, **hooks)
 
     def status(self, batch: Batch) -> dict[str, Any]:
@@ -210,16 +239,18 @@ class Session:
 
     def retry(self, batch: Batch, only: FailureFilter = ALL_FAILURES) -> int:
         """Queue again what failed (of that kind), with fresh attempts. Returns how many."""
+        queues = self.queues
         again = self.ledger.retry(batch, self.now(), only=only)
         self._enqueue(batch, again)
         if batch.hold is not None:  # not any more: what waits beside them has to go back as well
-            put_back_all(self.ledger, self.queues, batch=batch)
+            put_back_all(self.ledger, queues, batch=batch)
         return len(again)
 
     def cancel(self, batch: Batch) -> int:
         """Take the batch's claim from all that has not started. Returns how many rows were canceled."""
+        queues = self.queues
         canceled = self.ledger.cancel(batch, self.now())
-        self.queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
+        queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
         kept: dict[str, list[str]] = defaultdict(list)
         for job_id, other in canceled.kept:
             kept[other].append(job_id)
@@ -232,14 +263,15 @@ class Session:
 
         Pauses end too: the batch's if one is given, else those of the lanes.
         """
+        queues = self.queues
         if batch is not None:
             self.ledger.resume(batch)
         self._end_pauses(lanes if batch is None else set())
         # An account's hold may keep a lane waiting that was never called for: it has no gate of its own yet.
-        every_gate = self.gates.all(extra_lanes=self.queues.lanes())
+        every_gate = self.gates.all(extra_lanes=queues.lanes())
         gates = [gate for gate in every_gate if gate.held and (lanes is None or gate.lane in lanes)]
         opened = self.gates.resume(gates)
-        return opened, put_back_all(self.ledger, self.queues, batch=batch)
+        return opened, put_back_all(self.ledger, queues, batch=batch)
 
     def pause(
         self, by: str, *, model: str | None = None, batch: Batch | None = None, for_s: float | None = None
@@ -248,7 +280,7 @@ class Session:
 
         `by` is who says so. It ends by itself after `for_s` seconds, or with `resume`. A batch that has ended stays so.
         """
-        now = self.now()
+        queues, now = self.queues, self.now()
         until = None if for_s is None else now + for_s
         if batch is None:
             self.ledger.pause(subject_of("model", model) if model else EVERYTHING, by=by, now=now, until=until)
@@ -259,11 +291,12 @@ class Session:
         self.ledger.pause_batch(batch, by=by, now=now, until=until)
         self._bring_controls()
         # What others want of it goes on.
-        self.queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
-        put_back_all(self.ledger, self.queues, batch=batch)
+        queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
+        put_back_all(self.ledger, queues, batch=batch)
 
     def limit(self, by: str, model: str, *, rate: RateLimits | None, concurrency: int | None) -> None:
         """Set a model's budget and most calls in flight, beside the workers' own; None and None: not any more."""
+        self._bring_controls()  # first, as it may be refused
         self.ledger.limit_model(model, rate=rate, concurrency=concurrency, by=by, now=self.now())
         self._bring_controls()
 
@@ -295,7 +328,7 @@ class Session:
 
     def _bring_controls(self) -> None:
         """Redis hears it at once; should it not, a worker brings it within seconds."""
-        self.queues.set_controls(self.ledger.controls(), ours=self.settings.redis_url is None)
+        self.pair.queues.set_controls(self.claim(), ours=self.settings.redis_url is None)
 
     def _enqueue(self, batch: Batch, job_ids: list[str]) -> None:
         self.queues.enqueue(

@@ -81,26 +81,40 @@ class LaneQueues:
             for chunk in _chunks(job_ids)
         )
 
+    def owner(self, controls: Controls, *, ours: bool, new_id: str | None) -> tuple[str | None, list[str]]:
+        """This Redis's own name (`new_id` if it had none), and jobs in it whose store is not told, if any.
+
+        Raises QueueError if it is another store than the controls'; `ours`: see `set_controls`.
+        """
+        reply = self._scripts.call_json(
+            "owner",
+            store=controls.store,
+            label=controls.label,
+            ours=ours or None,
+            claim_ms=_CLAIM_MS,
+            new_id=new_id,
+        )
+        if other := reply.get("other"):
+            raise _in_use(other, controls)
+        return reply.get("id"), list(reply["jobs"] or ())
+
     def set_controls(self, controls: Controls, *, ours: bool = False) -> None:
         """Tell Redis what is paused and limited, unless it has that or newer; it holds from the next call on.
 
         Raises QueueError if another results store works through this Redis: their workers would take each other's jobs.
-        One that is `ours` alone, the embedded one, is taken over from a store that is no more.
+        One that is `ours` alone, the embedded one, is taken over from a store that nobody works with any more.
         """
         other = self._scripts.call(
             "set_controls",
             store=controls.store,
+            label=controls.label,
             version=controls.version,
             json=controls.to_json(),
             ours=ours or None,
             claim_ms=_CLAIM_MS,
         )
         if isinstance(other, bytes):
-            raise QueueError(
-                f"this Redis is in use by another project, with the results store {text(other)}; ours is "
-                f"{controls.label}, and their workers would take each other's jobs. Use another Redis, or another "
-                "database of it (REDIS_URL=redis://HOST:PORT/1), or that project's RESULTS_URL"
-            )
+            raise _in_use(text(other), controls)
 
     def check(self) -> None:
         """A write that changes nothing; raises RedisError where a lack of rights or of disk would refuse a job."""
@@ -136,6 +150,14 @@ class LaneQueues:
             Depth(lane=lane, queued=queued, scheduled=scheduled, started=started)
             for lane, queued, scheduled, started in rows
         ]
+
+
+def _in_use(other: str, controls: Controls) -> QueueError:
+    return QueueError(
+        f"this Redis is in use by another project, with the results store {other}; ours is "
+        f"{controls.label}, and their workers would take each other's jobs. Use another Redis, or another "
+        "database of it (REDIS_URL=redis://HOST:PORT/1), or that project's RESULTS_URL"
+    )
 
 
 def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:

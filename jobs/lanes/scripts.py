@@ -24,7 +24,13 @@ TASK = "worker.task.ask"
 #: is kept alive, settled and taken out: that frees memory, and a worker whose heartbeats were refused would pass for
 #: lost. Without such a line it depends on the operation's first write.
 _REFUSED, _ALLOWED = "#!lua\n", "#!lua flags=allow-oom\n"
-_SHORT_OF_MEMORY = {"enqueue": _REFUSED, "turn": _ALLOWED, "beat": _ALLOWED}
+_SHORT_OF_MEMORY = {
+    "enqueue": _REFUSED,
+    "turn": _ALLOWED,
+    "beat": _ALLOWED,
+    "owner": _ALLOWED,
+    "set_controls": _ALLOWED,
+}
 
 
 def _library() -> str:

@@ -23,6 +23,7 @@ from jobs.ledger.records import (
     StartedJob,
     TokensSpent,
 )
+from jobs.ledger.redis_marks import RedisMark
 from jobs.ledger.reports import AnswerRow, Change, Failed, Finished, Returned
 from jobs.ledger.store_url import StoreUrl
 
@@ -45,6 +46,7 @@ __all__ = [
     "Lost",
     "NewMember",
     "OpenJob",
+    "RedisMark",
     "ResultRow",
     "Returned",
     "RowFilter",

@@ -23,6 +23,7 @@ from jobs.ledger import (
     openai_batches,
     queries,
     questions,
+    redis_marks,
     schema,
     webhooks,
 )
@@ -182,6 +183,9 @@ class Ledger:
     end_pauses = _writes(controls.end_pauses)
     end_pauses_that_are_over = _writes(controls.end_pauses_that_are_over)
     limit_model = _writes(controls.limit)
+    redis_mark = _reads(redis_marks.get)
+    other_redis = _reads(redis_marks.other)
+    mark_redis = _writes(redis_marks.put)
     _controls = _reads(controls.read)
 
     def controls(self) -> Controls:

@@ -9,7 +9,7 @@ from jobs.ledger.statements import script
 from jobs.ledger.transaction import Transaction
 
 #: What this program writes and reads.
-VERSION = 5
+VERSION = 6
 
 #: Steps from older versions: (the version a step leads to, what it does). In order; each runs once.
 Step = tuple[int, Callable[[Transaction], None]]
@@ -36,6 +36,7 @@ STEPS: Sequence[Step] = (
     (3, _run("upgrade_3")),
     (4, _run("http_tables")),
     (5, _run("control_tables")),
+    (6, _run("upgrade_6")),
 )
 
 
@@ -75,6 +76,8 @@ def prepare(tx: Transaction, *, version: int = VERSION, steps: Sequence[Step] = 
             _run("http_tables")(tx)
         if version >= 5:
             _run("control_tables")(tx)
+        if version >= 6:
+            _run("upgrade_6")(tx)
         tx.execute(f"INSERT INTO schema_info (version) VALUES ({version:d})")  # noqa: S608 (a number)
     else:
         _upgrade(tx, found, version, steps)

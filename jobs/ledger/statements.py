@@ -42,9 +42,32 @@ _JOINED_TO_PAGE = (
     "LEFT JOIN answers ON answers.job = page.job AND page.standing = 'finished'"
 )
 _EVERYWHERE = {"standing": _STANDING, "cut_off": _CUT_OFF, "shown": _SHOWN, "joined_to_page": _JOINED_TO_PAGE}
+_NOW: Mapping[Dialect, str] = {
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
+    "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)",
+}
+#: Whether the store may be worked through the Redis `:id` at `:place`: see redis_marks.py. A time that is far ahead is
+#: as old as one far behind: the clock was set.
+_REDIS_IS_FREE = "(redis_id IS NULL OR redis_id = :id OR redis_place = :place OR ABS({now} - redis_seen_at) >= 30)"
 _WORDS: Mapping[Dialect, Mapping[str, str]] = {
-    "sqlite": {"id": "INTEGER", "ref": "INTEGER", "double": "DOUBLE", "bytes": "BLOB", **_EVERYWHERE},
-    "postgresql": {"id": "BIGSERIAL", "ref": "BIGINT", "double": "DOUBLE PRECISION", "bytes": "BYTEA", **_EVERYWHERE},
+    "sqlite": {
+        "id": "INTEGER",
+        "ref": "INTEGER",
+        "double": "DOUBLE",
+        "bytes": "BLOB",
+        "now": _NOW["sqlite"],
+        "redis_is_free": _REDIS_IS_FREE.format(now=_NOW["sqlite"]),
+        **_EVERYWHERE,
+    },
+    "postgresql": {
+        "id": "BIGSERIAL",
+        "ref": "BIGINT",
+        "double": "DOUBLE PRECISION",
+        "bytes": "BYTEA",
+        "now": _NOW["postgresql"],
+        "redis_is_free": _REDIS_IS_FREE.format(now=_NOW["postgresql"]),
+        **_EVERYWHERE,
+    },
 }
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from support.http_api import client_of, error_of, png
 from support.redis_servers import own_redis
 from support.stack import Stack, draw_charts, eventually, finish, stack
 
+from jobs.config.settings import Settings
+from jobs.ledger import Ledger
 from worker.rehearsal import Behaviour, Rehearsal
 
 
@@ -34,14 +37,86 @@ def test_a_second_project_is_refused_at_submit_run_and_worker(projects: tuple[St
     batch = a.submit(draw_charts(a.folder / "charts", 20))
     charts = draw_charts(b.folder / "charts", 5, start=20)
     for command in (("submit", str(charts), "-p", "Up?"), ("run", str(charts), "-p", "Up?"), ("worker", "--burst")):
-        told = b.run(*command, expect=1).stderr
-        assert str(a.home) in told, command
-        assert str(b.home) in told, command
-        assert "REDIS_URL=redis://HOST:PORT/1" in told, command
+        is_refused_by(a, b, *command)
     assert not server.record
     a.worker()
     assert a.run("wait", batch, "--timeout", "55").code == 0
     assert len(server.record) == 20
+
+
+def is_refused_by(a: Stack, b: Stack, *command: str) -> None:
+    told = b.run(*command, expect=1).stderr
+    assert str(a.home) in told, command
+    assert str(b.home) in told, command
+    assert "REDIS_URL=redis://HOST:PORT/1" in told, command
+
+
+def test_no_command_of_a_second_project_touches_the_first_ones_jobs(projects: tuple[Stack, Stack]) -> None:
+    a, b = projects
+    alone = {"REDIS_URL": ""}
+    theirs = b.submit(draw_charts(b.folder / "charts", 5, start=20), **alone)
+    b.run("worker", "--burst", **alone)
+    queued = b.submit(draw_charts(b.folder / "more", 5, start=30), **alone)
+    a.submit(draw_charts(a.folder / "charts", 20))
+    before = b.counts(theirs), b.counts(queued)
+    changing = (
+        ("retry", theirs),
+        ("cancel", queued),
+        ("resume",),
+        ("pause", queued),
+        ("limit", "org/m", "30/m"),
+    )
+    for command in (*changing, ("lanes",)):
+        is_refused_by(a, b, *command)
+    for reading in (("status", queued), ("list",)):
+        assert str(a.home) in b.run(*reading).stderr, reading
+    checks = b.run("doctor", "--json", expect=1).json()["checks"]
+    [found] = [check["message"] for check in checks if check["name"] == "project"]
+    assert str(a.home) in found
+    assert (b.counts(theirs), b.counts(queued)) == before
+    with closing(Ledger.open(b.results_url)) as ledger:
+        assert not ledger.controls().limits
+
+
+def test_over_http_a_second_project_is_answered_with_503(projects: tuple[Stack, Stack]) -> None:
+    a, b = projects
+    queued = b.submit(draw_charts(b.folder / "more", 5, start=30), REDIS_URL="")
+    mine = a.submit(draw_charts(a.folder / "charts", 20))
+    before = b.counts(queued)
+    settings = Settings(chartq_home=b.home, redis_url=a.environment["REDIS_URL"])
+    with client_of(settings) as client:
+        picture = {"file": ("a.png", png())}
+        changing = [client.post(f"/batches/{queued}/{verb}") for verb in ("cancel", "retry", "resume", "pause")]
+        for answer in (*changing, client.post("/analyze", files=picture), client.get("/lanes")):
+            assert answer.status_code == 503, answer.url
+            assert str(a.home) in error_of(answer)["message"], answer.url
+        assert client.get("/health").status_code == 503
+    assert b.counts(queued) == before
+    assert a.counts(mine).queued == 20
+
+
+def test_a_redis_from_before_there_were_claims_is_known_by_its_jobs(projects: tuple[Stack, Stack]) -> None:
+    a, b = projects
+    a.submit(draw_charts(a.folder / "charts", 20))
+    with closing(Redis.from_url(a.environment["REDIS_URL"])) as redis:
+        redis.delete("chartq:claim", "chartq:controls")
+        told = b.run("worker", "--burst", expect=1).stderr
+        assert "jobs of another project" in told
+        assert str(b.home) in told
+        assert not redis.exists("chartq:claim", "chartq:controls")
+    a.run("worker", "--burst")
+
+
+def test_two_stores_on_one_embedded_redis_don_t_work_at_a_time(server: Rehearsal, tmp_path: Path) -> None:
+    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret_token") as user:
+        charts = draw_charts(user.folder / "charts", 3)
+        worker = user.worker()
+        other = {"RESULTS_URL": f"sqlite:///{tmp_path}/other.sqlite"}
+        assert "other.sqlite" in user.run("submit", str(charts), "-p", "Up?", expect=1, **other).stderr
+        worker.terminate()
+        assert worker.wait(30) == 0
+        (user.home / "results.sqlite").unlink()
+        user.run("run", str(charts), "-p", "Up?")  # at once: the store that is gone was here
 
 
 def test_a_worker_whose_redis_was_flushed_and_taken_by_another_project_takes_none_of_its_jobs(

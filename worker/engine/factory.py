@@ -27,6 +27,7 @@ def build_worker(session: Session, *, concurrency: int, grace_s: float, hooks: H
     """A worker for the session's settings, Redis and ledger. Raises SettingsError, QueueError, StoreError."""
     settings = session.settings
     check_token(settings)
+    session.claim()
     give_memory_back()
     _allow_descriptors(3 * concurrency + _OTHER_DESCRIPTORS)
     config = client_config(settings, pool_size=concurrency)
@@ -73,6 +74,6 @@ def _lane_client(session: Session, worker: str, *, accounts: Mapping[str, str]) 
         limits=session.settings.hf_rate_limit,
         ceiling=session.settings.hf_max_concurrency,
         clock=session.clock,
-        controls=told(session.ledger.controls),
+        controls=told(session.claim),
         redis_is_ours=session.settings.redis_url is None,
     )

@@ -1,5 +1,6 @@
 """The worker's hold on the lanes: take jobs with permits, settle what ended, stay alive. One round trip each."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,6 +8,7 @@ from uuid import uuid4
 
 from redis import Redis
 
+from jobs.batches.pairing import RENEWAL_S
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.controls import NO_CONTROLS, Controls
 from jobs.core.rates import RateLimits
@@ -133,13 +135,15 @@ class LaneClient:
         controls: Callable[[], Controls] = lambda: NO_CONTROLS,
         redis_is_ours: bool = False,
     ) -> None:
-        """`controls`: what people have paused and limited, as the ledger has it now.
+        """`controls`: what people have paused and limited, as the ledger has it now; raises QueueError if this Redis
+        is a stranger to it.
 
         `redis_is_ours`: nobody else can have it, as it stands in our home.
         """
         self._redis_is_ours, self._store = redis_is_ours, ""
         self.timing = timing
         self._controls, self._controls_brought = controls, False
+        self._brought_at = 0.0  # Unix time: the steady clock stands still while the machine sleeps
         self._clock = clock
         self._scripts, self.queues = Scripts(redis, clock), LaneQueues(redis, clock)
         #: Redis's clock before our steady one, as it was told last.
@@ -157,7 +161,7 @@ class LaneClient:
         May be repeated after an error: what was heard before is ignored, and what was given with a reply that never
         arrived is taken back. A Redis that knows of no controls gets them first: then there are no jobs this time.
         """
-        if not self._controls_brought:
+        if not self._controls_brought or abs(time.time() - self._brought_at) > RENEWAL_S:
             self.bring_controls()
         self._number += 1
         reply = self._scripts.call_json(
@@ -190,8 +194,9 @@ class LaneClient:
     def bring_controls(self) -> None:
         """Tell Redis what is paused and limited, unless it knows. From any thread.
 
-        Raises StoreError, RedisError, QueueError (another store works through this Redis).
+        Raises StoreError, RedisError, QueueError (this Redis is another store's, or the store has another Redis).
         """
+        self._brought_at = time.time()
         controls = self._controls()
         self.queues.set_controls(controls, ours=self._redis_is_ours)
         self._store, self._controls_brought = controls.store, True

@@ -17,6 +17,7 @@ local CONTROLS = 'chartq:controls'  -- JSON: what people have paused and limited
 local CLAIM = 'chartq:claim'        -- the store that works through this Redis; gone when nobody has spoken for a while
 local CLOCK = 'chartq:clock'        -- 'told ahead': what Redis's clock last told, and how far our time is before it (ms)
 local MAINTENANCE = 'chartq:maintenance'    -- the worker that looks after what is lost; for a moment
+local ID = 'chartq:id'              -- this Redis's own name, drawn once: the ledger knows it by it
 local PRIORITIES = 'chartq:priorities'      -- hash queue -> 0 (high) | 2 (low); normal queues aren't in it
 
 local function ring_key(lane) return 'chartq:ring:' .. lane end         -- zset queue -> priority and turn
@@ -133,13 +134,44 @@ function ops.maintain(args)
     return 1
 end
 
--- Bring the ledger's controls here, unless newer ones of the same ledger are here already. A Redis that another ledger
--- has claimed, or whose jobs are here, is left alone unless it is `ours` alone: then that ledger's place is returned.
--- args: store, version, json, ours, claim_ms.
+-- The place of another ledger that works through this Redis, or whose jobs are here. In one that is `ours` alone, jobs
+-- say nothing: that ledger may be gone; and it is gone if ours is where it was.
+local function other_ledger(args)
+    local here = controls_now()
+    if not here or here.store == args.store or (args.ours and here.label == args.label) then return nil end
+    if not kept(CLAIM, args.claim_ms) and (args.ours or redis.call('EXISTS', LANES) == 0) then return nil end
+    return here.label or 'another one'
+end
+
+-- Some of the jobs that wait here.
+local function some_jobs()
+    local jobs = {}
+    for _, lane in ipairs(redis.call('ZRANGE', LANES, 0, 9)) do
+        for _, queue in ipairs(redis.call('ZRANGE', ring_key(lane), 0, 9)) do
+            for _, id in ipairs(redis.call('LRANGE', queue_key(queue), 0, 9)) do jobs[#jobs + 1] = id end
+        end
+    end
+    return jobs
+end
+
+-- Whose this Redis is. args: store, label, ours, claim_ms, new_id (its name, if it has none yet).
+function ops.owner(args)
+    local id = redis.call('GET', ID)
+    if not id and args.new_id then
+        redis.call('SET', ID, args.new_id)
+        id = args.new_id
+    end
+    -- Before there were controls nobody said whose the jobs are.
+    local jobs = not args.ours and not controls_now() and some_jobs() or {}
+    return cjson.encode({id = id, other = other_ledger(args), jobs = jobs})
+end
+
+-- Bring the ledger's controls here, unless newer ones of the same ledger are here already, and claim this Redis for it. If
+-- another ledger has it, that one's place is returned. args: store, label, version, json, ours, claim_ms.
 function ops.set_controls(args)
     local here = controls_now()
-    local others = here and here.store ~= args.store and not args.ours
-    if others and (kept(CLAIM, args.claim_ms) or redis.call('EXISTS', LANES) == 1) then return here.label or 'another one' end
+    local other = other_ledger(args)
+    if other then return other end
     redis.call('SET', CLAIM, args.store, 'PX', args.claim_ms)
     if here and here.store == args.store and here.version >= args.version then return 0 end
     redis.call('SET', CONTROLS, args.json)

@@ -35,4 +35,4 @@ def key(access: Granted) -> Document:
 
 def _check(session: Session) -> None:
     session.ledger.lanes()
-    session.redis.ping()
+    session.pair.check()

@@ -63,3 +63,28 @@ def test_a_limit_is_replaced_and_dropped(ledger: Ledger) -> None:
     ledger.limit_model("org/m", rate=None, concurrency=None, by="bob@host", now=3.0)
     assert not ledger.controls().limits
     assert ledger.controls().version == 3
+
+
+def test_the_store_is_worked_through_one_redis_at_a_time(ledger: Ledger) -> None:
+    assert ledger.redis_mark() is None
+    assert ledger.other_redis("a", "at a") is None
+    assert ledger.mark_redis("a", "at a") is None
+    mark = ledger.redis_mark()
+    assert mark is not None
+    assert (mark.id, mark.place) == ("a", "at a")
+    assert 0 <= mark.age_s < 30
+    for stranger in ("b", None):
+        assert ledger.other_redis(stranger, "at b").place == "at a"  # type: ignore[union-attr]
+    assert ledger.mark_redis("b", "at b").id == "a"  # type: ignore[union-attr]
+    assert ledger.mark_redis("a", "by another name") is None  # the same one
+    assert ledger.mark_redis("c", "by another name") is None  # it has lost its own name
+    assert ledger.redis_mark().id == "c"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("ahead_s", [-31.0, 3600.0])
+def test_a_redis_that_was_left_or_is_seen_in_the_future_is_in_nobody_s_way(ledger: Ledger, ahead_s: float) -> None:
+    ledger.mark_redis("a", "at a")
+    ledger.store.write(lambda tx: tx.execute(f"UPDATE schema_info SET redis_seen_at = redis_seen_at + {ahead_s}"))
+    assert ledger.other_redis("b", "at b") is None
+    assert ledger.mark_redis("b", "at b") is None
+    assert ledger.redis_mark().place == "at b"  # type: ignore[union-attr]

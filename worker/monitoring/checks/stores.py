@@ -7,10 +7,10 @@ from redis.exceptions import RedisError, ResponseError
 from rq.suspension import is_suspended
 
 from jobs.batches.session import Session
-from jobs.broker.connect import check_server, hide_password, redis_connection
+from jobs.broker.connect import check_server, hide_password
 from jobs.broker.error_text import redis_trouble
 from jobs.config.settings import Settings
-from jobs.core.errors import ChartqError
+from jobs.core.errors import ChartqError, QueueError, StoreError
 from jobs.lanes import SUSPENDED, Gates, LaneQueues
 from jobs.ledger import Ledger
 from worker.monitoring.checks.check import Check, size_text
@@ -25,8 +25,8 @@ _FULL_SHARE = 0.9
 def check_redis(settings: Settings) -> list[Check]:
     """Redis can be worked with (the embedded one is started), and who works."""
     try:
-        with redis_connection(settings) as client:
-            return [_server(client, settings), _workers(client)]
+        with Session(settings) as session:
+            return [_server(session.redis, settings), _workers(session.redis), *_stranger(session)]
     except (ChartqError, RedisError) as error:
         todo = "Correct REDIS_URL; without it chartq starts a server of its own."
         if settings.redis_url is None:
@@ -51,6 +51,17 @@ def _server(client: Redis, settings: Settings) -> Check:
     if share >= _FULL_SHARE:
         return Check("redis", None if share < 1 else False, message, "Raise maxmemory, or wait for jobs to end.")
     return Check("redis", None if warnings else True, message, " ".join(warnings) or None)
+
+
+def _stranger(session: Session) -> list[Check]:
+    """Two projects on one Redis, or two Redis for one project: told if it is so."""
+    try:
+        session.pair.check()
+    except StoreError:
+        return []  # a check of its own
+    except QueueError as error:
+        return [Check("project", False, str(error), "Do what it says: until then this project's commands are refused.")]
+    return []
 
 
 def _which(info: dict[str, Any], settings: Settings) -> str:
