@@ -59,6 +59,7 @@ def test_a_paused_model_is_not_called_any_more_and_others_are(user: Stack, serve
 
 
 def test_a_pause_is_back_before_the_first_call_after_redis_lost_everything(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=1.0)  # some are left to pause, also on a slow machine
     batch = user.submit(draw_charts(user.folder / "charts", 60))
     user.worker("--concurrency", "4")
     eventually(lambda: len(server.record) >= 8)
@@ -71,6 +72,7 @@ def test_a_pause_is_back_before_the_first_call_after_redis_lost_everything(user:
     assert is_quiet(server, 3)
     assert len(server.record) == made
     assert user.status(batch)["hold"]["reason"] == "paused"
+    server.behave(latency_s=0.05)
     user.run("resume")
     assert user.run("wait", batch, "--timeout", "55").code == 0
     assert len(server.record) == 60
