@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -12,6 +13,7 @@ from support.redis_servers import own_redis
 from support.stack import Stack, draw_charts, eventually, finish, stack
 
 from jobs.config.settings import Settings
+from jobs.core.secret import Secret
 from jobs.ledger import Ledger
 from worker.rehearsal import Behaviour, Rehearsal
 
@@ -53,7 +55,7 @@ def is_refused_by(a: Stack, b: Stack, *command: str) -> None:
 
 def test_no_command_of_a_second_project_touches_the_first_ones_jobs(projects: tuple[Stack, Stack]) -> None:
     a, b = projects
-    alone = {"REDIS_URL": ""}
+    alone: dict[str, Any] = {"REDIS_URL": ""}
     theirs = b.submit(draw_charts(b.folder / "charts", 5, start=20), **alone)
     b.run("worker", "--burst", **alone)
     queued = b.submit(draw_charts(b.folder / "more", 5, start=30), **alone)
@@ -83,7 +85,7 @@ def test_over_http_a_second_project_is_answered_with_503(projects: tuple[Stack, 
     queued = b.submit(draw_charts(b.folder / "more", 5, start=30), REDIS_URL="")
     mine = a.submit(draw_charts(a.folder / "charts", 20))
     before = b.counts(queued)
-    settings = Settings(chartq_home=b.home, redis_url=a.environment["REDIS_URL"])
+    settings = Settings(chartq_home=b.home, redis_url=Secret(a.environment["REDIS_URL"]))
     with client_of(settings) as client:
         picture = {"file": ("a.png", png())}
         changing = [client.post(f"/batches/{queued}/{verb}") for verb in ("cancel", "retry", "resume", "pause")]
