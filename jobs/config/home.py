@@ -6,14 +6,15 @@ from pathlib import Path
 
 
 def make_home(home: Path) -> None:
-    """Create the home as a folder of the user's own (0700). Raises OSError.
+    """Create the home as a folder of the user's own (0700), which git passes over. Raises OSError.
 
-    A folder that has other things in it keeps its mode: `CHARTQ_HOME=/data` must lock nobody out of /data.
+    A folder that has other things in it stays as it is: `CHARTQ_HOME=/data` must lock nobody out of /data.
     """
     empty = not home.exists() or not any(home.iterdir())
     home.mkdir(parents=True, exist_ok=True)
     if empty:
         home.chmod(0o700)
+        (home / ".gitignore").write_text("*\n", "ascii")  # `git add .` and `git clean -fd` leave the answers alone
 
 
 def make_private_folder(folder: Path) -> None:

@@ -25,6 +25,9 @@ R = TypeVar("R")
 #: Files read at a time: hashing and check sums run outside Python's lock, so a few more than cores pay off.
 _READERS = min(8, 2 * (os.cpu_count() or 1))
 
+#: Bytes of a row's name. PostgreSQL's index of names takes entries of 2,704 bytes with all that belongs to them.
+_LONGEST_NAME = 2600
+
 #: Files handed to the readers ahead of the one that is waited for.
 _AHEAD = 8 * _READERS
 
@@ -105,6 +108,8 @@ def _examine(numbered: tuple[int, Found], chart_root: Path | None) -> _Chart | s
     _, found = numbered
     if found.error is not None:
         return found.error
+    if len(printable(found.custom_id).encode()) > _LONGEST_NAME:
+        return f"its path is longer than {_LONGEST_NAME:,} bytes: move it up, or submit the folder that holds it"
     try:
         stored = stored_path(found.path, chart_root)  # first: what lies outside is not even opened
         data = read_bounded(found.path)

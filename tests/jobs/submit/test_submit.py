@@ -69,6 +69,19 @@ def test_what_is_no_image_is_named_and_the_rest_goes_on(user: Producer, charts: 
     assert "pixels" in rejects["bomb.png"]
 
 
+def test_a_path_too_long_for_a_store_is_named_and_the_rest_goes_on(user: Producer, charts: Path) -> None:
+    """Longer than what PostgreSQL's index of names takes."""
+    deep = charts
+    for _ in range(14):
+        deep /= "d" * 200
+    deep.mkdir(parents=True)
+    (deep / "chart.png").write_bytes(encoded(picture()))
+    done = user.submit(charts)
+    assert (done["total"], done["queued"]) == (12, 12)
+    [reject] = done["rejected"]
+    assert "longer than 2,600 bytes" in reject["error"]
+
+
 def test_without_an_accepted_image_there_is_no_batch(user: Producer) -> None:
     (user.folder / "empty.png").touch()
     done = user.run("submit", "empty.png", "missing.png", "-p", "Up?", "--json", expect=1).json()
