@@ -99,7 +99,6 @@ def test_the_queue_moves_to_another_redis_when_the_old_one_is_gone(user: Stack, 
     assert len(server.record) == 20
 
 
-@pytest.mark.skip(reason="open: a worker that was frozen meanwhile waits for the other Redis, instead of leaving")
 def test_a_worker_whose_store_was_taken_to_another_redis_meanwhile_leaves(
     user: Stack, server: Rehearsal, redis: OwnRedis
 ) -> None:

@@ -196,10 +196,10 @@ class LaneClient:
 
         Raises StoreError, RedisError, QueueError (this Redis is another store's, or the store has another Redis).
         """
-        self._brought_at = time.time()
         controls = self._controls()
         self.queues.set_controls(controls, ours=self._redis_is_ours)
-        self._store, self._controls_brought = controls.store, True
+        # Only now: a refusal that the maintenance met is the deciding thread's to meet as well, which leaves.
+        self._store, self._controls_brought, self._brought_at = controls.store, True, time.time()
 
     def move(self, settlements: Sequence[Settlement]) -> None:
         """Settle what another worker has left behind. From any thread."""
