@@ -21,7 +21,7 @@ from jobs.broker.error_text import redis_trouble
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.errors import ChartqError, StoreError
 from jobs.core.memory import out_of_memory
-from jobs.lanes import SUSPENDED, LaneQueues
+from jobs.lanes import SUSPENDED
 from jobs.ledger import Ledger, StartedJob, StoreGoneError
 from worker.engine.completions import Completions
 from worker.engine.event_log import log_closing, log_ending, log_started
@@ -72,7 +72,6 @@ class ChartWorker(RqWorker):
         super().__init__(connection, name)
         self._ledger, self._task = ledger, task
         self._lane_client = lane_client_for(self.name)
-        self._queues = LaneQueues(connection)
         self._revive_redis, self._hooks, self._clock = revive_redis, hooks, clock
         self._pool = ThreadPool(concurrency)
         self._completions = Completions()
@@ -284,7 +283,7 @@ class ChartWorker(RqWorker):
 
     def _put_back(self) -> bool:
         """Whether the ledger has work that Redis lost, or that a plain `rq worker` has failed there."""
-        found = put_back_all(self._ledger, self._queues)
+        found = put_back_all(self._ledger, self._lane_client.queues)
         if found.requeue_missing:
             log.warning("Redis had lost %d jobs: put back", found.requeue_missing)
             self._wait_s = 0.0
