@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.batches.session import Session
+from jobs.batches.shapes import BatchDocument
 from jobs.config.settings import Settings, producer_settings
 from jobs.core.errors import InputError
 from jobs.core.failure_limit import FailureLimit
@@ -97,7 +98,7 @@ def submit_requests(
         return session.submit(order).document()
 
 
-def batch_status(batch_id: str, *, settings: Settings | None = None) -> dict[str, Any]:
+def batch_status(batch_id: str, *, settings: Settings | None = None) -> BatchDocument:
     """Where a batch stands: the document of `chartq status BATCH --json`. Raises UnknownIdError, StoreError."""
     with Session(settings or producer_settings()) as session:
         return session.status(session.ledger.batch(batch_id))

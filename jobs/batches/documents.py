@@ -5,6 +5,15 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 from jobs.batches.eta import eta_s
+from jobs.batches.shapes import (
+    AnswerDocument,
+    BatchDocument,
+    BatchState,
+    ErrorDocument,
+    HoldDocument,
+    JobDocument,
+    UsageDocument,
+)
 from jobs.core.controls import NO_CONTROLS, PAUSED, Controls
 from jobs.core.places import split_pictures
 from jobs.core.text import as_dumped, dumps, one_line_json
@@ -24,7 +33,7 @@ _SHORTEST_CLOSURE_S = 1.0
 
 def batch_document(
     batch: Batch, counts: Counts, gates: "Sequence[Gate]", *, now: float, controls: Controls = NO_CONTROLS
-) -> dict[str, Any]:
+) -> BatchDocument:
     """`status BATCH --json`. `gates`: those of the batch's lane that count now; `controls`: what is paused.
 
     `now` is by Redis's clock, as all that the ledger has.
@@ -34,7 +43,7 @@ def batch_document(
     status = _status(batch, counts, open_jobs, held=hold is not None)
     ended = status in ("completed", "completed_with_errors", "canceled")
     span_s = min(RECENT_S, max(1.0, now - batch.created_at))
-    return {
+    document: BatchDocument = {
         "batch_id": batch.batch_id,
         "name": batch.name,
         "model": batch.question.model,
@@ -59,11 +68,13 @@ def batch_document(
         "from": batch.source,
         "cut_off": counts.cut_off,
         "prompt": batch.question.prompt,
-        **({} if batch.sampled_of is None else {"sample_of": batch.sampled_of}),
     }
+    if batch.sampled_of is not None:
+        document["sample_of"] = batch.sampled_of
+    return document
 
 
-def job_document(row: JobRow) -> dict[str, Any]:
+def job_document(row: JobRow) -> JobDocument:
     """`status JOB --json`."""
     return {
         "job_id": row.job_id,
@@ -145,7 +156,7 @@ def image_document(stored: str) -> str | list[str] | None:
     return pictures if len(pictures) > 1 else next(iter(pictures), None)
 
 
-def _status(batch: Batch, counts: Counts, open_jobs: int, *, held: bool) -> str:
+def _status(batch: Batch, counts: Counts, open_jobs: int, *, held: bool) -> BatchState:
     if held:
         return "on_hold"
     if open_jobs or (batch.sealed_at is None and batch.canceled_at is None):
@@ -155,7 +166,7 @@ def _status(batch: Batch, counts: Counts, open_jobs: int, *, held: bool) -> str:
     return "completed_with_errors" if counts.failed or counts.canceled else "completed"
 
 
-def lane_hold(gates: "Sequence[Gate]") -> dict[str, Any] | None:
+def lane_hold(gates: "Sequence[Gate]") -> HoldDocument | None:
     """Why nothing is called for in the lane of these gates: it is on hold only when every one of them is."""
     if not gates or not all(gate.held for gate in gates):
         return None
@@ -173,7 +184,7 @@ def lane_opens_at(gates: "Sequence[Gate]") -> float | None:
     return usable[0].now_s + soonest_s if soonest_s >= _SHORTEST_CLOSURE_S else None
 
 
-def _hold(batch: Batch, gates: "Sequence[Gate]", controls: Controls, now: float) -> dict[str, Any] | None:
+def _hold(batch: Batch, gates: "Sequence[Gate]", controls: Controls, now: float) -> HoldDocument | None:
     """On hold is a batch only when its lane is, or when it was put on hold itself."""
     own = batch.hold
     if own is not None and not own.is_pause:
@@ -192,13 +203,13 @@ def finished_at(batch: Batch, counts: Counts) -> float:
     return max((at for at in ends if at is not None), default=batch.created_at)
 
 
-def _error(error: JobError | None) -> dict[str, Any] | None:
+def _error(error: JobError | None) -> ErrorDocument | None:
     if error is None:
         return None
     return {"type": error.type, "message": error.message, "status_code": error.status_code}
 
 
-def _result(row: JobRow) -> dict[str, Any] | None:
+def _result(row: JobRow) -> AnswerDocument | None:
     if row.text is None:
         return None
     return {
@@ -214,5 +225,5 @@ def _result(row: JobRow) -> dict[str, Any] | None:
     }
 
 
-def _usage(row: JobRow | ResultRow) -> dict[str, int | None]:
+def _usage(row: JobRow | ResultRow) -> UsageDocument:
     return {"prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens}

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from jobs.batches.session import Session
+from jobs.batches.shapes import JOB_STATES, BatchDocument
 from jobs.core.text import one_line
 from jobs.core.time_text import clock, duration
 from jobs.ledger import Batch, StoreUnavailableError
@@ -23,7 +23,7 @@ _QUESTION_CHARS = 300
 POLL_INTERVAL_S = 0.5
 
 
-def exit_code(document: dict[str, Any]) -> int | None:
+def exit_code(document: BatchDocument) -> int | None:
     """What a batch's document means for `wait`; None while there is work to wait for."""
     if document["status"] == "on_hold":
         return ON_HOLD
@@ -33,7 +33,7 @@ def exit_code(document: dict[str, Any]) -> int | None:
     return SOME_FAILED if counts["failed"] or counts["canceled"] else DONE
 
 
-def look(session: Session, batch: Batch) -> dict[str, Any] | None:
+def look(session: Session, batch: Batch) -> BatchDocument | None:
     """The batch's document; None while Redis or the store is away, which is no reason to stop watching."""
     from redis.exceptions import (
         ConnectionError as RedisConnectionError,  # who only needs a sentence waits for no client
@@ -55,9 +55,9 @@ def follow(
     *,
     timeout_s: float | None = None,
     poll_interval_s: float = POLL_INTERVAL_S,
-    show: Callable[[dict[str, Any]], None] = lambda _document: None,
+    show: Callable[[BatchDocument], None] = lambda _document: None,
     sleep: Callable[[float], None] = time.sleep,
-) -> tuple[int, dict[str, Any]]:
+) -> tuple[int, BatchDocument]:
     """Look until the batch has an exit code or `timeout_s` seconds are over. Returns code and last document."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     document = session.status(batch)
@@ -73,14 +73,10 @@ def follow(
         sleep(poll_interval_s if left_s is None else min(poll_interval_s, left_s))
 
 
-def summary(document: dict[str, Any], now: float | None = None) -> str:
+def summary(document: BatchDocument, now: float | None = None) -> str:
     """Where a batch stands, in a line for people. `now`: seconds since the epoch, the clock by default."""
     counts = document["request_counts"]
-    states = ", ".join(
-        f"{counts[state]} {state}"
-        for state in ("finished", "failed", "canceled", "started", "scheduled", "queued")
-        if counts[state]
-    )
+    states = ", ".join(f"{counts[state]} {state}" for state in JOB_STATES if counts[state])
     line = f"{document['batch_id']} {document['status']}: {states or 'nothing yet'} of {counts['total']}"
     if sample_of := document.get("sample_of"):
         line += f" — a sample of {sample_of:,} charts"
@@ -90,7 +86,7 @@ def summary(document: dict[str, Any], now: float | None = None) -> str:
         line += f" — {waiting(document['resume_at'], time.time() if now is None else now)}"
     if document["eta_s"]:
         line += f" — about {duration(document['eta_s'])} to go"
-    if document.get("cut_off"):
+    if document["cut_off"]:
         line += f" — {document['cut_off']} answers are cut off at max_tokens: raise it (--param max_tokens=4000)"
     if lacks_charts(document):
         line += " — more of it is being submitted; if that was interrupted, submit it again as before"
@@ -103,7 +99,7 @@ def waiting(until: str, now: float) -> str:
     return f"waits until {clock(at, now)}, in {duration(max(0.0, at - now))}"
 
 
-def facts(document: dict[str, Any], limits: str | None, now: float | None = None) -> list[str]:
+def facts(document: BatchDocument, limits: str | None, now: float | None = None) -> list[str]:
     """What else people ask of a batch, a line each. `limits`: those in force; None if nothing is left to ask."""
     created = datetime.fromisoformat(document["created_at"]).timestamp()
     usage = document["usage"]
@@ -120,7 +116,7 @@ def facts(document: dict[str, Any], limits: str | None, now: float | None = None
     return [f"{name + ':':<11}{value}" for name, value in about.items() if value]
 
 
-def next_step(document: dict[str, Any]) -> str:
+def next_step(document: BatchDocument) -> str:
     """The command that one would type now."""
     batch_id, counts = document["batch_id"], document["request_counts"]
     if document["status"] == "on_hold":
@@ -131,7 +127,7 @@ def next_step(document: dict[str, Any]) -> str:
     return f"chartq results {batch_id} -o report.html{again}"
 
 
-def lacks_charts(document: dict[str, Any]) -> bool:
+def lacks_charts(document: BatchDocument) -> bool:
     """All that was submitted so far has ended, and yet the batch hasn't: its submit is under way, or has died."""
     counts = document["request_counts"]
     return document["status"] == "in_progress" and not (counts["queued"] + counts["started"] + counts["scheduled"])

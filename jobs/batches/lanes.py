@@ -1,16 +1,16 @@
 """May each lane be called now, and if not, until when and why? As the documents of `lanes`."""
 
 from dataclasses import replace
-from typing import Any
 
 from jobs.batches.session import Session
+from jobs.batches.shapes import LaneDocument
 from jobs.core.controls import PAUSED
 from jobs.core.job import model_of
 from jobs.core.time_text import iso
 from jobs.lanes import Gate, LaneQueues
 
 
-def lane_documents(session: Session) -> list[dict[str, Any]]:
+def lane_documents(session: Session) -> list[LaneDocument]:
     """A document for each gate that is known, and for each lane that has work. Raises QueueError, RedisError."""
     gates, queues = session.gates, LaneQueues(session.redis)
     waiting = queues.lanes()
@@ -31,7 +31,7 @@ def _untouched(session: Session, lane: str) -> Gate:
     return replace(gate, ceiling=controls.ceiling_with(lane, None), set_limit=limit.text() if limit else None)
 
 
-def _lane_document(gate: Gate, queued: int) -> dict[str, Any]:
+def _lane_document(gate: Gate, queued: int) -> LaneDocument:
     return {
         "account": gate.account or None,
         "lane": gate.lane,

@@ -14,11 +14,12 @@ from jobs.batches.documents import RECENT_S, batch_document, finished_at, job_do
 from jobs.batches.pairing import Pair, redis_place
 from jobs.batches.reconcile import Requeued, put_back_all
 from jobs.batches.results import Results, with_sources
+from jobs.batches.shapes import BatchDocument, JobDocument
 from jobs.config.home import make_home
 from jobs.config.settings import Settings
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.controls import EVERYTHING, NO_CONTROLS, Controls, subject_of
-from jobs.core.errors import QueueError, UnknownIdError
+from jobs.core.errors import QueueError
 from jobs.core.job import model_of
 from jobs.core.rates import RateLimits
 from jobs.ledger import ALL_FAILURES, Batch, Counts, FailureFilter, Ledger, RowFilter, Size, StoreUrl
@@ -153,14 +154,14 @@ class Session:
         """See `jobs.submit.submit.submit`. Raises QueueError too if Redis is a stranger to the store."""
         return submit(self.ledger, self.queues, order, resume_existing=resume_existing, **hooks)
 
-    def status(self, batch: Batch) -> dict[str, Any]:
+    def status(self, batch: Batch) -> BatchDocument:
         """The batch's document, as it stands now."""
         batch = self.ledger.batch(batch.batch_id)
         now, counts = self._standing([batch], self.now)
         gates, controls = (self.gates_of(batch), self.ledger.controls()) if counts[batch.id].open else ([], NO_CONTROLS)
         return batch_document(batch, counts[batch.id], gates, now=now, controls=controls)
 
-    def statuses(self, batches: Iterable[Batch]) -> Iterator[dict[str, Any]]:
+    def statuses(self, batches: Iterable[Batch]) -> Iterator[BatchDocument]:
         """The documents of many batches, just read: a statement for each hundred, a look at each lane's gates."""
         gates: dict[str, list[Gate]] = {}
         waiting = iter(batches)
@@ -187,15 +188,13 @@ class Session:
             counts = self.ledger.counts_of(batches, recent_since=now - RECENT_S)
         return now, counts
 
-    def document(self, batch_or_job_id: str) -> dict[str, Any]:
-        """The document of a batch or job. Raises UnknownIdError."""
-        try:
-            return next(self.statuses([self.ledger.batch(batch_or_job_id)]))
-        except UnknownIdError as no_batch:
-            try:
-                return job_document(self.ledger.job(batch_or_job_id))
-            except UnknownIdError:
-                raise no_batch from None
+    def document(self, batch_id: str) -> BatchDocument:
+        """The batch's document, without Redis if it has ended or Redis is away. Raises UnknownIdError."""
+        return next(self.statuses([self.ledger.batch(batch_id)]))
+
+    def job_document(self, job_id: str) -> JobDocument:
+        """Raises UnknownIdError."""
+        return job_document(self.ledger.job(job_id))
 
     def results(self, batch: Batch, **options: Any) -> Results:
         """The batch's result documents, read as they are asked for; see `Results` for the options."""

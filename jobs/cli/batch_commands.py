@@ -5,19 +5,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain
-from typing import Any
 
 import click
 
 from jobs.batches.failures import FailureKind, failure_kinds
 from jobs.batches.follow import UNFINISHED, facts, follow, lacks_charts, summary
 from jobs.batches.session import Session
+from jobs.batches.shapes import BatchDocument
 from jobs.cli.completion import complete_batches
 from jobs.cli.control_commands import batch_or_model
 from jobs.cli.newest import batch_or_newest, no_batches
 from jobs.cli.options import batch_argument, json_option, newest_batch_argument
 from jobs.cli.output import print_data, reader_may_leave, say
 from jobs.config.settings import producer_settings
+from jobs.core.errors import UnknownIdError
 from jobs.core.job import model_of
 from jobs.core.text import dumps, one_line, visible
 from jobs.ledger import Batch, FailureFilter
@@ -79,15 +80,25 @@ def status(batch_or_job_id: str | None, as_json: bool) -> int:
     Example: chartq status b261122-k3x9qa
     """
     with Session(producer_settings()) as session, _blindness_told(session):
-        document = session.document(batch_or_job_id or batch_or_newest(session, None).batch_id)
-        limits = _limits(session, document) if not as_json and document.get("status") in UNFINISHED else None
+        try:
+            document = session.document(batch_or_job_id or batch_or_newest(session, None).batch_id)
+        except UnknownIdError as no_batch:
+            return _print_job(session, batch_or_job_id or "", no_batch, as_json=as_json)
+        limits = _limits(session, document) if not as_json and document["status"] in UNFINISHED else None
+    print_data(dumps(document) if as_json else visible("\n".join([summary(document), *facts(document, limits)])))
+    return 0
+
+
+def _print_job(session: Session, job_id: str, no_batch: UnknownIdError, *, as_json: bool) -> int:
+    try:
+        document = session.job_document(job_id)
+    except UnknownIdError:
+        raise no_batch from None
     if as_json:
         print_data(dumps(document))
-    elif "batch_id" in document:
-        print_data(visible("\n".join([summary(document), *facts(document, limits)])))
-    else:
-        for name, value in document.items():
-            print_data(visible(f"{name}: {value if isinstance(value, str) else dumps(value)}"))
+        return 0
+    for name, value in document.items():
+        print_data(visible(f"{name}: {value if isinstance(value, str) else dumps(value)}"))
     return 0
 
 
@@ -112,7 +123,7 @@ def wait(batch_id: str | None, timeout_s: float | None, as_json: bool) -> int:
     return code
 
 
-def _limits(session: Session, document: dict[str, Any]) -> str:
+def _limits(session: Session, document: BatchDocument) -> str:
     from jobs.cli.panel import limits_in_force  # draws with a terminal's library
 
     return limits_in_force(session.gates_if_possible(session.ledger.batch(document["batch_id"])))
@@ -135,7 +146,7 @@ class _Unsubmitted:
         self._since: float | None = None
         self._told = False
 
-    def look(self, document: dict[str, Any]) -> None:
+    def look(self, document: BatchDocument) -> None:
         """Called with the batch's document, again and again."""
         now = time.monotonic()
         self._since = (self._since or now) if lacks_charts(document) else None

@@ -1,7 +1,6 @@
 """`lanes`: may each lane be called now, and if not, until when and why?"""
 
 import time
-from typing import Any
 
 import click
 from rich.table import Table
@@ -9,6 +8,7 @@ from rich.table import Table
 from jobs.batches.follow import waiting
 from jobs.batches.lanes import lane_documents
 from jobs.batches.session import Session
+from jobs.batches.shapes import LaneDocument
 from jobs.cli.console import print_table
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data
@@ -50,9 +50,9 @@ def lanes(as_json: bool) -> int:
     return 0
 
 
-def _lane_state(row: dict[str, Any]) -> str:
+def _lane_state(row: LaneDocument) -> str:
     if row["state"] == "on_hold":
         return f"on hold ({row['reason']}): {row['message']}"
-    if row["state"] == "closed":
+    if row["closed_until"]:
         return f"closed ({row['reason']}): {waiting(row['closed_until'], time.time())}"
     return "open"

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -11,13 +10,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from jobs.batches.shapes import BatchDocument, CountsDocument, HoldDocument, JobState, TotalUsageDocument
 from jobs.core.text import one_line
 from jobs.core.time_text import clock, duration
 from jobs.lanes import Gate
 from jobs.ledger import CallsMade, ResultRow
 
 #: The states in the bar's order, with their colours.
-_STYLES = {
+_STYLES: dict[JobState, str] = {
     "finished": "green",
     "failed": "red",
     "canceled": "magenta",
@@ -44,7 +44,7 @@ _CHART_CELLS, _LINE_CHARS, _NAME_CHARS = 26, 500, 100
 
 
 def panel(
-    document: dict[str, Any],
+    document: BatchDocument,
     gates: Sequence[Gate],
     latest: Sequence[ResultRow],
     *,
@@ -76,7 +76,7 @@ def panel(
 class _Bar:
     """A line as long as there is room for, with a part for each state."""
 
-    def __init__(self, counts: dict[str, int]) -> None:
+    def __init__(self, counts: CountsDocument) -> None:
         self._counts = {state: counts[state] for state in _STYLES}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -101,18 +101,18 @@ def shares(counts: Sequence[int], cells: int) -> list[int]:
     return parts
 
 
-def _heading(document: dict[str, Any]) -> Text:
+def _heading(document: BatchDocument) -> Text:
     name = one_line(document["name"] or "")[:_NAME_CHARS]
     return Text(" · ".join(filter(None, (name, one_line(document["model"])))), style="bold", overflow="fold")
 
 
-def _counts(document: dict[str, Any]) -> Text:
+def _counts(document: BatchDocument) -> Text:
     counts = document["request_counts"]
     there = [Text(f"{counts[state]:,} {state}", style) for state, style in _STYLES.items() if counts[state]]
     return Text(" · ").join(there or [Text("nothing yet")]) + Text(f" of {counts['total']:,}")
 
 
-def _now(document: dict[str, Any], gates: Sequence[Gate], *, now: float) -> Text:
+def _now(document: BatchDocument, gates: Sequence[Gate], *, now: float) -> Text:
     if document["status"] not in ("in_progress", "on_hold"):
         return Text(_ending(document), "bold")
     if hold := document["hold"]:
@@ -128,16 +128,16 @@ def _now(document: dict[str, Any], gates: Sequence[Gate], *, now: float) -> Text
     return Text("calling" if document["request_counts"]["started"] else "about to call")
 
 
-def _holding(hold: dict[str, Any], batch_id: str) -> str:
+def _holding(hold: HoldDocument, batch_id: str) -> str:
     words = f"on hold ({hold['reason']}): {one_line(hold['message'] or '')}"
     return words if " resume" in words else f"{words}, then: chartq resume {batch_id}"
 
 
-def _ending(document: dict[str, Any]) -> str:
+def _ending(document: BatchDocument) -> str:
     words = str(document["status"]).replace("_", " ")
     if document["finished_at"] is None:
         return words
-    start, end = (datetime.fromisoformat(document[name]) for name in ("created_at", "finished_at"))
+    start, end = map(datetime.fromisoformat, (document["created_at"], document["finished_at"]))
     return f"{words}, {duration(max(0.0, (end - start).total_seconds()))} after its submit"
 
 
@@ -152,7 +152,7 @@ def _waiting(gate: Gate, now: float) -> str:
     return f"waiting until {clock(now + wait_s, now)}, in {duration(wait_s)}: {reason}"
 
 
-def _pace(document: dict[str, Any], a_minute: float | None, now: float) -> str:
+def _pace(document: BatchDocument, a_minute: float | None, now: float) -> str:
     words = "no figure yet" if a_minute is None else f"{_figure(a_minute)} charts a minute"
     if document["eta_s"]:
         words += f" · about {duration(document['eta_s'])} to go, until {clock(now + document['eta_s'], now)}"
@@ -177,7 +177,7 @@ def _limit_of(gate: Gate) -> str:
     return " · ".join([*(budget or ["no budget"]), f"{gate.in_flight:,} in flight{allowed}"])
 
 
-def _tokens(usage: dict[str, int]) -> str:
+def _tokens(usage: TotalUsageDocument) -> str:
     return f"{usage['prompt_tokens']:,} in, {usage['completion_tokens']:,} out"
 
 

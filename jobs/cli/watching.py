@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 from redis.exceptions import RedisError
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -16,6 +16,7 @@ from rich.text import Text
 from jobs.batches.documents import RECENT_S
 from jobs.batches.follow import exit_code, summary
 from jobs.batches.session import Session
+from jobs.batches.shapes import BatchDocument
 from jobs.cli.panel import panel
 from jobs.cli.progress import Show, shown
 from jobs.core.text import visible
@@ -38,7 +39,7 @@ class Watching(Protocol):
     def line(self, line: str) -> None:
         """Before there is a batch: any line."""
 
-    def standing(self, *stages: dict[str, Any]) -> None:
+    def standing(self, *stages: BatchDocument) -> None:
         """The batch's document; of a run in stages each one's, in their order."""
 
     def tell(self, line: str) -> None:
@@ -63,7 +64,7 @@ class Pace:
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
 
-    def see(self, document: dict[str, Any], at_s: float) -> float | None:
+    def see(self, document: BatchDocument, at_s: float) -> float | None:
         """Charts a minute with this document, seen at `at_s` on any steady clock; None if it is too early to say."""
         counts = document["request_counts"]
         self._seen.append((at_s, counts["finished"] + counts["failed"]))
@@ -82,7 +83,7 @@ class _Lines:
     def line(self, line: str) -> None:
         self._show(line)
 
-    def standing(self, *stages: dict[str, Any]) -> None:
+    def standing(self, *stages: BatchDocument) -> None:
         if None in map(exit_code, stages):  # the last word is the command's
             self._show("\n".join(map(summary, stages)))
 
@@ -99,14 +100,14 @@ class _LivePanel:
     def line(self, line: str) -> None:
         self._show(Text(visible(line)))
 
-    def standing(self, *stages: dict[str, Any]) -> None:
+    def standing(self, *stages: BatchDocument) -> None:
         *before, last = stages
         self._show(Group(*(self._panel(document, brief=True) for document in before), self._panel(last, brief=False)))
 
     def tell(self, line: str) -> None:
         self._live.console.print(Text(visible(line)), soft_wrap=True)
 
-    def _panel(self, document: dict[str, Any], *, brief: bool) -> RenderableType:
+    def _panel(self, document: BatchDocument, *, brief: bool) -> RenderableType:
         stage = self._stages.setdefault(document["batch_id"], _Stage(self._session))
         return stage.panel(document, brief=brief)
 
@@ -127,7 +128,7 @@ class _Stage:
         self._counted: object = None
         self._next_look_s = 0.0
 
-    def panel(self, document: dict[str, Any], *, brief: bool) -> RenderableType:
+    def panel(self, document: BatchDocument, *, brief: bool) -> RenderableType:
         started_s = time.monotonic()
         if started_s >= self._next_look_s or exit_code(document) is not None:
             with suppress(RedisError, StoreUnavailableError):  # who brings the documents tries again; we show the last
@@ -145,7 +146,7 @@ class _Stage:
             brief=brief,
         )
 
-    def _look(self, document: dict[str, Any]) -> None:
+    def _look(self, document: BatchDocument) -> None:
         if self._batch is None:
             self._batch = self._session.ledger.batch(document["batch_id"])
         ledger, batch, counts = self._session.ledger, self._batch, document["request_counts"]

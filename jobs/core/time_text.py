@@ -1,11 +1,16 @@
 """Moments and durations as text, for machines and for people."""
 
 from datetime import datetime, timedelta
+from typing import overload
 
 #: In UTC; a moment that says so itself takes longer to write.
 _EPOCH = datetime(1970, 1, 1)
 
 
+@overload
+def iso(at: float) -> str: ...
+@overload
+def iso(at: float | None) -> str | None: ...
 def iso(at: float | None) -> str | None:
     """Seconds since the epoch as ISO 8601 in UTC."""
     if at is None:

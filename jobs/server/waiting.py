@@ -2,11 +2,11 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
 
 from jobs.batches.documents import lane_hold, lane_opens_at
+from jobs.batches.shapes import HoldDocument
 from jobs.core.job import ENDED_STATES
 from jobs.core.time_text import iso
 from jobs.ledger import JobRow
@@ -51,7 +51,7 @@ async def answer_to(access: Access, asked: SingleQuestion, *, wait: bool = True)
             return Pending(job_id=asked.job_id, resume_at=iso(outcome.opens_at), retry_after_s=round(in_s))
 
 
-def on_hold(hold: dict[str, Any]) -> ApiError:
+def on_hold(hold: HoldDocument) -> ApiError:
     """For who would wait for a lane that waits for a person: openai's client need not try again by itself."""
     message = f"on hold ({hold['reason']}): {hold['message']}"
     return ApiError(503, message, code=str(hold["reason"]), headers={"x-should-retry": "false"})

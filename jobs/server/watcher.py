@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from jobs.batches.documents import lane_hold, lane_opens_at
 from jobs.batches.session import Session
+from jobs.batches.shapes import BatchDocument, HoldDocument
 from jobs.core.errors import StoreError
 from jobs.core.job import ENDED_STATES
 from jobs.ledger import Batch, JobRow
@@ -44,7 +45,7 @@ class Ended:
 class Held:
     """The job's lane is on hold; `hold` as in a batch's document."""
 
-    hold: dict[str, Any]
+    hold: HoldDocument
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +71,13 @@ class _Waiter:
 @dataclass(eq=False, kw_only=True)
 class _Listener:
     batch: Batch
-    tell: Callable[[dict[str, Any]], None]
+    tell: Callable[[BatchDocument], None]
 
 
 @dataclass(eq=False, kw_only=True)
 class _ListListener:
     owner: str
-    tell: Callable[[list[dict[str, Any]]], None]
+    tell: Callable[[list[BatchDocument]], None]
 
 
 @dataclass
@@ -92,7 +93,7 @@ class Watcher:
     #: By owner: the batches of the list, and when they are read anew (monotonic).
     _lists: dict[str, tuple[float, list[Batch]]] = field(default_factory=dict)
     #: By owner: what was told last, for who comes between two looks.
-    _told: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    _told: dict[str, list[BatchDocument]] = field(default_factory=dict)
     _thread: threading.Thread | None = None
     _leaving: bool = False
 
@@ -110,24 +111,24 @@ class Watcher:
             return await answer
 
     @contextmanager
-    def batch(self, batch: Batch) -> Iterator["asyncio.Queue[dict[str, Any]]"]:
+    def batch(self, batch: Batch) -> Iterator["asyncio.Queue[BatchDocument]"]:
         """The batch's documents as they change, at most one a second. Raises ApiError: too many listen already."""
         loop = asyncio.get_running_loop()
-        news: asyncio.Queue[dict[str, Any]] = asyncio.Queue(maxsize=1)
+        news: asyncio.Queue[BatchDocument] = asyncio.Queue(maxsize=1)
 
-        def tell(document: dict[str, Any]) -> None:
+        def tell(document: BatchDocument) -> None:
             loop.call_soon_threadsafe(_replace, news, document)
 
         with self._registered(self._listeners, _Listener(batch=batch, tell=tell)):
             yield news
 
     @contextmanager
-    def batches(self, owner: str) -> Iterator["asyncio.Queue[list[dict[str, Any]]]"]:
+    def batches(self, owner: str) -> Iterator["asyncio.Queue[list[BatchDocument]]"]:
         """The newest batches' documents, of one owner or ("") of all, once a tick. Raises ApiError: too many listen."""
         loop = asyncio.get_running_loop()
-        news: asyncio.Queue[list[dict[str, Any]]] = asyncio.Queue(maxsize=1)
+        news: asyncio.Queue[list[BatchDocument]] = asyncio.Queue(maxsize=1)
 
-        def tell(documents: list[dict[str, Any]]) -> None:
+        def tell(documents: list[BatchDocument]) -> None:
             loop.call_soon_threadsafe(_replace, news, documents)
 
         with self._registered(self._list_listeners, _ListListener(owner=owner, tell=tell)):

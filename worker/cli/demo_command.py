@@ -8,6 +8,7 @@ from rich.table import Table
 
 from jobs.batches.follow import summary
 from jobs.batches.session import Session
+from jobs.batches.shapes import BatchDocument
 from jobs.cli.console import print_table
 from jobs.cli.main import FAILED, SIGNAL_CODES
 from jobs.cli.newest import demo_home, in_demo
@@ -97,7 +98,7 @@ def _who_answers(settings: Settings, *, rehearsal: bool) -> str:
     return f"HF_TOKEN is set: {where} answers, with {settings.vision_model}."
 
 
-def _print_results(session: Session, document: dict[str, Any]) -> None:
+def _print_results(session: Session, document: BatchDocument) -> None:
     table = Table("chart", "status", "answer", title=f"{document['batch_id']} · {document['model']}")
     batch = session.ledger.batch(document["batch_id"])
     for row in session.results(batch):

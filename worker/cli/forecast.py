@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from jobs.batches.shapes import BatchDocument
 from jobs.core.rates import Window
 from jobs.core.time_text import duration, iso
 from jobs.submit.source import Rejected
@@ -84,7 +85,7 @@ class Forecast:
     took_s: float
     tally: Tally
     #: The batch's document.
-    batch: dict[str, Any]
+    batch: BatchDocument
     rejected: Sequence[Rejected] = ()
 
     @property

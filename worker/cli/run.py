@@ -5,13 +5,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from redis.exceptions import RedisError
 
 from jobs.batches.follow import DONE, ON_HOLD, POLL_INTERVAL_S, SOME_FAILED, exit_code, look
 from jobs.batches.plan import Plan, plan_of_batch
 from jobs.batches.session import Session
+from jobs.batches.shapes import BatchDocument
 from jobs.cli.console import messages
 from jobs.cli.watching import Watching, watched
 from jobs.core.errors import ChartqError
@@ -39,8 +39,8 @@ class Run:
     #: The order about this batch's answers, if there is a second stage.
     then: Callable[[Batch], Order] | None = None
     #: Where the batch stands; of two stages the second one's, as soon as there is one.
-    document: dict[str, Any] | None = None
-    first_document: dict[str, Any] | None = None
+    document: BatchDocument | None = None
+    first_document: BatchDocument | None = None
     error: Exception | None = None
 
     def work(self) -> None:
@@ -120,7 +120,7 @@ class Run:
         if last is not None and (self.code is None or exit_code(last) is not None):
             self.document = last
 
-    def _note_standing(self, document: dict[str, Any], stage: "_Stage | None") -> None:
+    def _note_standing(self, document: BatchDocument, stage: "_Stage | None") -> None:
         if stage is None:
             self.document = document
         else:
@@ -182,7 +182,7 @@ class _Stage:
         self._is_whole = False
         self._batch: Batch | None = None
 
-    def take_up(self, source: dict[str, Any]) -> bool:
+    def take_up(self, source: BatchDocument) -> bool:
         """Submit what the source (by its document) has answered since. Returns whether there was anything."""
         ended = exit_code(source) in (DONE, SOME_FAILED)
         finished = source["request_counts"]["finished"]
@@ -192,7 +192,7 @@ class _Stage:
         self._asked_about, self._is_whole, self._batch = finished, ended, done.batch
         return True
 
-    def look(self) -> dict[str, Any] | None:
+    def look(self) -> BatchDocument | None:
         return look(self._session, self._batch) if self._batch is not None else None
 
 

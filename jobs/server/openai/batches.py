@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.batches.session import Session
+from jobs.batches.shapes import BatchDocument, TotalUsageDocument
 from jobs.ledger.openai_batches import NewOpenAIBatch, OpenAIBatch
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
@@ -134,7 +135,7 @@ def documents(session: Session, records: Sequence[OpenAIBatch]) -> list[dict[str
     return [openai_document(record, one) for record, one in zip(records, ours, strict=True)]
 
 
-def openai_document(record: OpenAIBatch, ours: dict[str, Any]) -> dict[str, Any]:
+def openai_document(record: OpenAIBatch, ours: BatchDocument) -> dict[str, Any]:
     """Pure: the record, and the batch's own document, as OpenAI's batch."""
     counts = ours["request_counts"]
     status = openai_status(record, ours)
@@ -169,7 +170,7 @@ def openai_document(record: OpenAIBatch, ours: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def openai_status(record: OpenAIBatch, ours: dict[str, Any]) -> str:
+def openai_status(record: OpenAIBatch, ours: BatchDocument) -> str:
     """OpenAI's word. On hold is in progress: OpenAI has no word for it, and `hold` says why."""
     counts = ours["request_counts"]
     if record.status == "failed":
@@ -185,7 +186,7 @@ def openai_status(record: OpenAIBatch, ours: dict[str, Any]) -> str:
     return "completed" if ours["status"] in ("completed", "completed_with_errors") else "in_progress"
 
 
-def _usage(ours: dict[str, int]) -> dict[str, Any]:
+def _usage(ours: TotalUsageDocument) -> dict[str, Any]:
     counted = {"input_tokens": ours["prompt_tokens"], "output_tokens": ours["completion_tokens"]}
     return {
         **counted,

@@ -7,6 +7,7 @@ import pytest
 
 from jobs.batches.documents import batch_document, job_document, result_document
 from jobs.batches.follow import exit_code, summary
+from jobs.batches.shapes import BatchDocument
 from jobs.core.job import Question
 from jobs.core.time_text import duration, iso
 from jobs.lanes import Gate
@@ -50,7 +51,7 @@ HELD_LATER = gate(reason="token", message="the token is unknown", since_s=NOW - 
 CLOSED = gate(until_s=NOW + 30, why="throttled")
 
 
-def document(one: Batch, states: Counts, *gates: Gate) -> dict[str, Any]:
+def document(one: Batch, states: Counts, *gates: Gate) -> BatchDocument:
     return batch_document(one, states, gates, now=NOW)
 
 
@@ -151,6 +152,7 @@ def test_a_jobs_document_has_the_contracts_shape() -> None:
         *("job_id", "custom_id", "image", "model", "prompt", "status", "attempts", "throttled", "error", "result"),
         *("created_at", "started_at", "finished_at"),
     ]
+    assert made["result"]
     assert (made["error"], made["result"]["text"], made["result"]["raw"]) == (None, "up", {"a": 1})
 
 

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rich.cells import cell_len
@@ -16,6 +16,7 @@ from support.producer import Producer, producer_in
 from support.stack import draw_charts
 from support.stores import STORES, finished, id_of, new_store, start, submit
 
+from jobs.batches.shapes import BatchDocument, CountsDocument
 from jobs.cli.panel import panel, shares
 from jobs.cli.watching import Pace, watched
 from jobs.core.rates import Window
@@ -47,14 +48,16 @@ GATE = Gate(
 BUDGET = dataclasses.replace(GATE, windows=(Window(calls=100, window_ms=3_600_000),), spent=(58,))
 
 
-def document(**changes: Any) -> dict[str, Any]:
-    counts = {"finished": 41, "failed": 2, "canceled": 0, "started": 6, "scheduled": 3, "queued": 948}
-    return {
+COUNTS = CountsDocument(total=1000, finished=41, failed=2, canceled=0, started=6, scheduled=3, queued=948)
+
+
+def document(**changes: Any) -> BatchDocument:
+    made = {
         "batch_id": "b261122-k3x9qa",
         "name": "my charts",
         "model": "org/model",
         "status": "in_progress",
-        "request_counts": {**counts, "total": 1000},
+        "request_counts": COUNTS,
         "hold": None,
         "resume_at": None,
         "eta_s": 1800.0,
@@ -63,6 +66,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "finished_at": None,
         **changes,
     }
+    return cast(BatchDocument, made)
 
 
 def row(custom_id: str = "folder/chart-1.png", text: str | None = "It goes up.", **changes: Any) -> ResultRow:
@@ -88,7 +92,7 @@ def render(picture: Any, width: int = 80) -> str:
 
 
 def shown(
-    about: dict[str, Any] | None = None,
+    about: BatchDocument | None = None,
     gates: Sequence[Gate] = (GATE,),
     latest: Sequence[ResultRow] = (),
     *,
@@ -183,7 +187,7 @@ def test_what_has_ended_has_no_pace_and_no_limit() -> None:
 
 
 def test_an_empty_batch_is_no_trouble() -> None:
-    counts = dict.fromkeys(document()["request_counts"], 0)
+    counts = dict.fromkeys(COUNTS, 0)
     assert "nothing yet of 0" in shown(document(request_counts=counts, name=None, eta_s=None), [])
 
 
@@ -225,7 +229,7 @@ def test_the_pace_is_that_of_the_last_minute() -> None:
     pace = Pace()
 
     def see(finished: int, at_s: float) -> float | None:
-        return pace.see({"request_counts": {"finished": finished, "failed": 1}}, at_s)
+        return pace.see(document(request_counts={**COUNTS, "finished": finished}), at_s)
 
     assert see(100, 0) is None  # what was there before says nothing
     assert see(101, 1) is None
@@ -293,7 +297,7 @@ def test_a_terminal_gets_the_panel_with_the_newest_answers(user: Producer) -> No
     assert "╰" in drawn
 
 
-def two_stages(user: Producer) -> tuple[dict[str, Any], dict[str, Any]]:
+def two_stages(user: Producer) -> tuple[BatchDocument, BatchDocument]:
     """The documents of a batch that is half answered, and of the one about its answers."""
     charts = draw_charts(user.folder / "charts", 4)
     first = user.submit(charts, "--sample", "2", "--name", "describe")["batch_id"]

@@ -10,6 +10,7 @@ import pytest
 from support.http_api import png
 from support.producer import Producer, producer_in
 
+from jobs.batches.shapes import BatchDocument
 from jobs.server import create_app
 from jobs.server.watcher import Watcher
 
@@ -32,7 +33,7 @@ def submitted(user: Producer) -> str:
     return str(user.submit(user.folder / "a.png")["batch_id"])
 
 
-def finished(documents: list[dict[str, Any]]) -> int:
+def finished(documents: list[BatchDocument]) -> int:
     return sum(document["request_counts"]["finished"] for document in documents)
 
 

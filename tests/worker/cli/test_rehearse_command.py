@@ -6,12 +6,13 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.producer import Producer, producer_in
 from support.stack import Stack, draw_charts, eventually, finish, stack
 
+from jobs.batches.shapes import BatchDocument
 from jobs.core.clock import SYSTEM_CLOCK, FastClock
 from jobs.core.rates import RateLimits
 from worker.cli.forecast import Forecast, Provider, Tally, fitting_speed
@@ -181,7 +182,7 @@ def test_a_machine_that_does_not_keep_up_is_told_only_where_it_matters(
 ) -> None:
     tally = Tally(calls=100, answered=100, answering_s=100 * call_s)
     counts = {"total": 100, "finished": 100, "failed": 0}
-    batch = {"status": "completed", "request_counts": counts, "hold": None}
+    batch = cast(BatchDocument, {"status": "completed", "request_counts": counts, "hold": None})
     forecast = Forecast(provider=provider(), speed=10, took_s=took_s, tally=tally, batch=batch)
     assert forecast.slow_machine == slow
     assert ("keep up" in "".join(forecast.lines())) == (slow is not None)
