@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
@@ -10,19 +9,16 @@ from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from jobs.batches.documents import RECENT_S, batch_document, finished_at, job_document, result_document
+from jobs.batches.documents import RECENT_S, batch_document, job_document, result_document
 from jobs.batches.pairing import Pair, redis_place
-from jobs.batches.reconcile import Requeued, put_back_all
 from jobs.batches.results import Results, with_sources
 from jobs.batches.shapes import BatchDocument, JobDocument
 from jobs.config.home import make_home
 from jobs.config.settings import Settings
 from jobs.core.clock import SYSTEM_CLOCK, Clock
-from jobs.core.controls import EVERYTHING, NO_CONTROLS, Controls, subject_of
+from jobs.core.controls import NO_CONTROLS, Controls
 from jobs.core.errors import QueueError
-from jobs.core.job import model_of
-from jobs.core.rates import RateLimits
-from jobs.ledger import ALL_FAILURES, Batch, Counts, FailureFilter, Ledger, RowFilter, Size, StoreUrl
+from jobs.ledger import Batch, Counts, Ledger, RowFilter, StoreUrl
 from jobs.schemas import schema_of
 from jobs.submit.submit import Order, Submitted, submit
 
@@ -42,7 +38,7 @@ RESULTS_FILE = "results.sqlite"
 _CLAIM_TRUSTED_S = 2.0
 
 #: Batches whose documents are made at a time.
-_PAGE = 100
+PAGE = 100
 
 
 def store_url(settings: Settings) -> StoreUrl:
@@ -115,7 +111,7 @@ class Session:
         """For who changes something: this Redis is the store's from now on. Raises QueueError if it is a stranger."""
         root = self._shared or self
         if abs(time.time() - root._claimed_at) > _CLAIM_TRUSTED_S:
-            self._bring_controls()
+            self.bring_controls()
             root._claimed_at = time.time()
         return self.pair.queues
 
@@ -165,8 +161,8 @@ class Session:
         """The documents of many batches, just read: a statement for each hundred, a look at each lane's gates."""
         gates: dict[str, list[Gate]] = {}
         waiting = iter(batches)
-        while page := list(islice(waiting, _PAGE)):
-            now, counts = self._standing(page, self._now_if_possible)
+        while page := list(islice(waiting, PAGE)):
+            now, counts = self._standing(page, self.now_if_possible)
             controls = self.ledger.controls() if any(counts[batch.id].open for batch in page) else NO_CONTROLS
             for batch in page:
                 lane, unfinished = batch.question.lane, counts[batch.id].open > 0
@@ -219,7 +215,7 @@ class Session:
         """The counts are the ledger's, and are told whatever has become of Redis."""
         return self._if_possible(lambda: self.gates_of(batch), [])
 
-    def _now_if_possible(self) -> float:
+    def now_if_possible(self) -> float:
         return self._if_possible(self.now, self.clock.now())
 
     def _if_possible(self, ask_redis: Callable[[], T], otherwise: T) -> T:
@@ -236,103 +232,6 @@ class Session:
                 self.blind = redis_trouble(error)
         return otherwise
 
-    def retry(self, batch: Batch, only: FailureFilter = ALL_FAILURES) -> int:
-        """Queue again what failed (of that kind), with fresh attempts. Returns how many."""
-        queues = self.queues
-        again = self.ledger.retry(batch, self.now(), only=only)
-        self._enqueue(batch, again)
-        if batch.hold is not None:  # not any more: what waits beside them has to go back as well
-            put_back_all(self.ledger, queues, batch=batch)
-        return len(again)
-
-    def cancel(self, batch: Batch) -> int:
-        """Take the batch's claim from all that has not started. Returns how many rows were canceled."""
-        queues = self.queues
-        canceled = self.ledger.cancel(batch, self.now())
-        queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
-        kept: dict[str, list[str]] = defaultdict(list)
-        for job_id, other in canceled.kept:
-            kept[other].append(job_id)
-        for other, job_ids in kept.items():
-            self._enqueue(self.ledger.batch(other), job_ids)
-        return canceled.count
-
-    def resume(self, lanes: set[str] | None, batch: Batch | None = None) -> tuple[int, Requeued]:
-        """Open what is on hold in these lanes (None: in all), and the batch itself; put back what Redis has lost.
-
-        Pauses end too: the batch's if one is given, else those of the lanes.
-        """
-        queues = self.queues
-        if batch is not None:
-            self.ledger.resume(batch)
-        self._end_pauses(lanes if batch is None else set())
-        # An account's hold may keep a lane waiting that was never called for: it has no gate of its own yet.
-        every_gate = self.gates.all(extra_lanes=queues.lanes())
-        gates = [gate for gate in every_gate if gate.held and (lanes is None or gate.lane in lanes)]
-        opened = self.gates.resume(gates)
-        return opened, put_back_all(self.ledger, queues, batch=batch)
-
-    def pause(
-        self, by: str, *, model: str | None = None, batch: Batch | None = None, for_s: float | None = None
-    ) -> None:
-        """No call starts any more, for a model, a batch or (neither given) for anything; what is in flight ends.
-
-        `by` is who says so. It ends by itself after `for_s` seconds, or with `resume`. A batch that has ended stays so.
-        """
-        queues, now = self.queues, self.now()
-        until = None if for_s is None else now + for_s
-        if batch is None:
-            self.ledger.pause(subject_of("model", model) if model else EVERYTHING, by=by, now=now, until=until)
-            self._bring_controls()
-            return
-        if not self.ledger.counts(batch, recent_since=0).open:
-            return
-        self.ledger.pause_batch(batch, by=by, now=now, until=until)
-        self._bring_controls()
-        # What others want of it goes on.
-        queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
-        put_back_all(self.ledger, queues, batch=batch)
-
-    def limit(self, by: str, model: str, *, rate: RateLimits | None, concurrency: int | None) -> None:
-        """Set a model's budget and most calls in flight, beside the workers' own; None and None: not any more."""
-        self._bring_controls()  # first, as it may be refused
-        self.ledger.limit_model(model, rate=rate, concurrency=concurrency, by=by, now=self.now())
-        self._bring_controls()
-
-    def delete(self, batch: Batch) -> Size:
-        """Remove a batch that has ended, and the answers that no other wants. Raises InputError if it can't go."""
-        what = self.ledger.size_of(batch)
-        self.ledger.hide(batch, time.time())
-        self.ledger.remove_hidden()
-        return what
-
-    def old(self, older_than_s: float) -> Iterator[Batch]:
-        """Batches that ended longer ago, the newest first: what asks about another's answers comes before that one."""
-        now = self._now_if_possible() if self.settings.redis_url else self.clock.now()
-        waiting = iter(self.ledger.batches())
-        while page := list(islice(waiting, _PAGE)):
-            counts = self.ledger.counts_of(page, recent_since=now)
-            for batch in page:
-                ended_at = None if counts[batch.id].open else finished_at(batch, counts[batch.id])
-                if ended_at is not None and ended_at < now - older_than_s:
-                    yield batch
-
-    def _end_pauses(self, lanes: set[str] | None) -> None:
-        """Of these lanes' models; None: all there are, of batches too, whose jobs go back on their queues."""
-        models = sorted(set(map(model_of, lanes or ())))
-        for subject in [EVERYTHING] if lanes is None else [subject_of("model", model) for model in models]:
-            for batch in self.ledger.end_pauses(subject):
-                put_back_all(self.ledger, self.queues, batch=batch)
-        self._bring_controls()
-
-    def _bring_controls(self) -> None:
+    def bring_controls(self) -> None:
         """Redis hears it at once; should it not, a worker brings it within seconds."""
         self.pair.queues.set_controls(self.claim(), ours=self.settings.redis_url is None)
-
-    def _enqueue(self, batch: Batch, job_ids: list[str]) -> None:
-        self.queues.enqueue(
-            job_ids,
-            lane=batch.question.lane,
-            batch_id=batch.batch_id,
-            priority=batch.priority,  # type: ignore[arg-type]  # the ledger only ever gets ours
-        )

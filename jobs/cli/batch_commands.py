@@ -8,6 +8,7 @@ from itertools import chain
 
 import click
 
+from jobs.batches import operations
 from jobs.batches.failures import FailureKind, failure_kinds
 from jobs.batches.follow import UNFINISHED, facts, follow, lacks_charts, summary
 from jobs.batches.session import Session
@@ -232,7 +233,7 @@ def retry(batch_id: str, type_: str | None, match: str | None) -> int:
     """
     with Session(producer_settings()) as session:
         batch = session.ledger.batch(batch_id)
-        again = session.retry(batch, FailureFilter(type=type_, match=match))
+        again = operations.retry(session, batch, FailureFilter(type=type_, match=match))
     say(f"{again} jobs queued again")
     if not again and (type_ or match):
         say(f"which kinds of failures there are: chartq errors {batch_id}")
@@ -248,7 +249,7 @@ def cancel(batch_id: str) -> int:
     Example: chartq cancel b261122-k3x9qa
     """
     with Session(producer_settings()) as session:
-        say(f"{session.cancel(session.ledger.batch(batch_id))} jobs canceled")
+        say(f"{operations.cancel(session, session.ledger.batch(batch_id))} jobs canceled")
     return 0
 
 
@@ -269,7 +270,7 @@ def resume(model_or_batch: str | None) -> int:
         lanes = {f"{api}:{what}" for api in ("chat", "task")} if isinstance(what, str) else None
         if batch is not None:
             lanes = {batch.question.lane}
-        opened, found = session.resume(lanes, batch)
+        opened, found = operations.resume(session, lanes, batch)
         held = [] if batch else [one.batch_id for one in session.ledger.held() if session.status(one)["hold"]]
         still = _still_paused(session, lanes)
     if batch and batch.hold:

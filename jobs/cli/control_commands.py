@@ -8,6 +8,7 @@ from datetime import datetime
 
 import click
 
+from jobs.batches import operations
 from jobs.batches.session import Session
 from jobs.cli.completion import complete_batches
 from jobs.cli.options import batch_argument
@@ -64,7 +65,8 @@ def pause(model_or_batch: str | None, until: str | None) -> int:
         what = batch_or_model(session, model_or_batch) if model_or_batch else None
         if isinstance(what, Batch) and not session.ledger.counts(what, recent_since=0).open:
             raise InputError(f"{what.batch_id} has ended: there is nothing to pause")
-        session.pause(
+        operations.pause(
+            session,
             whoami(),
             model=what if isinstance(what, str) else None,
             batch=what if isinstance(what, Batch) else None,
@@ -100,7 +102,7 @@ def limit(model: str, rate: str, concurrency: int | None) -> int:
     except InputError as error:
         raise click.UsageError(str(error)) from None
     with Session(producer_settings()) as session:
-        session.limit(whoami(), model, rate=budget, concurrency=concurrency)
+        operations.limit(session, whoami(), model, rate=budget, concurrency=concurrency)
     held = ", ".join([*([str(budget)] if budget else []), *([f"{concurrency} in flight"] if concurrency else [])])
     say(f"{model}: {held} from now on, beside the workers' own limits" if held else f"{model} has no such limit now")
     return 0
@@ -115,7 +117,7 @@ def delete(batch_id: str) -> int:
     Example: chartq delete b261122-k3x9qa
     """
     with Session(producer_settings()) as session:
-        gone = session.delete(session.ledger.batch(batch_id))
+        gone = operations.delete(session, session.ledger.batch(batch_id))
     say(f"{batch_id} is gone: {_size_words(gone)}")
     return 0
 
@@ -135,11 +137,11 @@ def prune(age: str, dry_run: bool) -> int:
         raise click.UsageError(f"--older-than: {error}") from None
     total, count = Size(), 0
     with Session(producer_settings()) as session:
-        for batch in list(session.old(older_than_s)):
+        for batch in list(operations.old(session, older_than_s)):
             if why := session.ledger.obstacle_to_deletion(batch):
                 say(f"stays: {why}")
                 continue
-            gone = session.ledger.size_of(batch) if dry_run else session.delete(batch)
+            gone = session.ledger.size_of(batch) if dry_run else operations.delete(session, batch)
             say(f"{batch.batch_id}: {_size_words(gone)}")
             total, count = total + gone, count + 1
     verb = "would go" if dry_run else "are gone"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
+from jobs.batches import operations
 from jobs.batches.session import Session
 from jobs.config.settings import Settings
 from jobs.core.errors import ChartqError, InputError
@@ -103,7 +104,7 @@ class Intake:
             log.info("batch %s: %s", record.batch_id, error)
         session.ledger.openai_batch_submitted(record, session.now())
         if self._is_cancelling(session, record):
-            session.cancel(session.ledger.batch(record.batch_id))
+            operations.cancel(session, session.ledger.batch(record.batch_id))
 
     @staticmethod
     def _is_cancelling(session: Session, record: OpenAIBatch) -> bool:

@@ -14,6 +14,7 @@ from support.stack import Stack, draw_charts, eventually, stack
 
 from benchmarks.large_ledger import fill
 from benchmarks.table import Table, say
+from jobs.batches import operations
 from jobs.batches.session import Session
 from jobs.config.settings import load_settings
 from jobs.core.rates import RateLimits
@@ -112,7 +113,7 @@ def _pauses(bench: _Bench, workers: int, plan: Controls) -> list[list[str]]:
             bench.goes_on()
             time.sleep(0.137 * (number % 7))  # at any moment of the workers' loop
             since = time.time()
-            session.pause(_WHO)
+            operations.pause(session, _WHO)
             lasts.append(bench.last_call_s(since))
             if number < plan.losses:
                 made = len(bench.begun())
@@ -122,7 +123,7 @@ def _pauses(bench: _Bench, workers: int, plan: Controls) -> list[list[str]]:
                     bench.redis.client.flushall()
                 time.sleep(2 * _QUIET_S)
                 after_loss.append(float(len(bench.begun()) - made))
-            session.resume(None)
+            operations.resume(session, None)
     told = [_row("pause: until the last call begins, s", workers, lasts)]
     return [*told, _row("FLUSHALL or a new Redis while paused: calls that begin", workers, after_loss)]
 
@@ -142,7 +143,7 @@ def _limits(bench: _Bench, workers: int, plan: Controls) -> list[list[str]]:
             _set(session, high)
             time.sleep(5)
             up.append(_holds_after(bench.begun(), since, lambda calls: calls >= 0.8 * high))
-        session.limit(_WHO, _MODEL, rate=None, concurrency=None)
+        operations.limit(session, _WHO, _MODEL, rate=None, concurrency=None)
     return [
         _row(f"limit {high}/s to {low}/s: until no second has more, s", workers, down),
         _row(f"limit {low}/s to {high}/s: until every second has four fifths of it, s", workers, up),
@@ -150,7 +151,7 @@ def _limits(bench: _Bench, workers: int, plan: Controls) -> list[list[str]]:
 
 
 def _set(session: Session, calls: int) -> None:
-    session.limit(_WHO, _MODEL, rate=RateLimits.parse(f"{calls}/s"), concurrency=None)
+    operations.limit(session, _WHO, _MODEL, rate=RateLimits.parse(f"{calls}/s"), concurrency=None)
 
 
 def _holds_after(begun: Sequence[float], since: float, holds: Callable[[int], bool]) -> float:
@@ -174,7 +175,7 @@ def _prune(bench: _Bench, rows: int) -> list[list[str]]:
         bytes_before = _size_of(path)
         before = _rate(bench, 5)
         began, calls = time.monotonic(), len(bench.begun())
-        session.delete(session.ledger.batch(old.batch_id))
+        operations.delete(session, session.ledger.batch(old.batch_id))
         took_s = time.monotonic() - began
         meanwhile = (len(bench.begun()) - calls) / took_s
         given_back = bytes_before - _size_of(path)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
+from jobs.batches import operations
 from jobs.batches.session import Session
 from jobs.batches.shapes import BatchDocument, TotalUsageDocument
 from jobs.ledger.openai_batches import NewOpenAIBatch, OpenAIBatch
@@ -117,7 +118,7 @@ def cancel(batch_id: str, access: Granted) -> Document:
         raise ApiError(409, f"the batch has {status}: there is nothing to cancel", code="batch_not_cancellable")
     access.session.ledger.cancel_openai_batch(record, access.session.now())
     if access.openai_batch(batch_id).status == "submitted":
-        access.session.cancel(access.batch(batch_id))
+        operations.cancel(access.session, access.batch(batch_id))
     else:
         access.backend.intake.look_now()  # it cancels what it has submitted
     return Document(document(access.session, access.openai_batch(batch_id)))

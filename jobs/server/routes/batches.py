@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from jobs.batches import operations
 from jobs.ledger import Batch as LedgerBatch
 from jobs.ledger import FailureFilter
 from jobs.server.access import Access, Granted
@@ -139,22 +140,22 @@ def _action(name: str, act: Callable[[Access, LedgerBatch], Any], about: str) ->
 
 _action(
     "cancel",
-    lambda access, batch: access.session.cancel(batch),
+    lambda access, batch: operations.cancel(access.session, batch),
     "What has not started is canceled; what another batch still wants goes on.",
 )
 _action(
     "retry",
-    lambda access, batch: access.session.retry(batch),
+    lambda access, batch: operations.retry(access.session, batch),
     "What failed is queued again, with fresh attempts. `retry-kind`: one kind.",
 )
 _action(
     "resume",
-    lambda access, batch: access.session.resume({batch.question.lane}, batch),
+    lambda access, batch: operations.resume(access.session, {batch.question.lane}, batch),
     "What is on hold opens, one probe first; what Redis has lost is put back on the queue.",
 )
 _action(
     "pause",
-    lambda access, batch: access.session.pause(access.who, batch=batch),
+    lambda access, batch: operations.pause(access.session, access.who, batch=batch),
     "No call of it starts any more, until it is resumed; what is in flight ends.",
 )
 
@@ -165,7 +166,7 @@ def retry_kind(
 ) -> Document:
     """What failed with this type of error is queued again: `chartq retry BATCH --error TYPE`."""
     batch = access.batch(batch_id)
-    access.session.retry(batch, FailureFilter(type=error))
+    operations.retry(access.session, batch, FailureFilter(type=error))
     access.backend.services.work_arrived()
     return _document(access, batch)
 

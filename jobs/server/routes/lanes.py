@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from jobs.batches import operations
 from jobs.batches.lanes import lane_documents
 from jobs.core.errors import InputError, SettingsError
 from jobs.core.job import model_of
@@ -28,7 +29,7 @@ _Model = Annotated[str, Query(min_length=1, max_length=300, description="The lan
 @router.post("/lanes/pause", responses={200: {"model": Lanes}, **ERRORS}, response_class=Document)
 def pause_lane(access: Granted, model: _Model) -> Document:
     """No call for the model starts any more, whoever asks, until it is resumed: `chartq pause MODEL`."""
-    access.session.pause(access.who, model=_known(access, model))
+    operations.pause(access.session, access.who, model=_known(access, model))
     return lanes(access)
 
 
@@ -36,7 +37,7 @@ def pause_lane(access: Granted, model: _Model) -> Document:
 def resume_lane(access: Granted, model: _Model) -> Document:
     """The model's lanes open, one probe first, and its pause ends: `chartq resume MODEL`."""
     _known(access, model)
-    access.session.resume({lane for lane in _lanes(access) if model_of(lane) == model})
+    operations.resume(access.session, {lane for lane in _lanes(access) if model_of(lane) == model})
     access.backend.services.work_arrived()
     return lanes(access)
 
@@ -54,7 +55,7 @@ def limit_lane(
         budget = None if rate == "none" else RateLimits.parse(rate)
     except (InputError, SettingsError, ValueError) as error:
         raise ApiError(400, f"rate: {error}", param="rate") from None
-    access.session.limit(access.who, model, rate=budget, concurrency=concurrency)
+    operations.limit(access.session, access.who, model, rate=budget, concurrency=concurrency)
     return lanes(access)
 
 

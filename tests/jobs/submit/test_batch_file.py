@@ -20,6 +20,7 @@ from support.request_lines import MODEL, ask, body, data_uri, image_part, reques
 from support.stack import Stack, draw_charts, finish, stack
 
 from jobs import submit_requests
+from jobs.batches import operations
 from jobs.submit.batch_file import lines
 from jobs.submit.batch_line import parse_request
 from worker.rehearsal import Behaviour, Rehearsal
@@ -72,7 +73,7 @@ def test_a_batch_has_a_row_per_line_with_its_own_name_and_question(user: Produce
         assert depth.queued == 3
         # Redis loses everything: each job comes back to the one lane.
         session.redis.flushall()
-        assert session.resume(None)[1].requeue_missing == 3
+        assert operations.resume(session, None)[1].requeue_missing == 3
         [depth] = session.queues.depths([f"chat:{MODEL}"])
         assert depth.queued == 3
 
