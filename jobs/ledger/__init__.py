@@ -2,15 +2,14 @@
 
 from jobs.ledger.deletion import Size
 from jobs.ledger.errors import SchemaTooNewError, StoreGoneError, StoreUnavailableError
+from jobs.ledger.filters import ALL_FAILURES, FailureFilter, RowFilter
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.records import (
-    ALL_FAILURES,
     Added,
     Batch,
     CallsMade,
     Canceled,
     Counts,
-    FailureFilter,
     Hold,
     JobError,
     JobRow,
@@ -18,7 +17,6 @@ from jobs.ledger.records import (
     NewMember,
     OpenJob,
     ResultRow,
-    RowFilter,
     SourceAnswer,
     StartedJob,
     TokensSpent,

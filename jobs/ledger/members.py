@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from jobs.ledger.counts import recounted
 from jobs.ledger.failure_holds import forget_failures, release
+from jobs.ledger.filters import ALL_FAILURES, FailureFilter
 from jobs.ledger.member_status import queue_again
-from jobs.ledger.records import ALL_FAILURES, Batch, Canceled, FailureFilter
+from jobs.ledger.records import Batch, Canceled
 from jobs.ledger.transaction import Row, Transaction, chunks
 
 #: Jobs that are changed at a time.

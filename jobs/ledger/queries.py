@@ -7,7 +7,8 @@ from jobs.core.errors import UnknownIdError
 from jobs.core.job import Question
 from jobs.ledger import questions
 from jobs.ledger.columns import path_from_store
-from jobs.ledger.records import Batch, CallsMade, JobError, JobRow, ResultRow, RowFilter, SourceAnswer, TokensSpent
+from jobs.ledger.filters import RowFilter
+from jobs.ledger.records import Batch, CallsMade, JobError, JobRow, ResultRow, SourceAnswer, TokensSpent
 from jobs.ledger.transaction import Transaction
 
 #: Results read at a time: memory stays flat, and no transaction stays open while the caller writes a file.
