@@ -83,7 +83,7 @@ class Settings:
     hf_rate_limit: RateLimits = _setting(
         RateLimits(), "write 30/h or 5/s,30/h", to.rate_limits, instance_of(RateLimits)
     )
-    hf_max_concurrency: int | None = _setting(None, "a whole to.number, 1 or more", to.whole_number, ge(1))
+    hf_max_concurrency: int | None = _setting(None, "a whole number, 1 or more", to.whole_number, ge(1))
     redis_url: Secret | None = _setting(None, to.REDIS_URL, to.secret(to.redis_url))
     results_url: Secret | None = _setting(None, to.RESULTS_URL, to.secret(to.results_url))
     chartq_home: Path = _setting(Path(".chartq"), "a folder", to.absolute_path)
