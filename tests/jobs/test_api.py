@@ -1,21 +1,14 @@
 """The producer's side from Python: submit_folder, batch_status, iter_results."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 import pytest
-from support.producer import Producer, producer_in
+from support.producer import Producer
 from support.stack import draw_charts
 
 from jobs import batch_status, iter_results, submit_folder
 from jobs.core.errors import InputError, SettingsError, UnknownIdError
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    with producer_in(tmp_path, monkeypatch) as made:
-        yield made
 
 
 def test_a_folder_goes_in_and_answers_come_out(user: Producer) -> None:

@@ -124,12 +124,6 @@ def folder(redis: Redis, kind: str, place: str, bad: int, *, workers: int = 1, m
     return Measured(max(work_s, one_s), simulation.took_s, simulation.calls)
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    with running_redis() as redis:
-        yield redis
-
-
 #: A false outage closes the gate for a second, and one probe goes alone; a batch of 20 holds up to four of them.
 FALSE_OUTAGES_S = 15.0
 

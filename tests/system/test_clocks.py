@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from support.lanes import HOUR_S, Clock, Lanes, Worker, jobs_of, running_redis
+from support.lanes import HOUR_S, Clock, Lanes, Worker, jobs_of
 from support.simulation import FixedWindows, Simulation
 from support.stack import Finished, Stack, draw_charts, finish, stack
 
@@ -55,12 +55,6 @@ class SetClock(Clock):
 
     def redis_now_ms(self) -> None:  # type: ignore[override]  # the scripts ask Redis
         return None
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    with running_redis() as redis:
-        yield redis
 
 
 @pytest.fixture

@@ -22,17 +22,11 @@ from support.stack import Stack, draw_charts, eventually, finish, stack
 from jobs.lanes import LaneQueues
 from jobs.lanes.scripts import text
 from jobs.ledger import Counts, Ledger
-from worker.rehearsal import Behaviour, Rehearsal
+from worker.rehearsal import Rehearsal
 
 TOKEN = "hf_secret_token"
 MODEL = "org/model"
 LANE = f"chat:{MODEL}"
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.05)) as running:
-        yield running
 
 
 @pytest.fixture

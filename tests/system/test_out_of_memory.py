@@ -18,7 +18,7 @@ from support.serving import serve
 from support.stack import Stack, draw_charts, eventually, finish, stack
 
 from jobs.broker.embedded import embedded_redis
-from worker.rehearsal import Behaviour, Rehearsal
+from worker.rehearsal import Rehearsal
 
 #: Decoded: 48 MB as Pillow has it; with what its decoders need beside it up to 200.
 _LARGE = (4000, 3000)
@@ -79,12 +79,6 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         paths[name] = folder / f"{name}.{kind.lower()}"
         picture.save(paths[name], kind, **options)
     return paths
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.05)) as running:
-        yield running
 
 
 @pytest.fixture

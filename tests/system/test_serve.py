@@ -18,13 +18,7 @@ from support.http_api import png
 from support.serving import requests_file, serve
 from support.stack import Stack, eventually, stack
 
-from worker.rehearsal import Behaviour, Rehearsal
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.05)) as running:
-        yield running
+from worker.rehearsal import Rehearsal
 
 
 @pytest.fixture

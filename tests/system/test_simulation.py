@@ -2,23 +2,16 @@
 
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 from redis import Redis
-from support.lanes import HOUR_S, Lanes, end_redis, running_redis
+from support.lanes import HOUR_S, Lanes, end_redis
 from support.simulation import FixedWindows, Provider, Simulation, SlidingWindow
 
 from jobs.broker.embedded import embedded_redis
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    with running_redis() as redis:
-        yield redis
-
 
 #: A permit counts for so much longer than an hour.
 GUARD_S = 1

@@ -3,10 +3,9 @@
 import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from support.stack import Stack, draw_charts, eventually, finish, stack
+from support.stack import Stack, draw_charts, eventually, finish
 
 from worker.rehearsal import Behaviour, Rehearsal
 
@@ -15,12 +14,6 @@ from worker.rehearsal import Behaviour, Rehearsal
 def server() -> Iterator[Rehearsal]:
     with Rehearsal(Behaviour(latency_s=0.3)) as running:
         yield running
-
-
-@pytest.fixture
-def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret_token") as made:
-        yield made
 
 
 @pytest.mark.parametrize("command", ["run", "worker"])

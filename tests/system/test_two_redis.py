@@ -7,12 +7,11 @@ import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from support.http_api import client_of, error_of, png
 from support.redis_servers import OwnRedis, own_redis
-from support.stack import Stack, draw_charts, eventually, finish, stack
+from support.stack import Stack, draw_charts, eventually, finish
 
 from jobs.config.settings import Settings
 from worker.rehearsal import Behaviour, Rehearsal
@@ -22,12 +21,6 @@ from worker.rehearsal import Behaviour, Rehearsal
 def server() -> Iterator[Rehearsal]:
     with Rehearsal(Behaviour(latency_s=0.1)) as running:
         yield running
-
-
-@pytest.fixture
-def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret_token") as made:
-        yield made
 
 
 @pytest.fixture

@@ -7,34 +7,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import pytest
 from redis import Redis
 from rq.command import send_shutdown_command, send_stop_job_command
 from rq.suspension import resume, suspend
 from rq.worker import BaseWorker
 from support.repository import ROOT
-from support.stack import Program, Stack, draw_charts, eventually, finish, stack
+from support.stack import Program, Stack, draw_charts, eventually, finish
 
 from jobs.broker.embedded import embedded_redis
-from worker.rehearsal import Behaviour, Rehearsal
+from worker.rehearsal import Rehearsal
 
 POISON_WORKER = ROOT / "tests" / "support" / "poison_worker.py"
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.05)) as running:
-        yield running
-
-
-@pytest.fixture
-def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret_token") as made:
-        yield made
 
 
 def leaves_with_0(worker: Program, *, within_s: float) -> str:

@@ -2,14 +2,13 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.producer import Producer, producer_in
+from support.producer import Producer
 from support.stack import Stack, draw_charts, stack
-from support.stores import QUESTION, STORES, finished, new_store, start, submit
+from support.stores import QUESTION, finished, start, submit
 
 from jobs.batches.cost import about, cost
 from jobs.batches.plan import Plan
@@ -113,12 +112,6 @@ def test_only_those_are_priced_that_may_be_asked(model: str, expected: list[floa
     assert [price.input_usd_per_m for price in chargeable(info, model)] == expected
 
 
-@pytest.fixture(params=STORES)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(new_store(request.param, tmp_path)) as opened:
-        yield opened
-
-
 def test_answers_to_the_same_question_tell_more_than_those_of_the_same_model(ledger: Ledger) -> None:
     other = dataclasses.replace(QUESTION, prompt="What else?")
     submit(ledger, "abcd", now=1)
@@ -135,12 +128,6 @@ def test_answers_to_the_same_question_tell_more_than_those_of_the_same_model(led
     assert ledger.tokens_spent(other, count_rehearsals=False) == dataclasses.replace(spent, same_question=False)
     elsewhere = dataclasses.replace(QUESTION, model="org/other")
     assert ledger.tokens_spent(elsewhere, count_rehearsals=False) is None
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    with producer_in(tmp_path, monkeypatch) as producer:
-        yield producer
 
 
 def test_a_dry_run_asks_the_catalogue_for_the_price(user: Producer, monkeypatch: pytest.MonkeyPatch) -> None:

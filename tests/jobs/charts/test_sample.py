@@ -5,12 +5,11 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.pictures import encoded, picture
-from support.producer import Producer, producer_in
+from support.producer import Producer
 from support.stack import Stack, draw_charts, eventually, finish, stack
 
 from jobs import submit_folder
@@ -20,13 +19,7 @@ from jobs.ledger import Batch
 from jobs.submit.folder import ChartFiles
 from jobs.submit.question import make_question
 from jobs.submit.submit import Order
-from worker.rehearsal import Behaviour, Rehearsal
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    with producer_in(tmp_path, monkeypatch) as made:
-        yield made
+from worker.rehearsal import Rehearsal
 
 
 @pytest.fixture
@@ -239,12 +232,6 @@ def test_a_sample_of_many_files_takes_little_memory(tmp_path: Path) -> None:
 
 
 # With workers
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.05)) as running:
-        yield running
 
 
 def test_run_a_sample_then_the_rest_and_every_chart_is_asked_once(tmp_path: Path, server: Rehearsal) -> None:

@@ -4,11 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.producer import Producer, command_of, producer_in
+from support.producer import Producer, command_of
 from support.stack import draw_charts
 
 from jobs.cli.completion import complete_batches
@@ -24,12 +23,6 @@ COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
 $(complete -p chartq | sed 's/.*-F \\([^ ]*\\).*/\\1/') chartq "${COMP_WORDS[COMP_CWORD]}"
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    with producer_in(tmp_path, monkeypatch) as made:
-        yield made
 
 
 def pressed(user: Producer, *words: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 import pytest
-from support.producer import Producer, command_of, names_of, producer_in
+from support.producer import Producer, command_of, names_of
 from support.stack import Stack, draw_charts, finish, stack
 
 from jobs.broker.embedded import embedded_redis
@@ -25,12 +25,6 @@ CONTRACT = {
     *("run", "submit", "list", "status", "wait", "watch", "results", "retry", "cancel", "resume", "lanes", "worker"),
     *("models", "doctor", "demo"),
 }
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    with producer_in(tmp_path, monkeypatch) as made:
-        yield made
 
 
 def test_sigterm_while_redis_is_being_loaded_leaves_with_its_code_and_loads_nothing_more() -> None:

@@ -5,16 +5,15 @@ import io
 import logging
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
-from support.producer import Producer, producer_in
+from support.producer import Producer
 from support.stack import draw_charts
-from support.stores import STORES, finished, id_of, new_store, start, submit
+from support.stores import finished, id_of, start, submit
 
 from jobs.batches.shapes import BatchDocument, CountsDocument
 from jobs.cli.panel import panel, shares
@@ -242,12 +241,6 @@ def test_the_pace_is_that_of_the_last_minute() -> None:
 # What it reads, and where it is shown
 
 
-@pytest.fixture(params=STORES)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(new_store(request.param, tmp_path)) as opened:
-        yield opened
-
-
 def test_the_newest_rows_of_a_batch_come_first(ledger: Ledger) -> None:
     batch = submit(ledger, "abcdex", now=1)
     submit(ledger, "z", now=1)
@@ -272,12 +265,6 @@ def test_calls_are_summed_over_the_batch(ledger: Ledger) -> None:
     start(ledger, "c", now=2)
     ledger.record([finished("c")], 4)
     assert ledger.calls(batch) == CallsMade(attempts=1, refused=3)
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    with producer_in(tmp_path, monkeypatch) as producer:
-        yield producer
 
 
 def watch(user: Producer, batch_id: str, console: Console) -> str:

@@ -1,7 +1,7 @@
 """Budgets: never more permits in any interval of a window's length, and never fewer than it allows for nothing."""
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -10,23 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
-from support.lanes import HOUR_S, LANE, OTHER_LANE, Clock, Lanes, Worker, end_redis, running_redis
+from support.lanes import HOUR_S, LANE, OTHER_LANE, Clock, Lanes, Worker, end_redis
 
 from jobs.broker.embedded import embedded_redis
 from jobs.core.rates import RateLimits, Window
 from worker.engine.lane_client import LaneClient
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    with running_redis() as redis:
-        yield redis
-
-
-@pytest.fixture
-def lanes(redis: Redis) -> Lanes:
-    return Lanes(redis)
-
 
 #: A permit counts for 2 % longer than the window, at most for 1 s (see lua/3_gates.lua).
 GUARD_S = 1.0

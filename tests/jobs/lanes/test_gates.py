@@ -1,24 +1,11 @@
 """Gates: closed by the first refusal for everybody, opened by one probe; held until somebody acts."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from redis import Redis
-from support.lanes import LANE, OTHER_LANE, Lanes, Worker, jobs_of, running_redis
+from support.lanes import LANE, OTHER_LANE, Lanes, Worker, jobs_of
 
 from worker.engine.lane_client import Lease
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    with running_redis() as redis:
-        yield redis
-
-
-@pytest.fixture
-def lanes(redis: Redis) -> Lanes:
-    return Lanes(redis)
 
 
 def closed_for_s(lanes: Lanes, lane: str = LANE) -> float:

@@ -1,29 +1,15 @@
 """Queues: what a producer puts in, and what RQ's own readers see of it."""
 
-from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
-from redis import Redis
 from rq import Queue
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
-from support.lanes import LANE, OTHER_LANE, Lanes, running_redis
+from support.lanes import LANE, OTHER_LANE, Lanes
 
 from jobs.lanes import TASK, WAKE_CHANNEL, Depth, queue_name
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    with running_redis() as redis:
-        yield redis
-
-
-@pytest.fixture
-def lanes(redis: Redis) -> Lanes:
-    return Lanes(redis)
-
 
 QUEUE = queue_name(LANE, "b1")
 

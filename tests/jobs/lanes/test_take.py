@@ -1,27 +1,15 @@
 """Taking jobs: a permit before a job, fair turns, and one holder at a time."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from redis import Redis
-from support.lanes import LANE, OTHER_LANE, Lanes, Worker, jobs_of, running_redis
+from support.lanes import LANE, OTHER_LANE, Lanes, Worker, jobs_of
 
 from jobs.lanes import TASK, queue_name
 from jobs.lanes.scripts import text
 from worker.engine.lane_client import EXECUTION_TTL_S, LEASE_S, Lease, Settlement
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    with running_redis() as redis:
-        yield redis
-
-
-@pytest.fixture
-def lanes(redis: Redis) -> Lanes:
-    return Lanes(redis)
 
 
 def one_by_one(worker: Worker, count: int) -> list[str]:

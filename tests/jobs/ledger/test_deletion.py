@@ -1,21 +1,14 @@
 """Batches that go: hidden at once, with what nobody else wants; what another has stays as it is; on both stores."""
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.stores import STORES, finished, id_of, new_store, start, submit
+from support.stores import finished, id_of, start, submit
 
 from jobs.core.errors import InputError, UnknownIdError
 from jobs.ledger import Batch, Ledger, Size
-
-
-@pytest.fixture(params=STORES)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(new_store(request.param, tmp_path)) as opened:
-        yield opened
 
 
 def answered(ledger: Ledger, charts: str, *, now: float = 1) -> Batch:

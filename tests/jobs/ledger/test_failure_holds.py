@@ -1,21 +1,14 @@
 """Too many failures put a batch on hold: what counts, what it stops, and how it goes on. On both stores."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
 import pytest
-from support.stores import STORES, finished, id_of, members_of, new_store, open_batch, start, submit
+from support.stores import finished, id_of, members_of, open_batch, start, submit
 
 from jobs.core.errors import InputError
 from jobs.core.failure_limit import FailureLimit
 from jobs.ledger import Batch, Failed, Ledger, Returned
-
-
-@pytest.fixture(params=STORES)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(new_store(request.param, tmp_path)) as opened:
-        yield opened
 
 
 def fail(ledger: Ledger, charts: Iterable[str], *, now: float, error: str = "ImageError") -> None:

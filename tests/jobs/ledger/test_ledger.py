@@ -2,17 +2,13 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from support.stores import (
     QUESTION,
-    STORES,
     finished,
     id_of,
     members_of,
-    new_store,
     open_batch,
     start,
     submit,
@@ -20,12 +16,6 @@ from support.stores import (
 
 from jobs.core.errors import InputError, UnknownIdError
 from jobs.ledger import AnswerRow, Batch, Counts, Failed, Finished, JobError, Ledger, Returned, RowFilter
-
-
-@pytest.fixture(params=STORES)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(new_store(request.param, tmp_path)) as opened:
-        yield opened
 
 
 def counts(ledger: Ledger, batch: Batch) -> Counter[str]:

@@ -1,20 +1,11 @@
 """Pauses and limits in the ledger: read as they were written, numbered, ended by people or by their time."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from support.stores import STORES, new_store, submit
+from support.stores import submit
 
 from jobs.core.controls import EVERYTHING, Limit, Pause, subject_of
 from jobs.core.rates import RateLimits
 from jobs.ledger import Ledger
-
-
-@pytest.fixture(params=STORES)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(new_store(request.param, tmp_path)) as opened:
-        yield opened
 
 
 def test_pauses_are_read_as_they_were_written_and_end(ledger: Ledger) -> None:

@@ -1,20 +1,13 @@
 """What the ledger keeps of a requests file: a question per row, and pictures that have no file; on both stores."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
-from support.stores import QUESTION, STORES, new_store, open_batch, sha256_of
+from support.stores import QUESTION, open_batch, sha256_of
 
 from jobs.core.errors import InputError
 from jobs.core.job import Question, job_id
 from jobs.ledger import Added, AnswerRow, Batch, Finished, Ledger, NewMember
-
-
-@pytest.fixture(params=STORES)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(new_store(request.param, tmp_path)) as opened:
-        yield opened
 
 
 def asked(prompt: str) -> Question:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from support.browser import Browser, chromium
-from support.http_api import served
-from support.producer import producer_in
+from support.http_api import client_of, served
+from support.producer import Producer, producer_in
 from support.site import Site
 
 
@@ -26,3 +27,9 @@ def site(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         opened.leave()
         browser.call("Browser.getVersion")
         assert browser.complaints == []
+
+
+@pytest.fixture
+def api(user: Producer) -> Iterator[TestClient]:
+    with client_of(user.settings) as client:
+        yield client

@@ -1,25 +1,10 @@
 """Lanes by HTTP: paused, limited and resumed as by the commands; where there are keys, by the commands alone."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from fastapi.testclient import TestClient
-from support.http_api import client_of, error_of, png
-from support.producer import Producer, producer_in
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    with producer_in(tmp_path, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
-def api(user: Producer) -> Iterator[TestClient]:
-    with client_of(user.settings) as client:
-        yield client
+from support.http_api import error_of, png
+from support.producer import Producer
 
 
 def submitted(user: Producer) -> tuple[str, str]:

@@ -3,22 +3,15 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.http_api import png
-from support.producer import Producer, producer_in
+from support.producer import Producer
 
 from jobs.batches.shapes import BatchDocument
 from jobs.server import create_app
 from jobs.server.watcher import Watcher
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    with producer_in(tmp_path, monkeypatch) as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,30 +2,17 @@
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 
 import attrs
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from support.http_api import client_of, error_of, png
-from support.producer import Producer, producer_in
+from support.producer import Producer
 
 from jobs.core.secret import Secret
 from jobs.server import create_app
 from jobs.server.guard import body_limit
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    with producer_in(tmp_path, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
-def api(user: Producer) -> Iterator[TestClient]:
-    with client_of(user.settings) as client:
-        yield client
 
 
 def test_health_is_told_while_redis_and_the_store_answer(user: Producer, api: TestClient) -> None:

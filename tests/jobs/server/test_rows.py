@@ -1,26 +1,12 @@
 """A batch's rows, some at a time, its failures by kind, and pictures that are still what was asked about."""
 
 import io
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
-from support.http_api import client_of, error_of, png
-from support.producer import Producer, producer_in
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    with producer_in(tmp_path, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
-def api(user: Producer) -> Iterator[TestClient]:
-    with client_of(user.settings) as client:
-        yield client
+from support.http_api import error_of, png
+from support.producer import Producer
 
 
 def submitted(user: Producer, *names: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import pytest
 from openai.types.chat import ChatCompletion
 from support.pictures import encoded, picture
-from support.producer import Producer, producer_in
+from support.producer import Producer
 from support.repository import ROOT
 from support.request_lines import MODEL, ask, body, data_uri, image_part, request, write
 from support.stack import Stack, draw_charts, finish, stack
@@ -26,12 +26,6 @@ from jobs.submit.batch_line import parse_request
 from worker.rehearsal import Behaviour, Rehearsal
 
 T = TypeVar("T")
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    with producer_in(tmp_path, monkeypatch) as made:
-        yield made
 
 
 def submit(user: Producer, *args: str, expect: int = 0) -> dict[str, Any]:

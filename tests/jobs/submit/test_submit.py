@@ -2,14 +2,13 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.pictures import encoded, picture, png_of_size
-from support.producer import Producer, producer_in
+from support.producer import Producer
 from support.stack import Stack, draw_charts, eventually, finish, stack
 from support.stores import STORES, finished, id_of, new_store, start
 from support.stores import submit as submit_rows
@@ -19,12 +18,6 @@ from jobs.submit.folder import ChartFiles
 from jobs.submit.question import make_question
 from jobs.submit.submit import Order, Submitted
 from worker.rehearsal import Behaviour, Rehearsal
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    with producer_in(tmp_path, monkeypatch) as made:
-        yield made
 
 
 @pytest.fixture

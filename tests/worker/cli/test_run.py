@@ -5,25 +5,11 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from support.stack import Stack, draw_charts, eventually, finish, stack
+from support.stack import Stack, draw_charts, eventually, finish
 
-from worker.rehearsal import Behaviour, Rehearsal
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.05)) as running:
-        yield running
-
-
-@pytest.fixture
-def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret_token") as made:
-        yield made
+from worker.rehearsal import Rehearsal
 
 
 def run(user: Stack, *args: str, expect: int) -> dict[str, object]:

@@ -17,7 +17,7 @@ from support.stack import Finished, Stack, draw_charts, eventually, finish, stac
 
 from worker.monitoring.health import look_at_workers
 from worker.monitoring.liveness import beating, pulse, pulse_folder
-from worker.rehearsal import Behaviour, Rehearsal
+from worker.rehearsal import Rehearsal
 
 #: A process that stamps until it is told to hang.
 LOOP = """
@@ -128,12 +128,6 @@ def test_a_worker_that_can_stamp_nowhere_works_all_the_same(home: Path, caplog: 
 
 
 # The command --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.05)) as running:
-        yield running
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from worker.hf.replies import Answer
 from worker.monitoring.fleet_metrics import FleetMetrics
 from worker.monitoring.snapshot import runnable, state_of
 from worker.monitoring.worker_metrics import WorkerMetrics
-from worker.rehearsal import Behaviour, Rehearsal
+from worker.rehearsal import Rehearsal
 
 LANE = "chat:org/model"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -258,12 +258,6 @@ def test_forged_records_of_workers_break_nothing(redis: Redis) -> None:
 
 
 # As processes -------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.05)) as running:
-        yield running
 
 
 def free_port() -> int:
