@@ -8,7 +8,7 @@ export const hasKey = () => key !== "";
 
 let asking = null;
 async function newKey(why) {
-  asking ??= askForKey(why).then((given) => { key = given; asking = null; });
+  asking ??= askForKey(why).then((given) => { key = given; asking = null; learnRights().catch(() => {}); });
   return asking;
 }
 
@@ -34,41 +34,77 @@ export const get = async (path, signal) => (await request(path, { signal })).jso
 export const post = async (path, body) => (await request(path, { method: "POST", body })).json();
 
 let rights = { name: null, read_only: true, lanes: false };
+let learned = () => {};
+export const onRights = (changed) => { learned = changed; };
 /** What the key may do: nothing until the server has said so. */
 export const may = () => rights;
+/** Asks what the key may do, and tells if that is another than before: another key sees other batches and buttons. */
 export async function learnRights() {
-  rights = await get("key");
+  const sent = key;
+  const now = await get("key");
+  if (sent !== key || JSON.stringify(now) === JSON.stringify(rights)) return;
+  rights = now;
   document.documentElement.classList.toggle("reads", rights.read_only);
+  learned();
 }
 
-/** Server-sent events, with the key in a header; comes back by itself. Returns what ends it. */
+/** Once the tab is looked at: one that isn't asks nothing. */
+export const seen = () => new Promise((go) => {
+  const look = () => {
+    if (document.hidden) return;
+    document.removeEventListener("visibilitychange", look);
+    go();
+  };
+  document.addEventListener("visibilitychange", look);
+  look();
+});
+
+/** Server-sent events, with the key in a header; comes back by itself. Returns what ends it.
+ *
+ * A browser has six connections to a server, for all its tabs: a hidden one gives its own back, and looks anew later. */
 export function listen(path, heard, isOver = () => false) {
-  const end = new AbortController();
+  let over = false;
+  let stream = new AbortController();
+  const turned = () => { if (document.hidden) stream.abort(); };
+  const end = () => {
+    over = true;
+    document.removeEventListener("visibilitychange", turned);
+    stream.abort();
+  };
+  document.addEventListener("visibilitychange", turned);
   (async () => {
     let wait = 500;
-    while (!end.signal.aborted) {
+    while (!over) {
+      await seen();
+      stream = new AbortController();
       try {
-        const answer = await request(path, { signal: end.signal });
-        const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-        let kept = "";
-        for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
-          const events = (kept + piece.value).split("\n\n");
-          kept = events.pop();
-          for (const event of events) {
-            const data = event.split("\n").filter((line) => line.startsWith("data: ")).map((line) => line.slice(6)).join("\n");
-            if (!data) continue;
-            wait = 500;
-            const document_ = JSON.parse(data);
-            heard(document_);
-            if (isOver(document_)) return;
-          }
+        for await (const event of events(path, stream.signal)) {
+          if (over) return;
+          wait = 500;
+          heard(event);
+          if (isOver(event)) { end(); return; }
         }
       } catch (error) {
-        if (end.signal.aborted || error.status === 404) return;
+        if (error.status === 404) { end(); return; }
       }
+      if (stream.signal.aborted) continue;
       await new Promise((go) => { setTimeout(go, wait); });
       wait = Math.min(10000, wait * 2);
     }
   })();
-  return () => end.abort();
+  return end;
+}
+
+async function* events(path, signal) {
+  const answer = await request(path, { signal });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let kept = "";
+  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+    const whole = (kept + piece.value).split("\n\n");
+    kept = whole.pop();
+    for (const event of whole) {
+      const data = event.split("\n").filter((line) => line.startsWith("data: ")).map((line) => line.slice(6)).join("\n");
+      if (data) yield JSON.parse(data);
+    }
+  }
 }

@@ -1,6 +1,6 @@
 // Which page is shown, the theme, and the key.
 
-import { learnRights, onKeyNeeded } from "./api.js";
+import { learnRights, onKeyNeeded, onRights } from "./api.js";
 import { batch } from "./batch.js";
 import { batches } from "./batches.js";
 import { tell } from "./dom.js";
@@ -54,4 +54,5 @@ function route() {
   leave = page(main, id ? decodeURIComponent(id) : "") ?? (() => {});
 }
 addEventListener("hashchange", route);
-learnRights().catch((error) => tell(error.message, true)).then(route);
+onRights(route);
+learnRights().catch((error) => { route(); tell(error.message, true); });

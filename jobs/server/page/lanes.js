@@ -1,6 +1,6 @@
 // The lanes: may each be called now, and if not, until when and why?
 
-import { get, may, post } from "./api.js";
+import { get, may, post, seen } from "./api.js";
 import { count, duration, el, fact, pill, shown, tell, when } from "./dom.js";
 
 const EVERY_MS = 2000;
@@ -48,6 +48,7 @@ export function lanes(main) {
     tell("");
   };
   const look = async () => {
+    await seen();
     try {
       const { data } = await get("lanes");
       if (gone) return;

@@ -41,13 +41,18 @@ def assert_assets(api: TestClient, index: str) -> None:
 
 def test_a_finished_job_is_seen_in_the_list_within_a_second_and_a_half(site: Site) -> None:
     batch_id = site.submit("a.png", "b.png")
-    tab = site.open()
+    # A browser has six connections to one server: tabs that nobody looks at hold none.
+    tabs = [site.open() for _ in range(7)]
+    tab = tabs[-1]
     tab.until("document.querySelector('.batch')?.textContent.includes('0 of 2')")
     site.user.answer(batch_id)
     began = time.monotonic()
     tab.until("document.querySelector('.batch').textContent.includes('2 of 2')")
     assert time.monotonic() - began < 1.5 + 1.5  # on a busy machine
     assert "completed" in text(tab, ".batch .pill")
+    assert "completed" not in text(tabs[0], ".batch .pill")
+    tabs[0].call("Page.bringToFront")
+    tabs[0].until("document.querySelector('.batch')?.textContent.includes('2 of 2')")
 
 
 def test_a_batch_is_filtered_searched_and_one_kind_of_error_is_retried(site: Site) -> None:

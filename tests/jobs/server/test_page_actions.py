@@ -155,24 +155,24 @@ def test_a_field_of_the_answers_is_searched_for(site: Site) -> None:
         tab.until(f"document.getElementById('count').textContent === '{found} charts'")
 
 
-@pytest.mark.parametrize("options", [("--read-only",), ()])
-def test_a_key_sees_the_buttons_that_it_may_press(site: Site, options: tuple[str, ...]) -> None:
+def test_a_key_sees_the_buttons_that_it_may_press_and_the_next_key_its_own(site: Site) -> None:
     batch_id = site.submit("a.png")
-    with site.user.session() as session:
-        session.ledger.store.write(lambda tx: tx.execute("UPDATE batches SET owner = 'ann'"))
-    key = site.user.run("keys", "create", "ann", *options).stdout.split()[-1]
-    tab = site.open(f"#/batch/{batch_id}")
-    tab.until("document.getElementById('signin').open")
-    tab.value(f"document.getElementById('key').value = '{key}'")
-    tab.value("document.querySelector('#signin button').click()")
-    tab.until("document.querySelector('.standing .pill') !== null")
-    tab.until("document.querySelector('.acts select') !== null")
-    shown = tab.value("[...document.querySelectorAll('.acts button')].map(b => b.textContent)")
-    assert shown == ([] if options else ["Pause", "Cancel"])
-    assert tab.value("document.querySelector('nav .primary').checkVisibility()") is not bool(options)
-    tab.value("location.hash = '#/lanes'")
-    tab.until("document.querySelector('#lanes .pill') !== null")
-    assert tab.value("document.querySelectorAll('#lanes button').length") == 0
+    tab = site.open("#/lanes")
+    for name, options, buttons in (("wall", ["--read-only"], []), ("ann", [], ["Pause", "Cancel"])):
+        with site.user.session() as session:
+            session.ledger.store.write(lambda tx, owner=name: tx.execute(f"UPDATE batches SET owner = '{owner}'"))
+        key = site.user.run("keys", "create", name, *options).stdout.split()[-1]
+        tab.until("document.getElementById('signin').open")
+        tab.value(f"document.getElementById('key').value = '{key}'")
+        tab.value("document.querySelector('#signin button').click()")
+        tab.until(f"document.querySelector('nav .primary').checkVisibility() === {str(bool(buttons)).lower()}")
+        tab.until("document.querySelector('#lanes .pill') !== null")
+        assert tab.value("document.querySelectorAll('#lanes button').length") == 0
+        tab.value(f"location.hash = '#/batch/{batch_id}'")
+        tab.until("document.querySelector('.acts select') !== null")
+        assert tab.value("[...document.querySelectorAll('.acts button')].map(b => b.textContent)") == buttons
+        tab.value("location.hash = '#/lanes'")
+        site.user.run("keys", "revoke", name)
     site.leave()
     site.browser.complaints = [one for one in site.browser.complaints if "401" not in one]
 
