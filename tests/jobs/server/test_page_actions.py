@@ -155,12 +155,17 @@ def test_a_field_of_the_answers_is_searched_for(site: Site) -> None:
         tab.until(f"document.getElementById('count').textContent === '{found} charts'")
 
 
+def give(site: Site, owner: str) -> None:
+    """All batches to that key."""
+    with site.user.session() as session:
+        session.ledger.store.write(lambda tx: tx.execute(f"UPDATE batches SET owner = '{owner}'"))
+
+
 def test_a_key_sees_the_buttons_that_it_may_press_and_the_next_key_its_own(site: Site) -> None:
     batch_id = site.submit("a.png")
     tab = site.open("#/lanes")
     for name, options, buttons in (("wall", ["--read-only"], []), ("ann", [], ["Pause", "Cancel"])):
-        with site.user.session() as session:
-            session.ledger.store.write(lambda tx, owner=name: tx.execute(f"UPDATE batches SET owner = '{owner}'"))
+        give(site, name)
         key = site.user.run("keys", "create", name, *options).stdout.split()[-1]
         tab.until("document.getElementById('signin').open")
         tab.value(f"document.getElementById('key').value = '{key}'")
