@@ -52,6 +52,12 @@ def chat_reply(content: Any = "An uptrend.", **extra: Any) -> dict[str, Any]:
     }
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    #: Of the library's five a hundred callers at once would find some refused.
+    request_queue_size = 256
+
+
 class ScriptedServer:
     """Answers calls with its replies in turn, the last one for ever; remembers what it saw."""
 
@@ -82,8 +88,7 @@ class ScriptedServer:
             def log_message(self, *args: Any) -> None:
                 pass
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
+        self._http = _Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
 
     def next_reply(self, seen: Seen) -> Scripted:

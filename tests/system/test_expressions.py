@@ -5,6 +5,7 @@ import pkgutil
 import re
 import time
 from collections.abc import Iterator
+from functools import cache
 from types import ModuleType
 
 import pytest
@@ -33,6 +34,7 @@ def modules(package: ModuleType) -> Iterator[ModuleType]:
             yield importlib.import_module(found.name)
 
 
+@cache
 def expressions() -> "dict[str, re.Pattern[str]]":
     return {
         f"{module.__name__}.{name}": value

@@ -165,9 +165,9 @@ def test_a_stretch_of_502s_costs_no_attempts(user: Stack, server: Rehearsal) -> 
     counts = wait(user, batch_id)
     assert (counts.finished, counts.failed) == (150, 0)
     assert 5 <= server.record.with_status(502) <= 24
-    # Failures between the last answers before the outage count.
+    # What failed counts only if a call that began later was answered: of the twelve that were in flight when it began.
     assert max(attempts(user, batch_id)) <= 2
-    assert sum(attempts(user, batch_id)) <= 150 + 8
+    assert sum(attempts(user, batch_id)) <= 150 + 11
 
 
 def test_six_charts_that_always_fail_are_no_outage(user: Stack, server: Rehearsal) -> None:

@@ -25,7 +25,7 @@ local function gate_key(gate) return 'chartq:gate:' .. gate end         -- hash,
 local function account_key(account) return 'chartq:account:' .. account end     -- hash: hold_*, gen, proven, first_ms
 local function permits_key(gate) return 'chartq:permits:' .. gate end   -- zset execution -> ms after which it is void
 local function last_turn_key(desk) return 'chartq:last-turn:' .. desk end  -- hash number, reply; see 4_work.lua
-local function streak_key(gate) return 'chartq:streak:' .. gate end     -- hash job id -> attempts since the last success
+local function streak_key(gate) return 'chartq:streak:' .. gate end     -- hash job id -> attempts and begin; see 3_gates.lua
 local function failers_key(gate) return 'chartq:failers:' .. gate end   -- hash job id -> answers before it first failed
 local function spent_key(gate, window_ms) return 'chartq:spent:' .. gate .. ':' .. window_ms end
 

@@ -275,8 +275,29 @@ local function close(gate, state, windows, outcome, why, now_ms)
     if #windows == 0 or why ~= 'throttled' then redis.call('HSET', gate_key(gate), 'probe', 1) end
 end
 
-local function succeed(gate, state, ceiling, now_ms)
-    redis.call('DEL', streak_key(gate))
+-- What failed since nobody who began later was answered: per job the attempts, and when the last of them began.
+local function streak_of(gate)
+    local streak = {}
+    for job, entry in pairs(hash(streak_key(gate))) do
+        local attempts, begun_ms = entry:match('^(%d+) (%d+)$')
+        streak[job] = {attempts = tonumber(attempts), begun_ms = tonumber(begun_ms)}
+    end
+    return streak
+end
+
+local function note_in_streak(gate, job, attempts, begun_ms)
+    redis.call('HSET', streak_key(gate), job, string.format('%d %d', attempts, begun_ms))
+end
+
+-- An answer to a call that began before the failing ones says nothing about a server that has gone away since.
+local function shorten_streak(gate, begun_ms)
+    for job, failed in pairs(streak_of(gate)) do
+        if failed.begun_ms < begun_ms then redis.call('HDEL', streak_key(gate), job) end
+    end
+end
+
+local function succeed(gate, state, begun_ms, ceiling, now_ms)
+    shorten_streak(gate, begun_ms)
     if state.outage and tonumber(state.refusals or 0) >= TRUE_OUTAGE_CLOSINGS then redis.call('DEL', failers_key(gate)) end
     local shut_ms = now_ms - tonumber(state.shut_ms or now_ms)
     if shut_ms > tonumber(state.longest_shut_ms or 0) then
@@ -295,15 +316,15 @@ local function succeed(gate, state, ceiling, now_ms)
     end
 end
 
--- The attempts spent since the last success, job id -> count; from now on they count as given back.
+-- The attempts of the streak, job id -> count; from now on they count as given back.
 local function take_back_attempts(gate)
     local spent = {}
-    for job, attempts in pairs(hash(streak_key(gate))) do
-        if tonumber(attempts) > 0 then
-            spent[job] = tonumber(attempts)
+    for job, failed in pairs(streak_of(gate)) do
+        if failed.attempts > 0 then
+            spent[job] = failed.attempts
             if redis.call('EXISTS', job_key(job)) == 1 then redis.call('HSET', job_key(job), 'behind', 1) end
         end
-        redis.call('HSET', streak_key(gate), job, 0)
+        note_in_streak(gate, job, 0, failed.begun_ms)
     end
     return spent
 end
@@ -324,8 +345,9 @@ end
 -- A transient failure. Returns the attempts to give back when it looks like an outage.
 local function fail(gate, state, windows, outcome, current, now_ms)
     local streak, job = streak_key(gate), outcome.job
-    local alone, asked_before = fails_alone(gate, state, outcome), redis.call('HEXISTS', streak, job) == 1
-    redis.call('HINCRBY', streak, job, 1)
+    local alone, before = fails_alone(gate, state, outcome), streak_of(gate)[job]
+    local asked_before = before ~= nil
+    note_in_streak(gate, job, (before and before.attempts or 0) + 1, outcome.spent_ms)
     redis.call('PEXPIRE', streak, LONGEST_OUTAGE_MS)
     if not state.outage then
         if alone then return {} end
@@ -337,7 +359,7 @@ local function fail(gate, state, windows, outcome, current, now_ms)
     end
     local counts = asked_before and all_were_asked(gate, outcome.lane, state, now_ms)
     if current then close(gate, state, windows, outcome, 'outage', now_ms) end
-    if counts then redis.call('HSET', streak, job, 0) end
+    if counts then note_in_streak(gate, job, 0, outcome.spent_ms) end
     return take_back_attempts(gate)
 end
 
@@ -404,7 +426,7 @@ local function feedback(outcome, windows, ceiling, now_ms)
         if outcome.to == 'finished' and redis.call('HDEL', failers_key(gate), outcome.job) == 1 then
             redis.call('DEL', failers_key(gate))
         end
-        if current then succeed(gate, state, ceiling, now_ms) end
+        if current then succeed(gate, state, outcome.spent_ms, ceiling, now_ms) end
     elseif verdict == 'transient' then
         return fail(gate, state, windows, outcome, current, now_ms)
     elseif current and (verdict == 'throttled' or verdict == 'unreachable') then

@@ -414,6 +414,7 @@ def test_an_outage_gives_back_what_was_spent_since_the_last_success_and_no_more(
     lanes.submit(10)
     before = worker.take(1)[0]
     worker.failed(before)
+    lanes.clock.pass_s(0.1)
     worker.answered(*worker.take(2)[1:])
     held = next(iter(worker.held.values()))
     assert held.job == before.job
@@ -422,6 +423,20 @@ def test_an_outage_gives_back_what_was_spent_since_the_last_success_and_no_more(
         assert worker.failed(lease) == {}
     again = worker.take(1)
     assert worker.failed(again[0]) == {**dict.fromkeys(jobs_of(leases), 1), again[0].job: 2}
+
+
+def test_answers_that_were_on_their_way_when_the_server_went_make_no_failure_count(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(20)
+    on_their_way = worker.take(2)
+    lanes.clock.pass_s(0.1)
+    leases = worker.take(7)
+    for answered, failed in zip(on_their_way, leases[:2], strict=True):
+        assert worker.failed(failed) == {}
+        worker.answered(answered)
+    for lease in leases[2:-1]:
+        assert worker.failed(lease) == {}
+    assert worker.failed(leases[-1]) == dict.fromkeys(jobs_of(leases), 1)
 
 
 def test_a_lone_bad_job_is_no_outage(lanes: Lanes) -> None:
