@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { el, pill, shown } from "./dom.js";
-import { draw } from "./pictures.js";
+import { draw, pictured } from "./pictures.js";
 
 const BLOCK = 100;
 const KEPT_BLOCKS = 60;
@@ -128,8 +128,9 @@ export class Grid {
     card.state.replaceChildren(...(row ? [pill(row.status)] : []));
     card.answer.textContent = row ? shown(row.error && row.status === "failed" ? row.error.message : row.text ?? "", 240) : "";
     card.answer.className = row?.status === "failed" ? "bad" : "";
-    card.canvas.hidden = !row || row.image === null;
-    if (row && row.image !== null) draw(card.canvas, row.job_id, "small", shown(row.custom_id, 120));
+    const chart = pictured(row);
+    card.canvas.hidden = chart === null;
+    if (chart !== null) draw(card.canvas, chart, "small", shown(row.custom_id, 120));
     else card.canvas.dataset.job = "";
   }
 }

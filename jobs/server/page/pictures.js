@@ -5,6 +5,13 @@ import { request } from "./api.js";
 const MOST = { small: 400, large: 24 };
 const kept = { small: new Map(), large: new Map() };
 
+/** The job whose picture a row shows: its own; of a stage without any, the one whose answer it asks about. */
+export function pictured(row) {
+  if (!row) return null;
+  if (row.image !== null) return row.job_id;
+  return row.source_image ? row.source_job_id : null;
+}
+
 async function fetched(id, size) {
   const answer = await request(`jobs/${encodeURIComponent(id)}/picture?size=${size}`);
   return createImageBitmap(await answer.blob());

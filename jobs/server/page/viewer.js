@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { el, fact, pill, shown, when } from "./dom.js";
-import { draw, picture } from "./pictures.js";
+import { draw, picture, pictured } from "./pictures.js";
 
 const AHEAD = 4;
 const DETAILS_MS = 120;
@@ -14,8 +14,8 @@ export class Viewer {
     this.name = el("h2", { id: "viewer-name" });
     this.place = el("span", { class: "soft" });
     this.state = el("span", {});
-    this.answer = el("div", { class: "answer" });
-    this.source = el("div", { class: "source" });
+    this.answer = el("div", { class: "said" });
+    this.source = el("div", { class: "words source" });
     this.details = el("div", { class: "details" });
     this.element = el("dialog", { id: "viewer", "aria-labelledby": "viewer-name" },
       el("header", {},
@@ -25,7 +25,7 @@ export class Viewer {
         el("button", { type: "button", "aria-label": "Close (Escape)", onclick: () => this.element.close() }, "×")),
       el("div", { class: "body" },
         el("div", { class: "shot" }, this.canvas),
-        el("div", { class: "words", "aria-live": "polite" }, this.source, this.answer, this.details)));
+        this.source, el("div", { class: "words", "aria-live": "polite" }, this.answer, this.details)));
     this.element.addEventListener("keydown", (event) => this.pressed(event));
     this.index = 0;
     this.wait = 0;
@@ -34,7 +34,7 @@ export class Viewer {
   pressed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const step = { j: 1, ArrowRight: 1, ArrowDown: 1, k: -1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (!step || event.target.closest("pre, .answer")) return;
+    if (!step || event.target.closest("pre")) return;
     event.preventDefault();
     this.go(step);
   }
@@ -64,14 +64,17 @@ export class Viewer {
     this.name.textContent = row ? shown(row.custom_id, 200) : "…";
     this.state.replaceChildren(...(row ? [pill(row.status)] : []));
     this.source.replaceChildren(...(row?.source_text ? [el("h3", {}, "Asked about"), el("p", { class: "answer" }, shown(row.source_text))] : []));
-    this.answer.replaceChildren(...(row ? said(row) : []));
+    this.answer.replaceChildren(...(row ? [el("h3", {}, row.status === "failed" ? "Error" : "Answer"), ...said(row)] : []));
     this.details.replaceChildren();
-    this.canvas.hidden = !row || row.image === null;
-    if (row && row.image !== null) draw(this.canvas, row.job_id, "large", shown(row.custom_id, 200));
+    const chart = pictured(row);
+    this.element.classList.toggle("plain", row !== undefined && chart === null);
+    this.element.classList.toggle("stage", Boolean(row?.source_text));
+    this.canvas.hidden = chart === null;
+    if (chart !== null) draw(this.canvas, chart, "large", shown(row.custom_id, 200));
     for (let away = 1; away <= AHEAD; away += 1) {
       for (const other of [index + away, index - (away === 1 ? 1 : NaN)]) {
-        const near = other >= 0 && other < this.rows.total ? this.rows.at(other) : null;
-        if (near && near.image !== null) picture(near.job_id, "large").ready.catch(() => {});
+        const near = other >= 0 && other < this.rows.total ? pictured(this.rows.at(other)) : null;
+        if (near) picture(near, "large").ready.catch(() => {});
       }
     }
     clearTimeout(this.wait);
@@ -94,7 +97,7 @@ function said(row) {
       [el("dt", {}, shown(name, 100)), el("dd", {}, shown(typeof value === "string" ? value : JSON.stringify(value)))]);
     return [el("dl", { class: "fields" }, ...fields)];
   }
-  return [row.text === null ? el("p", { class: "none" }, "No answer yet.") : el("p", {}, shown(row.text))];
+  return [row.text === null ? el("p", { class: "none" }, "No answer yet.") : el("p", { class: "answer" }, shown(row.text))];
 }
 
 function timeline(job) {

@@ -139,7 +139,10 @@ def test_a_stages_description_stands_beside_its_conclusion(site: Site) -> None:
     tab.until("document.querySelector('.cell:not(.coming) button') !== null")
     tab.value("document.querySelector('.cell button').click()")
     tab.until("document.querySelector('#viewer .source')?.textContent.includes('a long red candle')")
-    assert text(tab, "#viewer .words > .answer") == "no"
+    assert text(tab, "#viewer .said .answer") == "no"
+    tab.until("[...document.querySelectorAll('canvas')].every((one) => one.width > 1)")  # of the first stage's chart
+    lefts = "['.shot', '.source', '.said'].map((one) => document.querySelector(`#viewer ${one}`).offsetLeft)"
+    assert sorted(set(tab.value(lefts))) == tab.value(lefts)
 
 
 def test_a_field_of_the_answers_is_searched_for(site: Site) -> None:
