@@ -11,29 +11,31 @@ from jobs.batches.session import PAGE, Session
 from jobs.core.controls import EVERYTHING, subject_of
 from jobs.core.job import model_of
 from jobs.core.rates import RateLimits
-from jobs.ledger import ALL_FAILURES, Batch, FailureFilter, Size
+from jobs.ledger import ALL_FAILURES, ALL_ROWS, Batch, FailureFilter, RowFilter, Size
 
 
-def retry(session: Session, batch: Batch, only: FailureFilter = ALL_FAILURES) -> int:
-    """Queue again what failed (of that kind), with fresh attempts. Returns how many."""
+def retry(session: Session, batch: Batch, only: FailureFilter = ALL_FAILURES, shown: RowFilter = ALL_ROWS) -> int:
+    """Queue again what failed (of that kind, among these rows), with fresh attempts. Returns how many."""
     queues = session.queues
-    again = session.ledger.retry(batch, session.now(), only=only)
+    again = session.ledger.retry(batch, session.now(), only=only, shown=shown)
     _enqueue(session, batch, again)
     if batch.hold is not None:  # not any more: what waits beside them has to go back as well
         put_back_all(session.ledger, queues, batch=batch)
     return len(again)
 
 
-def cancel(session: Session, batch: Batch) -> int:
-    """Take the batch's claim from all that has not started. Returns how many rows were canceled."""
+def cancel(session: Session, batch: Batch, shown: RowFilter = ALL_ROWS) -> int:
+    """Take the batch's claim from all that has not started (among these rows). Returns how many were canceled."""
     queues = session.queues
-    canceled = session.ledger.cancel(batch, session.now())
+    canceled = session.ledger.cancel(batch, session.now(), shown=shown)
     queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
     kept: dict[str, list[str]] = defaultdict(list)
     for job_id, other in canceled.kept:
         kept[other].append(job_id)
     for other, job_ids in kept.items():
         _enqueue(session, session.ledger.batch(other), job_ids)
+    if shown != ALL_ROWS:  # the others wait on
+        put_back_all(session.ledger, queues, batch=batch)
     return canceled.count
 
 

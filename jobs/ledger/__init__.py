@@ -2,7 +2,7 @@
 
 from jobs.ledger.deletion import Size
 from jobs.ledger.errors import SchemaTooNewError, StoreGoneError, StoreUnavailableError
-from jobs.ledger.filters import ALL_FAILURES, FailureFilter, RowFilter
+from jobs.ledger.filters import ALL_FAILURES, ALL_ROWS, FailureFilter, RowFilter
 from jobs.ledger.ledger import Ledger
 from jobs.ledger.records import (
     Added,
@@ -27,6 +27,7 @@ from jobs.ledger.store_url import StoreUrl
 
 __all__ = [
     "ALL_FAILURES",
+    "ALL_ROWS",
     "Added",
     "AnswerRow",
     "Batch",

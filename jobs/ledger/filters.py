@@ -61,3 +61,5 @@ def _json_text(text: str) -> str:
 
 #: Whatever failed.
 ALL_FAILURES = FailureFilter()
+#: Every row.
+ALL_ROWS = RowFilter()

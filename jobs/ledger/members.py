@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from jobs.ledger.counts import recounted
 from jobs.ledger.failure_holds import forget_failures, release
-from jobs.ledger.filters import ALL_FAILURES, FailureFilter
+from jobs.ledger.filters import ALL_FAILURES, ALL_ROWS, FailureFilter, RowFilter
 from jobs.ledger.member_status import queue_again
 from jobs.ledger.records import Batch, Canceled
 from jobs.ledger.transaction import Row, Transaction, chunks
@@ -13,12 +13,14 @@ from jobs.ledger.transaction import Row, Transaction, chunks
 CHUNK = 1000
 
 
-def retry(tx: Transaction, batch: Batch, now: float, *, only: FailureFilter = ALL_FAILURES) -> list[str]:
-    """Ask again what failed for this batch, with fresh attempts. Returns the job ids that belong on the queue.
+def retry(
+    tx: Transaction, batch: Batch, now: float, *, only: FailureFilter = ALL_FAILURES, shown: RowFilter = ALL_ROWS
+) -> list[str]:
+    """Ask again what failed for this batch (of that kind, among these rows), with fresh attempts.
 
-    If there had been too many failures, the batch goes on.
+    Returns the job ids that belong on the queue. If there had been too many failures, the batch goes on.
     """
-    rows = _each_once(tx.rows("jobs_failed_for_batch", batch=batch.id))
+    rows = _each_once(tx.rows("jobs_failed_for_batch", batch=batch.id, **shown.values()))
     failed = [row for row in rows if only.takes(row.error_type, row.error_message)]
     for chunk in chunks(failed, CHUNK):
         ids = [row.id for row in chunk]
@@ -33,12 +35,16 @@ def retry(tx: Transaction, batch: Batch, now: float, *, only: FailureFilter = AL
     return [row.job_id for row in failed]
 
 
-def cancel(tx: Transaction, batch: Batch, now: float) -> Canceled:
-    """Take the batch's claim from all that has not started; jobs that nobody else wants end here."""
+def cancel(tx: Transaction, batch: Batch, now: float, *, shown: RowFilter = ALL_ROWS) -> Canceled:
+    """Take the batch's claim from all that has not started (among these rows); jobs that nobody else wants end here.
+
+    Only when all are meant is the batch itself canceled: nothing is added to it any more.
+    """
     count = 0
     orphans: list[str] = []
     kept: list[tuple[str, str]] = []
-    for chunk in chunks(_each_once(tx.rows("jobs_waiting_for_batch", batch=batch.id)), CHUNK):
+    waiting = _each_once(tx.rows("jobs_waiting_for_batch", batch=batch.id, **shown.values()))
+    for chunk in chunks(waiting, CHUNK):
         names = {row.id: row.job_id for row in chunk}
         with recounted(tx, names):
             count += tx.run("give_up_claims", batch=batch.id, jobs=list(names))
@@ -47,8 +53,9 @@ def cancel(tx: Transaction, batch: Batch, now: float) -> Canceled:
             _end(tx, unwanted, now)
         kept += [(names[job], batch_id) for job in names if (batch_id := wanted.get(job)) is not None]
         orphans += [names[job] for job in unwanted]
-    tx.run("cancel_batch", batch=batch.id, now=now)
-    release(tx, batch)  # nothing waits for the user any more
+    if shown == ALL_ROWS:
+        tx.run("cancel_batch", batch=batch.id, now=now)
+        release(tx, batch)  # nothing waits for the user any more
     return Canceled(count=count, orphans=orphans, kept=kept)
 
 

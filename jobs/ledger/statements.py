@@ -41,7 +41,26 @@ _JOINED_TO_PAGE = (
     "JOIN jobs ON jobs.id = page.job JOIN questions ON questions.id = jobs.question_id "
     "LEFT JOIN answers ON answers.job = page.job AND page.standing = 'finished'"
 )
-_EVERYWHERE = {"standing": _STANDING, "cut_off": _CUT_OFF, "shown": _SHOWN, "joined_to_page": _JOINED_TO_PAGE}
+#: Whether one of a batch's rows is among those that a `RowFilter` asks for.
+_FITS = """\
+(:status = '' OR {standing} = :status)
+    AND (:error = '' OR (jobs.error_type = :error AND {standing} = 'failed'))
+    AND (:words = '' OR LOWER(members.custom_id) LIKE :words ESCAPE '!'
+        OR EXISTS (SELECT 1 FROM answers WHERE answers.job = jobs.id AND LOWER(answers.text) LIKE :words ESCAPE '!'))
+    AND (:text_field = '' OR {standing} = 'finished' AND EXISTS (
+        SELECT 1 FROM (
+            SELECT REPLACE(REPLACE(LOWER(answers.text), ' ', ''), :line_feed, '') AS json
+            FROM answers WHERE answers.job = jobs.id
+        ) AS answer
+        WHERE json LIKE :text_field ESCAPE '!' OR json LIKE :bare_field ESCAPE '!' OR json LIKE :last_field ESCAPE '!'
+    ))""".replace("{standing}", _STANDING)
+_EVERYWHERE = {
+    "standing": _STANDING,
+    "cut_off": _CUT_OFF,
+    "shown": _SHOWN,
+    "joined_to_page": _JOINED_TO_PAGE,
+    "fits": _FITS,
+}
 _NOW: Mapping[Dialect, str] = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
     "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)",

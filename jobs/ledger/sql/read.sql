@@ -57,17 +57,7 @@ SELECT {shown}, NULL AS raw_json
 FROM (
     SELECT members.position, members.custom_id, members.image, members.job, {standing} AS standing
     FROM members JOIN jobs ON jobs.id = members.job
-    WHERE members.batch = :batch AND (:status = '' OR {standing} = :status)
-        AND (:error = '' OR (jobs.error_type = :error AND {standing} = 'failed'))
-        AND (:words = '' OR LOWER(members.custom_id) LIKE :words ESCAPE '!'
-            OR EXISTS (SELECT 1 FROM answers WHERE answers.job = jobs.id AND LOWER(answers.text) LIKE :words ESCAPE '!'))
-        AND (:text_field = '' OR {standing} = 'finished' AND EXISTS (
-            SELECT 1 FROM (
-                SELECT REPLACE(REPLACE(LOWER(answers.text), ' ', ''), :line_feed, '') AS json
-                FROM answers WHERE answers.job = jobs.id
-            ) AS answer
-            WHERE json LIKE :text_field ESCAPE '!' OR json LIKE :bare_field ESCAPE '!' OR json LIKE :last_field ESCAPE '!'
-        ))
+    WHERE members.batch = :batch AND {fits}
     ORDER BY members.position, members.custom_id LIMIT :page OFFSET :skipped
 ) AS page
 {joined_to_page}
@@ -76,17 +66,7 @@ ORDER BY page.position, page.custom_id
 -- name: count_results
 SELECT COUNT(*) AS found
 FROM members JOIN jobs ON jobs.id = members.job
-WHERE members.batch = :batch AND (:status = '' OR {standing} = :status)
-    AND (:error = '' OR (jobs.error_type = :error AND {standing} = 'failed'))
-    AND (:words = '' OR LOWER(members.custom_id) LIKE :words ESCAPE '!'
-        OR EXISTS (SELECT 1 FROM answers WHERE answers.job = jobs.id AND LOWER(answers.text) LIKE :words ESCAPE '!'))
-    AND (:text_field = '' OR {standing} = 'finished' AND EXISTS (
-        SELECT 1 FROM (
-            SELECT REPLACE(REPLACE(LOWER(answers.text), ' ', ''), :line_feed, '') AS json
-            FROM answers WHERE answers.job = jobs.id
-        ) AS answer
-        WHERE json LIKE :text_field ESCAPE '!' OR json LIKE :bare_field ESCAPE '!' OR json LIKE :last_field ESCAPE '!'
-    ))
+WHERE members.batch = :batch AND {fits}
 
 -- name: unasked_answers
 SELECT page.*, answers.text

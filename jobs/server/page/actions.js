@@ -1,12 +1,12 @@
 // What one can do to a batch.
 
 import { hasKey, may, post, request, url } from "./api.js";
-import { el, tell } from "./dom.js";
+import { count, el, tell } from "./dom.js";
 
 const FORMATS = ["html", "csv", "jsonl", "markdown", "parquet", "openai"];
 const path = (id) => `batches/${encodeURIComponent(id)}`;
 
-/** Buttons that fit how the batch stands. `acted` gets its document. */
+/** Buttons that fit how the batch stands and what is shown of it. `acted` gets its document. */
 export function actions(document_, filter, acted) {
   const { batch_id: id, status, request_counts: counts } = document_;
   const open = counts.queued + counts.scheduled + counts.started > 0;
@@ -19,12 +19,18 @@ export function actions(document_, filter, acted) {
       event.target.disabled = false;
     },
   }, label);
-  const made = [];
   if (may().read_only) return [download(id)];
+  const some = Object.keys(filter).length > 0;
+  const among = some ? `?${new URLSearchParams(filter)}` : "";
+  const made = [];
   if (open) made.push(status === "on_hold" ? button("Resume", "resume") : button("Pause", "pause"));
-  if (counts.failed && filter.error) made.push(button(`Retry ${filter.error}`, `retry-kind?error=${encodeURIComponent(filter.error)}`));
-  else if (counts.failed) made.push(button(`Retry ${counts.failed} failed`, "retry"));
-  if (open) made.push(button("Cancel", "cancel", "Cancel what has not started?"));
+  if (counts.failed && ["failed", undefined].includes(filter.status)) {
+    made.push(button(some ? "Retry what failed of these" : `Retry ${count(counts.failed)} failed`, `retry${among}`));
+  }
+  if (open && ["queued", "scheduled", undefined].includes(filter.status) && !filter.error && !filter.field) {
+    made.push(button(some ? "Cancel what waits of these" : "Cancel", `cancel${among}`,
+      some ? "Cancel those of the charts shown that have not started?" : "Cancel all that has not started?"));
+  }
   made.push(download(id));
   return made;
 }

@@ -48,7 +48,7 @@ export function batch(main, id) {
       if (!first) rows.refresh();
       if (now.failed) errorKinds();
     }
-    const acts = JSON.stringify([document_.status, now.failed, filter.error, now.queued + now.scheduled + now.started > 0]);
+    const acts = JSON.stringify([document_.status, now.failed, filter, now.queued + now.scheduled + now.started > 0]);
     if (bars.dataset.acts !== acts) {
       bars.dataset.acts = acts;
       bars.replaceChildren(...actions(document_, filter, (next) => { heard(next); follow(); }));

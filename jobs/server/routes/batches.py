@@ -10,13 +10,13 @@ from starlette.responses import Response, StreamingResponse
 
 from jobs.batches import operations
 from jobs.ledger import Batch as LedgerBatch
-from jobs.ledger import FailureFilter
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError, below_root
 from jobs.server.events import list_events, status_events
 from jobs.server.models import ERRORS, Batch, Batches, State, Submitted
 from jobs.server.responses import Document
 from jobs.server.results import results_response
+from jobs.server.row_filter import Shown
 from jobs.server.submission import BODY, receive_batch
 
 router = APIRouter(tags=["batches"])
@@ -139,16 +139,6 @@ def _action(name: str, act: Callable[[Access, LedgerBatch], Any], about: str) ->
 
 
 _action(
-    "cancel",
-    lambda access, batch: operations.cancel(access.session, batch),
-    "What has not started is canceled; what another batch still wants goes on.",
-)
-_action(
-    "retry",
-    lambda access, batch: operations.retry(access.session, batch),
-    "What failed is queued again, with fresh attempts. `retry-kind`: one kind.",
-)
-_action(
     "resume",
     lambda access, batch: operations.resume(access.session, {batch.question.lane}, batch),
     "What is on hold opens, one probe first; what Redis has lost is put back on the queue.",
@@ -160,13 +150,19 @@ _action(
 )
 
 
-@router.post("/batches/{batch_id}/retry-kind", responses={200: {"model": Batch}, **ERRORS}, response_class=Document)
-def retry_kind(
-    batch_id: str, access: Granted, error: Annotated[str, Query(min_length=1, description="The type of the errors.")]
-) -> Document:
-    """What failed with this type of error is queued again: `chartq retry BATCH --error TYPE`."""
+@router.post("/batches/{batch_id}/cancel", responses={200: {"model": Batch}, **ERRORS}, response_class=Document)
+def cancel_batch(batch_id: str, access: Granted, shown: Shown) -> Document:
+    """What has not started is canceled, of these rows; what another batch still wants goes on."""
     batch = access.batch(batch_id)
-    operations.retry(access.session, batch, FailureFilter(type=error))
+    operations.cancel(access.session, batch, shown)
+    return _document(access, batch)
+
+
+@router.post("/batches/{batch_id}/retry", responses={200: {"model": Batch}, **ERRORS}, response_class=Document)
+def retry_batch(batch_id: str, access: Granted, shown: Shown) -> Document:
+    """What failed is queued again with fresh attempts, of these rows."""
+    batch = access.batch(batch_id)
+    operations.retry(access.session, batch, shown=shown)
     access.backend.services.work_arrived()
     return _document(access, batch)
 

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from jobs.batches.failures import failure_kinds
-from jobs.ledger import RowFilter
 from jobs.server.access import Granted
-from jobs.server.models import ERRORS, Failures, Rows, State
+from jobs.server.models import ERRORS, Failures, Rows
 from jobs.server.responses import Document
+from jobs.server.row_filter import Shown
 
 router = APIRouter(tags=["batches"])
 
@@ -17,17 +17,11 @@ router = APIRouter(tags=["batches"])
 def rows(
     batch_id: str,
     access: Granted,
+    only: Shown,
     offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
-    status: Annotated[State | None, Query(description="Only rows of this state.")] = None,
-    error: Annotated[str, Query(max_length=200, description="Only failures of this type.")] = "",
-    q: Annotated[str, Query(max_length=200, description="Stands in the name or the answer.")] = "",
-    field: Annotated[str, Query(max_length=200, description="Only structured answers that have this field,")] = "",
-    value: Annotated[str, Query(max_length=200, description="with this value.")] = "",
 ) -> Document:
     """Some rows in the order of submission, without the raw replies, and how many fit in all."""
-    error, words, field, value = (text.replace("\0", "") for text in (error, q, field, value))
-    only = RowFilter(status=status or "", error=error, words=words, field=field, value=value)
     data, total = access.session.window(access.batch(batch_id), only, offset=offset, limit=limit)
     return Document({"data": [{**row, "raw": None} for row in data], "offset": offset, "total": total})
 

@@ -76,7 +76,7 @@ def test_a_batch_is_filtered_searched_and_one_kind_of_error_is_retried(site: Sit
         "(() => { const q = document.getElementById('q'); q.value = ''; q.dispatchEvent(new Event('input')); })()"
     )
     tab.until("document.querySelectorAll('.cell').length === 1")
-    tab.until("document.querySelector('.acts')?.textContent.includes('Retry ImageError')")
+    tab.until("document.querySelector('.acts')?.textContent.includes('Retry what failed of these')")
     tab.value("[...document.querySelectorAll('.acts button')].find(b => b.textContent.startsWith('Retry')).click()")
     eventually(lambda: site.user.status(batch_id)["request_counts"]["queued"] == 1)
 

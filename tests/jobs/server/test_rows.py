@@ -36,9 +36,9 @@ def test_rows_come_by_window_state_kind_of_error_and_words(user: Producer, api: 
     assert names(api, batch_id, field="trend", value="up") == ([], 0)
     [kind] = api.get(f"/batches/{batch_id}/errors").json()["data"]
     assert (kind["type"], kind["count"]) == ("ImageError", 1)
-    again = api.post(f"/batches/{batch_id}/retry-kind", params={"error": "Other"}).json()
+    again = api.post(f"/batches/{batch_id}/retry", params={"error": "Other"}).json()
     assert again["request_counts"]["failed"] == 1
-    again = api.post(f"/batches/{batch_id}/retry-kind", params={"error": "ImageError"}).json()
+    again = api.post(f"/batches/{batch_id}/retry", params={"error": "ImageError"}).json()
     assert again["request_counts"]["queued"] == 1
 
 
@@ -67,6 +67,21 @@ def test_rows_come_by_a_field_of_their_answers(
     user.answer(batch_id, text=text)
     assert names(api, batch_id, field=field, value=value) == ((["a.png"], 1) if fits else ([], 0))
     assert names(api, batch_id, field=field, value=value, status="failed") == ([], 0)
+
+
+def test_what_is_shown_is_canceled_and_the_rest_waits_on(user: Producer, api: TestClient) -> None:
+    batch_id = submitted(user, "a_1.png", "ab1.png", "c.png", "d.png")
+    user.fail(user.results(batch_id)[3]["job_id"])
+    for query, canceled in (({"q": "d"}, 0), ({"status": "failed"}, 0), ({"q": "a_"}, 1), ({"status": "queued"}, 3)):
+        document = api.post(f"/batches/{batch_id}/cancel", params=query).json()
+        assert document["request_counts"]["canceled"] == canceled, query
+        assert names(api, batch_id, status="canceled")[1] == canceled
+        with user.session() as session:
+            lanes = [session.ledger.batch(batch_id).question.lane]
+            assert sum(depth.queued for depth in session.queues.depths(lanes)) == 3 - canceled
+    assert document["status"] == "completed_with_errors"
+    assert user.submit(user.folder / "c.png", user.folder / "a_1.png")["queued"] == 2
+    assert user.status(batch_id)["request_counts"]["canceled"] == 3
 
 
 def test_a_picture_is_shown_while_it_is_what_was_asked_about(user: Producer, api: TestClient) -> None:
