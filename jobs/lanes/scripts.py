@@ -26,8 +26,8 @@ TASK = "worker.task.ask"
 _REFUSED, _ALLOWED = "#!lua\n", "#!lua flags=allow-oom\n"
 _SHORT_OF_MEMORY = {
     "enqueue": _REFUSED,
-    "turn": _ALLOWED,
-    "beat": _ALLOWED,
+    "poll": _ALLOWED,
+    "heartbeat": _ALLOWED,
     "owner": _ALLOWED,
     "set_controls": _ALLOWED,
 }

@@ -85,10 +85,10 @@ class Folder(Simulation):
     def _fail(self, worker: Worker, lease: Lease) -> None:
         """As the worker does: the gate hears first; what an outage ate is given back, and the job goes behind."""
         self.attempts[lease.job] += 1
-        turn = worker.poll([Settlement(lease=lease, verdict="transient")], want=0)
+        polled = worker.poll([Settlement(lease=lease, verdict="transient")], want=0)
         worker.held[lease.execution] = lease
-        self.attempts.subtract(turn.give_back)
-        if lease.job in turn.give_back:
+        self.attempts.subtract(polled.give_back)
+        if lease.job in polled.give_back:
             settled = Settlement(lease=lease, to="back")
         elif self.attempts[lease.job] >= self.max_attempts:
             self.failed.append(lease.job)

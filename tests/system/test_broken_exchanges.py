@@ -69,9 +69,9 @@ def test_a_take_that_breaks_gives_each_job_and_each_permit_once(
 ) -> None:
     job_ids = lanes.submit(10)
     worker = worker_at(redis, lanes.clock)
-    way.cut("turn", when)
+    way.cut("poll", when)
     assert take(worker, 3) == job_ids[:3]
-    assert way.done == [("turn", when)]
+    assert way.done == [("poll", when)]
     assert _in_redis(lanes) == {"queued": 7, "started": 3, "in flight": 3, "spent": 3}
     assert jobs_of(worker.take(5)) == job_ids[3:5], "the whole budget was left"
 
@@ -82,7 +82,7 @@ def test_an_outcome_whose_reply_is_lost_counts_once(lanes: Lanes, way: BrokenWay
     worker = worker_at(redis, lanes.clock)
     first, second, *_ = worker.take(4)
     worker.answered(first)
-    way.cut("turn", when)
+    way.cut("poll", when)
     refusals = [Settlement(lease=second, verdict="throttled", to="front", why="throttled", hint_s=60)]
     for _ in range(2):
         try:
@@ -101,12 +101,12 @@ def test_attempts_that_an_outage_gives_back_are_told_again(
     lanes.submit(5)
     worker = worker_at(redis, lanes.clock)
     failures = [Settlement(lease=lease, verdict="transient") for lease in worker.take(5)]
-    way.cut("turn", when)
+    way.cut("poll", when)
     try:
-        turn = worker.poll(failures, want=0)
+        polled = worker.poll(failures, want=0)
     except RedisConnectionError:
-        turn = worker.poll(failures, want=0)
-    assert sorted(turn.give_back.values()) == [1] * 5
+        polled = worker.poll(failures, want=0)
+    assert sorted(polled.give_back.values()) == [1] * 5
 
 
 def test_a_reply_that_never_came_costs_no_budget_even_if_others_have_the_job_by_now(
@@ -116,7 +116,7 @@ def test_a_reply_that_never_came_costs_no_budget_even_if_others_have_the_job_by_
     other = lanes.worker("other", limits="5/h")
     with closing(Redis(port=way.port, retry=Retry(NoBackoff(), 0))) as redis:
         worker = worker_at(redis, lanes.clock)
-        way.cut("turn", "after")
+        way.cut("poll", "after")
         with pytest.raises(RedisConnectionError):
             worker.take(1)
         lanes.clock.pass_s(20)
@@ -134,7 +134,7 @@ def test_a_turn_that_was_held_up_until_its_worker_had_gone_on_changes_nothing(la
     late, later = copy.copy(worker), copy.copy(worker)
     late.lane_client, later.lane_client = copy.copy(worker.lane_client), copy.copy(worker.lane_client)
     assert jobs_of(worker.take(2)) == job_ids[:2]
-    assert jobs_of(late.take(2)) == job_ids[:2], "the same turn once more: the same reply"
+    assert jobs_of(late.take(2)) == job_ids[:2], "the same poll once more: the same reply"
     assert jobs_of(worker.take(1)) == job_ids[2:3]
     later.take(4)
     assert _in_redis(lanes) == {"queued": 3, "started": 3, "in flight": 3, "spent": 3}
@@ -158,7 +158,7 @@ def test_who_leaves_gives_back_what_it_never_heard_of(lanes: Lanes, way: BrokenW
     lanes.submit(3)
     with closing(Redis(port=way.port, retry=Retry(NoBackoff(), 0))) as redis:
         worker = worker_at(redis, lanes.clock)
-        way.cut("turn", "after")
+        way.cut("poll", "after")
         with pytest.raises(RedisConnectionError):
             worker.take(2)
         worker.lane_client.leave()
@@ -168,7 +168,7 @@ def test_who_leaves_gives_back_what_it_never_heard_of(lanes: Lanes, way: BrokenW
 
 
 @pytest.mark.parametrize("when", BOTH)
-@pytest.mark.parametrize("operation", ["enqueue", "beat", "expired", "move", "leave", "unknown", "drop"])
+@pytest.mark.parametrize("operation", ["enqueue", "heartbeat", "expired", "move", "leave", "unknown", "drop"])
 def test_every_other_exchange_may_be_repeated(
     lanes: Lanes, way: BrokenWay, redis: Redis, operation: str, when: When
 ) -> None:
@@ -184,7 +184,7 @@ def _exchanged(lanes: Lanes, way: BrokenWay, redis: Redis, operation: str, when:
     lanes.clock.pass_s(1)
     exchanges: dict[str, Callable[[], object]] = {
         "enqueue": lambda: queues.enqueue(["b1-3", "new", "newer"], lane=LANE, batch_id="b1"),
-        "beat": worker.heartbeat,
+        "heartbeat": worker.heartbeat,
         "expired": lambda: worker.lane_client.expired(10),
         "move": lambda: worker.lane_client.move([Settlement(lease=lease, to="alone")]),
         "leave": worker.lane_client.leave,

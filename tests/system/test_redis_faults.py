@@ -157,11 +157,11 @@ def test_a_worker_goes_on_after_every_fault_of_redis_and_asks_nothing_twice(
     worker = user.worker("--concurrency", "4", MAX_RETRIES="0")
 
     with _mid_run(server):
-        way.cut("turn", "before", times=4)
-        way.cut("turn", "after", times=4)
-        way.cut("beat", "before")
+        way.cut("poll", "before", times=4)
+        way.cut("poll", "after", times=4)
+        way.cut("heartbeat", "before")
         eventually(lambda: way.is_spent)
-        way.cut("beat", "after", times=2)
+        way.cut("heartbeat", "after", times=2)
     with _mid_run(server), stalled(redis), _noted(worker, "it did not answer in time"):
         pass
     with _mid_run(server), read_only(redis), _noted(worker, "it is a read-only replica now"):

@@ -8,7 +8,7 @@ from worker.engine.policy import Done
 from worker.engine.settlement import FinishedExecution
 
 #: An answer waits for others to be settled with it, for this share of what its own call took, at most so many seconds.
-#: A turn of the loop costs about the same for one as for ten.
+#: A round of the loop costs about the same for one as for ten.
 _BATCHING_SHARE, _BATCHING_MOST_S = 0.01, 0.05
 
 

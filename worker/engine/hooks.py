@@ -17,7 +17,7 @@ def _nothing(*_told: Any) -> None:
 class Hooks:
     """Called from the loop's own thread: none of these raises, waits or takes long."""
 
-    #: A turn of the loop begins.
+    #: A round of the loop begins.
     polled: Callable[[], None] = _nothing
     #: A job was taken, and its call is about to begin.
     started: Callable[[Lease, StartedJob], None] = _nothing

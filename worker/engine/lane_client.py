@@ -81,7 +81,7 @@ class Settlement:
 
 @dataclass(frozen=True, kw_only=True)
 class Closing:
-    """A gate that this turn's answers have closed."""
+    """A gate that this poll's answers have closed."""
 
     lane: str
     #: throttled, loading, unreachable or outage.
@@ -92,7 +92,7 @@ class Closing:
 
 @dataclass(frozen=True, kw_only=True)
 class PollResult:
-    """What came of one turn."""
+    """What came of one poll."""
 
     leases: Sequence[Lease]
     #: Ids found on our queues that are no jobs of ours.
@@ -152,7 +152,7 @@ class LaneClient:
         self._accounts = dict(accounts)
         self._own = WorkerEntry(accounts=accounts, limits=limits, ceiling=ceiling)
         self._limits, self._ceiling = limits, ceiling
-        #: Turns are numbered, and Redis is told which reply was the last to arrive (see lua/4_work.lua).
+        #: Polls are numbered, and Redis is told which reply was the last to arrive (see lua/4_work.lua).
         self._id, self._number, self._heard = uuid4().hex, 0, 0
 
     def poll(self, settlements: Sequence[Settlement], *, want: int, in_flight: int, **clock: Any) -> PollResult:
@@ -165,7 +165,7 @@ class LaneClient:
             self.bring_controls()
         self._number += 1
         reply = self._scripts.call_json(
-            "turn",
+            "poll",
             outcomes=[self._spoken(settlement) for settlement in settlements],
             number=self._number,
             want=want,
@@ -219,7 +219,7 @@ class LaneClient:
             for lease in leases
         ]
         reply = self._scripts.call_json(
-            "beat",
+            "heartbeat",
             worker=self._worker,
             claims=held,
             entry=self._own.to_dict(),
@@ -275,7 +275,7 @@ class LaneClient:
         """Who settles, and by which limits."""
         return {
             "worker": self._worker,
-            "desk": self._id,
+            "client": self._id,
             "heard": self._heard,
             "windows": self._windows(),
             "ceiling": self._ceiling,

@@ -145,9 +145,9 @@ class ChartWorker(RqWorker):
             self._write_endings()  # answers first: they are paid for, whatever becomes of Redis
             self._hear_failures()
             self._write_endings()
-            turn = self._poll()
+            polled = self._poll()
             self._trouble = None
-            self._begin(turn)
+            self._begin(polled)
         except StoreGoneError:
             raise  # no waiting brings it back, and each call more would be paid for in vain
         except (RedisError, StoreError, OSError) as error:
@@ -182,13 +182,13 @@ class ChartWorker(RqWorker):
         }
         if not unheard:
             return
-        turn = self._lane_client.poll(list(unheard.values()), want=0, in_flight=len(self._in_flight))
-        self._owed.update(turn.give_back)
-        self._log_closings(turn)
+        polled = self._lane_client.poll(list(unheard.values()), want=0, in_flight=len(self._in_flight))
+        self._owed.update(polled.give_back)
+        self._log_closings(polled)
         for index, ending in enumerate(self._endings):
             job = ending.lease.job
             if job in unheard and not ending.heard:
-                outage = job in turn.give_back
+                outage = job in polled.give_back
                 self._owed[job] -= outage  # the present attempt, which is never written
                 self._endings[index] = dataclasses.replace(ending, heard=True, outage=outage)
 
@@ -224,16 +224,16 @@ class ChartWorker(RqWorker):
     def _poll(self) -> PollResult:
         settlements = self._settlements
         calls = self._calls()
-        turn = self._lane_client.poll(settlements, want=self._want(calls), in_flight=len(calls))
-        self._log_closings(turn)
+        polled = self._lane_client.poll(settlements, want=self._want(calls), in_flight=len(calls))
+        self._log_closings(polled)
         self._settlements = []
         for settled in settlements:
             self._in_flight.pop(settled.lease.execution, None)
-        return turn
+        return polled
 
     @staticmethod
-    def _log_closings(turn: PollResult) -> None:
-        for closing in turn.closings:
+    def _log_closings(polled: PollResult) -> None:
+        for closing in polled.closings:
             log_closing(closing)
 
     def _calls(self) -> list[Lease]:
@@ -251,13 +251,13 @@ class ChartWorker(RqWorker):
 
     # Beginning -----------------------------------------------------------------------------------------
 
-    def _begin(self, turn: PollResult) -> None:
-        self._wait_s = self._clock.poll_interval_s(turn.wait_s)
-        self._note_suspension(turn)
-        self._work_left = bool(turn.leases or turn.waiting or self._in_flight) or (self._burst and self._put_back())
-        for job in turn.refused:
+    def _begin(self, polled: PollResult) -> None:
+        self._wait_s = self._clock.poll_interval_s(polled.wait_s)
+        self._note_suspension(polled)
+        self._work_left = bool(polled.leases or polled.waiting or self._in_flight) or (self._burst and self._put_back())
+        for job in polled.refused:
             log.error("set aside: %r stands on one of our queues, but is no job of ours", job)
-        ours = [lease for lease in turn.leases if self._is_ours(lease)]
+        ours = [lease for lease in polled.leases if self._is_ours(lease)]
         self._in_flight.update((lease.execution, lease) for lease in ours)
         try:
             pairs = [(lease.job, lease.execution) for lease in ours]
@@ -276,10 +276,10 @@ class ChartWorker(RqWorker):
         if self._settlements:
             self._wait_s = 0.0
 
-    def _note_suspension(self, turn: PollResult) -> None:
-        if turn.suspended and not self._suspended:
+    def _note_suspension(self, polled: PollResult) -> None:
+        if polled.suspended and not self._suspended:
             log.warning(SUSPENDED)
-        self._suspended = turn.suspended or (self._suspended and not turn.leases)
+        self._suspended = polled.suspended or (self._suspended and not polled.leases)
 
     def _put_back(self) -> bool:
         """Whether the ledger has work that Redis lost, or that a plain `rq worker` has failed there."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from jobs.config.settings import Settings
 from worker.monitoring.liveness import beating
 
-#: Oldest turn of a loop that passes for alive. A turn that waits for a lock of the store takes up to a minute.
+#: Oldest round of a loop that passes for alive. A round that waits for a lock of the store takes up to a minute.
 MAX_AGE_S = 90.0
 
 #: Seconds that Redis and the store get to answer, each.

@@ -1,4 +1,4 @@
-"""Whether this machine's workers get on: each stamps a file of its own with every turn of its loop.
+"""Whether this machine's workers get on: each stamps a file of its own with every round of its loop.
 
 The file is locked (flock) as long as the worker lives, so that a file left by a killed one, or a process id that is
 in use again, says nothing false. The stamp is the monotonic clock, which all processes of a machine share and
@@ -40,7 +40,7 @@ class Pulse:
         self._descriptor = descriptor
 
     def stamp(self) -> None:
-        """A turn of the loop begins. Never raises; takes microseconds."""
+        """A round of the loop begins. Never raises; takes microseconds."""
         if self._descriptor is not None:
             with suppress(OSError):
                 os.pwrite(self._descriptor, _STAMP.format(time.monotonic()).encode(), 0)
@@ -48,7 +48,7 @@ class Pulse:
 
 @dataclass(frozen=True, kw_only=True)
 class Beating:
-    """A worker that lives, and how long ago a turn of its loop began."""
+    """A worker that lives, and how long ago a round of its loop began."""
 
     pid: int
     age_s: float

@@ -24,7 +24,7 @@ local function ring_key(lane) return 'chartq:ring:' .. lane end         -- zset 
 local function gate_key(gate) return 'chartq:gate:' .. gate end         -- hash, see 3_gates.lua
 local function account_key(account) return 'chartq:account:' .. account end     -- hash: hold_*, gen, proven, first_ms
 local function permits_key(gate) return 'chartq:permits:' .. gate end   -- zset execution -> ms after which it is void
-local function last_turn_key(desk) return 'chartq:last-turn:' .. desk end  -- hash number, reply; see 4_work.lua
+local function last_poll_key(client) return 'chartq:last-turn:' .. client end  -- hash number, reply; see 4_work.lua
 local function streak_key(gate) return 'chartq:streak:' .. gate end     -- hash job id -> attempts and begin; see 3_gates.lua
 local function failers_key(gate) return 'chartq:failers:' .. gate end   -- hash job id -> answers before it first failed
 local function spent_key(gate, window_ms) return 'chartq:spent:' .. gate .. ':' .. window_ms end
@@ -110,7 +110,7 @@ local function now_of(args)
     return math.floor(wall_ms + ahead_ms)
 end
 
--- The workers' turns and heartbeats keep it: while there are none, nothing waits for it.
+-- The workers' polls and heartbeats keep it: while there are none, nothing waits for it.
 local function keep_now(args)
     if args.now_ms then return args.now_ms end
     local wall_ms, ahead_ms = clocks()

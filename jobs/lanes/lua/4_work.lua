@@ -243,19 +243,19 @@ local function show_state(args, taken)
     redis.call('EXPIRE', worker_key(args.worker), args.execution_ttl_s)
 end
 
--- A turn may run though its worker never hears the reply: the connection broke, or the time was up. So a worker
--- numbers its turns (`desk`, `number`), and says which reply was the last to arrive (`heard`).
-local LAST_TURN_TTL_S = 3600
+-- A poll may run though its worker never hears the reply: the connection broke, or the time was up. So a worker
+-- numbers its polls (`client`, `number`), and says which reply was the last to arrive (`heard`).
+local LAST_POLL_TTL_S = 3600
 
 local function last_turn(args)
-    local number, reply = unpack(redis.call('HMGET', last_turn_key(args.desk), 'number', 'reply'))
+    local number, reply = unpack(redis.call('HMGET', last_poll_key(args.client), 'number', 'reply'))
     if number then return tonumber(number), cjson.decode(reply) end
     return 0, nil
 end
 
 local function keep_turn(args, reply)
-    redis.call('HSET', last_turn_key(args.desk), 'number', args.number, 'reply', reply)
-    redis.call('EXPIRE', last_turn_key(args.desk), LAST_TURN_TTL_S)
+    redis.call('HSET', last_poll_key(args.client), 'number', args.number, 'reply', reply)
+    redis.call('EXPIRE', last_poll_key(args.client), LAST_POLL_TTL_S)
 end
 
 local function still_held(args, claims, now_ms)
@@ -270,7 +270,7 @@ local function still_held(args, claims, now_ms)
     return held
 end
 
--- The same turn once more: the same reply. Also one that was held up until its worker had gone on: nobody listens.
+-- The same poll once more: the same reply. Also one that was held up until its worker had gone on: nobody listens.
 local function told_before(args, now_ms)
     local number, reply = last_turn(args)
     if args.number > number then return nil end
@@ -294,8 +294,8 @@ local function take_back_unheard(args, now_ms)
     return list(reply.give_back)
 end
 
--- One turn of a worker's loop: settle what has ended, then take what is wanted.
-function ops.turn(args)
+-- One poll of a worker's loop: settle what has ended, then take what is wanted.
+function ops.poll(args)
     local now_ms = keep_now(args)
     local again = told_before(args, now_ms)
     if again then return again end
@@ -331,7 +331,7 @@ end
 
 -- The worker lives, and so does all it has in flight. What Redis has forgotten is written anew.
 -- Returns the other workers' entries, and whether this Redis is new to us.
-function ops.beat(args)
+function ops.heartbeat(args)
     local now_ms = keep_now(args)
     local lost = {}
     for _, claim in ipairs(list(args.claims)) do
@@ -369,7 +369,7 @@ end
 
 function ops.leave(args)
     take_back_unheard(args, now_of(args))
-    redis.call('DEL', last_turn_key(args.desk))
+    redis.call('DEL', last_poll_key(args.client))
     redis.call('HDEL', WORKERS, args.worker)
     if redis.call('GET', ALONE_TURN) == args.worker then redis.call('DEL', ALONE_TURN) end
     return 0

@@ -463,8 +463,8 @@ def test_an_unreachable_server_closes_the_gate_at_once_and_gives_nothing_to_give
     worker = lanes.worker()
     lanes.submit(20)
     leases = worker.take(8)
-    turns = [worker.unreached(lease) for lease in leases]
-    assert [dict(turn.give_back) for turn in turns] == [{}] * 8
+    polled = [worker.unreached(lease) for lease in leases]
+    assert [dict(one.give_back) for one in polled] == [{}] * 8
     assert (lanes.gate().why, closed_for_s(lanes)) == ("unreachable", 1)
     assert lanes.queued() == 20
     after_the_gate(lanes)

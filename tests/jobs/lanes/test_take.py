@@ -245,7 +245,7 @@ def test_a_settlement_of_an_execution_that_lost_its_job_moves_nothing(lanes: Lan
 
 
 def contents(redis: Redis) -> dict[bytes, bytes | None]:
-    """Everything in Redis but the worker's own record and its last turn."""
+    """Everything in Redis but the worker's own record and its last poll."""
     keys = [key for key in redis.scan_iter() if key != b"rq:worker:w1" and not key.startswith(b"chartq:last-turn:")]
     return {key: redis.dump(key) for key in keys}
 
