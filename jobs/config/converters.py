@@ -5,8 +5,10 @@ A ValueError or TypeError: the setting's own line tells what is accepted. An Unu
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from jobs.core.rates import RateLimits
@@ -17,6 +19,10 @@ RESULTS_URL = "write sqlite:////absolute/path or postgresql+psycopg://user:passw
 WEBHOOK_URL = "write http(s)://host[:port]/path"
 WEBHOOK_KEY = "write whsec_ and 24 to 64 random bytes in base64, as `openssl rand -base64 32` makes them"
 BASE_URL = "write http(s)://host[:port][/path] without user, password, ? and #"
+
+
+_LONGEST_MODEL_ID = 300
+_ON, _OFF = ("1", "true", "t", "yes", "y", "on"), ("0", "false", "f", "no", "n", "off")
 
 
 class UnusableError(ValueError):
@@ -46,17 +52,25 @@ def header_word(value: object) -> str:
 
 def model_id(value: object) -> str:
     text = _without_gaps(value)
-    if not text:
+    if not 1 <= len(text) <= _LONGEST_MODEL_ID:
         raise ValueError
     return text
 
 
-def lower(value: object) -> str:
-    return _text(value).lower()
+def one_of(choices: Sequence[str], spelled: Callable[[str], str]) -> Callable[[object], str]:
+    def convert(value: object) -> str:
+        text = spelled(_text(value))
+        if text not in choices:
+            raise ValueError
+        return text
+
+    return convert
 
 
-def upper(value: object) -> str:
-    return _text(value).upper()
+def switch(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    return one_of((*_ON, *_OFF), str.lower)(value) in _ON
 
 
 def whole_number(value: object) -> int:
@@ -72,6 +86,21 @@ def number(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     return float(_text(value))
+
+
+N = TypeVar("N", int, float)
+
+
+def between(
+    convert: Callable[[object], N], *, least: float = -inf, above: float = -inf, most: float = inf
+) -> Callable[[object], N]:
+    def converted(value: object) -> N:
+        number = convert(value)
+        if not (least <= number <= most and number > above):
+            raise ValueError
+        return number
+
+    return converted
 
 
 def _split(url: str) -> SplitResult | None:
@@ -154,12 +183,13 @@ def resolved_path(value: object) -> Path:
         raise UnusableError(str(error)) from None
 
 
-def rate_limits(value: object) -> object:
-    if not isinstance(value, str):
+def rate_limits(value: object) -> RateLimits:
+    if isinstance(value, RateLimits):
         return value
+    text = _text(value)
     try:
-        return RateLimits.parse(value)
+        return RateLimits.parse(text)
     except ValueError as error:
-        if "@" in value:  # the error shows a part of it: see `_line`
+        if "@" in text:  # the error shows a part of it: see `_line`
             raise
         raise UnusableError(str(error)) from None

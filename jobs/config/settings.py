@@ -11,11 +11,9 @@ Nothing is written back: a token from `.env` never gets into `os.environ`, where
 """
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
-
-import attrs
-from attrs.validators import ge, gt, in_, instance_of, le, max_len
 
 from jobs.config import converters as to
 from jobs.config.environment import Found, look_up
@@ -46,20 +44,15 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 LogFormat = Literal["text", "json"]
 
 
-def _setting(
-    default: Any, accepted: str, convert: Callable[[Any], Any], *checks: Callable[[Any, Any, Any], Any]
-) -> Any:
-    """A field whose value, unless None, is converted and then checked; `accepted` tells users what it may be."""
-    if default is None:
-        convert = attrs.converters.optional(convert)
-        checks = tuple(attrs.validators.optional(check) for check in checks)
-    return attrs.field(default=default, converter=convert, validator=list(checks), metadata={"accepted": accepted})
+def _setting(default: Any, accepted: str, convert: Callable[[Any], Any]) -> Any:
+    """A field whose value is converted, unless it is None by default; `accepted` tells users what it may be."""
+    return field(default=default, metadata={"accepted": accepted, "convert": convert})
 
 
 _SECONDS_ABOVE_0 = f"seconds above 0, at most {_DAY_S}"
 
 
-@attrs.frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """All of chartq's settings; other types and values than a field's are converted, or refused with a ValueError.
 
@@ -69,40 +62,44 @@ class Settings:
     hf_token: Secret | None = _setting(None, "a token hf_...", to.secret(to.header_word))
     #: None: the default of the API kind.
     hf_base_url: str | None = _setting(None, to.BASE_URL, to.http_url)
-    hf_api: Api = _setting("chat", "write chat or task", to.lower, in_(get_args(Api)))
+    hf_api: Api = _setting("chat", "write chat or task", to.one_of(get_args(Api), str.lower))
     hf_task: Task = _setting(
-        "visual-question-answering", "write visual-question-answering or image-to-text", to.lower, in_(get_args(Task))
+        "visual-question-answering",
+        "write visual-question-answering or image-to-text",
+        to.one_of(get_args(Task), str.lower),
     )
     hf_bill_to: str | None = _setting(None, "an organisation's name", to.header_word)
-    vision_model: str = _setting(DEFAULT_VISION_MODEL, "a model id such as org/name", to.model_id, max_len(300))
-    reasoning_model: str = _setting(DEFAULT_TEXT_MODEL, "a model id such as org/name", to.model_id, max_len(300))
-    vision_timeout_s: float = _setting(120.0, _SECONDS_ABOVE_0, to.number, gt(0), le(_DAY_S))
-    reasoning_timeout_s: float = _setting(120.0, _SECONDS_ABOVE_0, to.number, gt(0), le(_DAY_S))
-    max_retries: int = _setting(2, "a whole number from 0 to 100", to.whole_number, ge(0), le(100))
-    retry_delay_s: float = _setting(2.0, f"seconds, from 0 to {_DAY_S}", to.number, ge(0), le(_DAY_S))
-    hf_rate_limit: RateLimits = _setting(
-        RateLimits(), "write 30/h or 5/s,30/h", to.rate_limits, instance_of(RateLimits)
-    )
-    hf_max_concurrency: int | None = _setting(None, "a whole number, 1 or more", to.whole_number, ge(1))
+    vision_model: str = _setting(DEFAULT_VISION_MODEL, "a model id such as org/name", to.model_id)
+    reasoning_model: str = _setting(DEFAULT_TEXT_MODEL, "a model id such as org/name", to.model_id)
+    vision_timeout_s: float = _setting(120.0, _SECONDS_ABOVE_0, to.between(to.number, above=0, most=_DAY_S))
+    reasoning_timeout_s: float = _setting(120.0, _SECONDS_ABOVE_0, to.between(to.number, above=0, most=_DAY_S))
+    max_retries: int = _setting(2, "a whole number from 0 to 100", to.between(to.whole_number, least=0, most=100))
+    retry_delay_s: float = _setting(2.0, f"seconds, from 0 to {_DAY_S}", to.between(to.number, least=0, most=_DAY_S))
+    hf_rate_limit: RateLimits = _setting(RateLimits(), "write 30/h or 5/s,30/h", to.rate_limits)
+    hf_max_concurrency: int | None = _setting(None, "a whole number, 1 or more", to.between(to.whole_number, least=1))
     redis_url: Secret | None = _setting(None, to.REDIS_URL, to.secret(to.redis_url))
     results_url: Secret | None = _setting(None, to.RESULTS_URL, to.secret(to.results_url))
     chartq_home: Path = _setting(Path(".chartq"), "a folder", to.absolute_path)
     chart_root: Path | None = _setting(None, "a folder", to.resolved_path)
-    image_max_side: int = _setting(2048, "pixels, 16 or more", to.whole_number, ge(16))
-    image_max_bytes: int = _setting(3_000_000, "bytes, 1024 or more", to.whole_number, ge(1024))
+    image_max_side: int = _setting(2048, "pixels, 16 or more", to.between(to.whole_number, least=16))
+    image_max_bytes: int = _setting(3_000_000, "bytes, 1024 or more", to.between(to.whole_number, least=1024))
     log_level: LogLevel = _setting(
-        "INFO", "write DEBUG, INFO, WARNING, ERROR or CRITICAL", to.upper, in_(get_args(LogLevel))
+        "INFO", "write DEBUG, INFO, WARNING, ERROR or CRITICAL", to.one_of(get_args(LogLevel), str.upper)
     )
-    log_format: LogFormat = _setting("text", "write text or json", to.lower, in_(get_args(LogFormat)))
+    log_format: LogFormat = _setting("text", "write text or json", to.one_of(get_args(LogFormat), str.lower))
     #: Where the end of a batch is told, and what that is signed with.
     webhook_url: Secret | None = _setting(None, to.WEBHOOK_URL, to.secret(to.webhook_url))
     webhook_secret: Secret | None = _setting(None, to.WEBHOOK_KEY, to.secret(to.webhook_secret))
     #: Answers of the rehearsal server count as answers here.
-    rehearsal: bool = _setting(False, "write 1 or 0", attrs.converters.to_bool)
+    rehearsal: bool = _setting(False, "write 1 or 0", to.switch)
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            object.__setattr__(self, one.name, _converted(one, getattr(self, one.name)))
 
 
 #: What each field accepts, for users, by the fields' names in their order.
-ACCEPTED: Mapping[str, str] = {field.name: field.metadata["accepted"] for field in attrs.fields(Settings)}
+ACCEPTED: Mapping[str, str] = {one.name: one.metadata["accepted"] for one in fields(Settings)}
 
 
 def variables(field: str) -> tuple[str, ...]:
@@ -128,14 +125,14 @@ def load_settings(*, env_file: Path | None = Path(".env"), unread: Collection[st
     values: dict[str, Any] = {name: one.value for name, one in found.items()} | given
     problems += [_line(name, "no such setting", found, value) for name, value in given.items() if name not in ACCEPTED]
     usable: dict[str, Any] = {}
-    for field in attrs.fields(Settings):
-        value = values.get(field.name, field.default)
+    for one in fields(Settings):
+        value = values.get(one.name, one.default)
         try:
-            usable[field.name] = _checked(field, value)
+            usable[one.name] = _converted(one, value)
         except to.UnusableError as error:
-            problems.append(_line(field.name, str(error), found, value))
+            problems.append(_line(one.name, str(error), found, value))
         except (TypeError, ValueError):
-            problems.append(_line(field.name, ACCEPTED[field.name], found, value))
+            problems.append(_line(one.name, ACCEPTED[one.name], found, value))
     problems += _sent_astray(found)
     if problems:  # raised out here: the caught error, which may hold the value, is then not this one's context
         raise SettingsError("\n".join(problems))
@@ -156,13 +153,9 @@ def _sent_astray(found: Mapping[str, Found]) -> list[str]:
     ]
 
 
-def _checked(field: "attrs.Attribute[Any]", value: object) -> Any:
-    """A field's value as Settings would hold it; alone, so that each problem is told under its own name."""
-    convert: Any = field.converter
-    converted = convert(value)
-    if field.validator:
-        field.validator(None, field, converted)
-    return converted
+def _converted(one: "Field[Any]", value: object) -> Any:
+    """A field's value as Settings holds it; alone, so that each problem is told under its own name."""
+    return None if value is None and one.default is None else one.metadata["convert"](value)
 
 
 def _line(field: str, accepted: str, found: Mapping[str, Found], value: object) -> str:

@@ -1,11 +1,11 @@
 """The documents tell the truth: their commands parse, their links lead somewhere, their variables exist."""
 
+import dataclasses
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 import click
 import pytest
 from support.producer import Producer, command_of, names_of, producer_in
@@ -86,7 +86,7 @@ def test_the_example_of_env_has_every_variable_and_loads(tmp_path: Path, monkeyp
     (tmp_path / "plain.env").write_text(text)
     assert load_settings(env_file=tmp_path / "plain.env") == Settings()
     # What is shown is the default, but for the two places where no default can be shown.
-    assert attrs.evolve(filled, redis_url=None, results_url=None, hf_base_url=None) == Settings()
+    assert dataclasses.replace(filled, redis_url=None, results_url=None, hf_base_url=None) == Settings()
 
 
 def test_the_readmes_python_for_producers_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 """The producer's side from Python: submit_folder, batch_status, iter_results."""
 
+import dataclasses
 from pathlib import Path
 
-import attrs
 import pytest
 from support.producer import Producer
 from support.stack import draw_charts
@@ -29,7 +29,7 @@ def test_a_folder_goes_in_and_answers_come_out(user: Producer) -> None:
 
 def test_several_paths_and_settings_may_be_given(user: Producer) -> None:
     charts = draw_charts(user.folder / "charts", 11)
-    settings = attrs.evolve(user.settings, chartq_home=user.folder / "elsewhere")
+    settings = dataclasses.replace(user.settings, chartq_home=user.folder / "elsewhere")
     paths: list[str | Path] = [charts / "group-01", str(charts / "group-00" / "chart-0003.png")]
     batch_id = submit_folder(paths, "Up?", recursive=False, settings=settings)["batch_id"]
     ids = [row["custom_id"] for row in iter_results(batch_id, settings=settings)]

@@ -1,9 +1,9 @@
 """`chartq demo`: the main job on the sample charts, in a home of its own, and its results as a table."""
 
+import dataclasses
 from contextlib import ExitStack
 from typing import Any
 
-import attrs
 from rich.table import Table
 
 from jobs.batches.follow import summary
@@ -81,12 +81,14 @@ def _rehearsed(settings: Settings, base_url: str) -> Settings:
         "hf_rate_limit": RateLimits(),
         "rehearsal": True,
     }
-    return attrs.evolve(settings, **changes)
+    return dataclasses.replace(settings, **changes)
 
 
 def _at_home(settings: Settings) -> Settings:
     """The demo's own home, and nobody's servers: its answers are nobody else's."""
-    return attrs.evolve(settings, chartq_home=demo_home(settings), redis_url=None, results_url=None, chart_root=None)
+    return dataclasses.replace(
+        settings, chartq_home=demo_home(settings), redis_url=None, results_url=None, chart_root=None
+    )
 
 
 def _who_answers(settings: Settings, *, rehearsal: bool) -> str:

@@ -3,6 +3,7 @@
 The worker, its Redis, store, gates and budgets are the real ones, in a home of their own that is gone afterwards.
 """
 
+import dataclasses
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
-import attrs
 import click
 
 from jobs.batches.session import Session
@@ -225,7 +225,7 @@ def _rehearsed(settings: Settings, home: Path, server: Rehearsal, provider: Prov
         "results_url": None,
         "rehearsal": True,
     }
-    return attrs.evolve(settings, **changes)
+    return dataclasses.replace(settings, **changes)
 
 
 def _submit(session: Session, order: Order, *, quiet: bool) -> Submitted:

@@ -1,9 +1,8 @@
 """The client's configuration, as the settings have it."""
 
+import dataclasses
 from pathlib import Path
 from urllib.parse import urlsplit
-
-import attrs
 
 from jobs.config.environment import look_up
 from jobs.config.settings import Settings, load_settings, variables
@@ -24,7 +23,7 @@ def worker_settings() -> Settings:
     if settings.hf_token is not None or not is_hugging_face_or_loopback(settings.hf_base_url):
         return settings
     saved = saved_token().value
-    return settings if saved is None else attrs.evolve(settings, hf_token=Secret(saved))
+    return settings if saved is None else dataclasses.replace(settings, hf_token=Secret(saved))
 
 
 def token_origin(*, env_file: Path | None = Path(".env")) -> str | None:

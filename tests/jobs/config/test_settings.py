@@ -1,11 +1,11 @@
 """Settings: where they come from, what is refused and how that is said."""
 
+import dataclasses
 import os
 import re
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from support.repository import ROOT
 
@@ -199,7 +199,7 @@ def test_nothing_secret_is_in_repr_str_or_dump() -> None:
     settings = load_settings(
         hf_token="hf_sesame", redis_url="redis://:sesame@host", results_url="postgresql://me:sesame@host/db"
     )
-    assert "sesame" not in f"{settings!r} {settings} {attrs.asdict(settings)}"
+    assert "sesame" not in f"{settings!r} {settings} {dataclasses.asdict(settings)}"
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_producers_need_no_token_that_can_be_read_or_used(monkeypatch: pytest.Mo
 
 
 def test_settings_are_frozen() -> None:
-    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+    with pytest.raises(dataclasses.FrozenInstanceError):
         load_settings().log_level = "DEBUG"  # type: ignore[misc]
 
 

@@ -1,6 +1,7 @@
 """`/analyze` and chat completions: one call for the same question, and words where there is no answer."""
 
 import base64
+import dataclasses
 import json
 import threading
 import time
@@ -10,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import attrs
 import openai
 import pytest
 from fastapi.testclient import TestClient
@@ -34,7 +34,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
 
 @pytest.fixture
 def api(user: Producer) -> Iterator[TestClient]:
-    with client_of(attrs.evolve(user.settings, chart_root=user.folder)) as client:
+    with client_of(dataclasses.replace(user.settings, chart_root=user.folder)) as client:
         yield client
 
 
@@ -119,7 +119,7 @@ def test_who_does_not_want_to_wait_is_told_where_to_look(user: Producer, api: Te
 
 def test_nobody_waits_for_ever(user: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "_QUEUE_S", 0.1)
-    with client_of(attrs.evolve(user.settings, vision_timeout_s=0.1)) as api:
+    with client_of(dataclasses.replace(user.settings, vision_timeout_s=0.1)) as api:
         began = time.monotonic()
         assert analyze(api, prompt="Up?").status_code == 202
         assert time.monotonic() - began < 20

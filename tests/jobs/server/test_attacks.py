@@ -1,5 +1,6 @@
 """What somebody ill-disposed would try: files of elsewhere, bodies that never end, forms of nonsense, others' ids."""
 
+import dataclasses
 import json
 import logging
 import re
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import attrs
 import pytest
 from fastapi.testclient import TestClient
 from support.http_api import client_of, error_of, png, served
@@ -45,7 +45,7 @@ def root(user: Producer) -> Path:
 
 @pytest.fixture
 def api(user: Producer, root: Path) -> Iterator[TestClient]:
-    with client_of(attrs.evolve(user.settings, chart_root=root)) as client:
+    with client_of(dataclasses.replace(user.settings, chart_root=root)) as client:
         yield client
 
 

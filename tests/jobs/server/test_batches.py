@@ -1,13 +1,13 @@
 """Batches by HTTP: the commands' documents, pictures that are uploaded, paths that lead nowhere else."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 import pytest
 from fastapi.testclient import TestClient
 from support.http_api import client_of, error_of, png
@@ -29,7 +29,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
 def api(user: Producer) -> Iterator[TestClient]:
     """An app that reads charts below the user's `charts`."""
     draw_charts(user.folder / "charts", 3)
-    settings = attrs.evolve(user.settings, chart_root=user.folder / "charts")
+    settings = dataclasses.replace(user.settings, chart_root=user.folder / "charts")
     with client_of(settings) as client:
         yield client
 

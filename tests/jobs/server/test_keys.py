@@ -1,12 +1,12 @@
 """Keys: who has none gets nothing, each sees its own, and none is written down anywhere."""
 
+import dataclasses
 import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from fastapi.testclient import TestClient
 from support.http_api import client_of, error_of, png
@@ -28,7 +28,7 @@ def user(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def api(user: Producer) -> Iterator[TestClient]:
-    with client_of(attrs.evolve(user.settings, chart_root=user.folder)) as client:
+    with client_of(dataclasses.replace(user.settings, chart_root=user.folder)) as client:
         yield client
 
 

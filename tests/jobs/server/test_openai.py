@@ -1,6 +1,7 @@
 """OpenAI's files, batches and models, through the openai package as it is."""
 
 import base64
+import dataclasses
 import io
 import json
 import time
@@ -8,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import attrs
 import openai
 import pytest
 from fastapi.testclient import TestClient
@@ -32,7 +32,7 @@ def user(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def api(user: Producer) -> Iterator[TestClient]:
-    settings = attrs.evolve(user.settings, chart_root=user.folder)
+    settings = dataclasses.replace(user.settings, chart_root=user.folder)
     with client_of(settings, services=Services(list_models=lambda: ["org/served"])) as client:
         yield client
 

@@ -1,10 +1,10 @@
 """`/openapi.json` says what is: schemathesis finds nothing against it in a bounded number of examples."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -34,8 +34,10 @@ def api_schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch, producer_in(tmp_path_factory.mktemp("openapi"), patch) as user:
         patch.setattr(waiting, "_QUEUE_S", 0.0)
         (user.folder / "a.png").write_bytes(png())
-        of_user = attrs.evolve(user.settings, chart_root=user.folder, vision_timeout_s=0.01, reasoning_timeout_s=0.01)
-        app = create_app(attrs.evolve(of_user, max_retries=0))
+        of_user = dataclasses.replace(
+            user.settings, chart_root=user.folder, vision_timeout_s=0.01, reasoning_timeout_s=0.01
+        )
+        app = create_app(dataclasses.replace(of_user, max_retries=0))
         try:
             yield schemathesis.openapi.from_asgi("/openapi.json", app)
         finally:

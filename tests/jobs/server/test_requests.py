@@ -1,9 +1,9 @@
 """What every request meets: one shape of errors, bounds, ids, a line in the log."""
 
+import dataclasses
 import logging
 from collections.abc import Iterator
 
-import attrs
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -17,7 +17,7 @@ from jobs.server.guard import body_limit
 
 def test_health_is_told_while_redis_and_the_store_answer(user: Producer, api: TestClient) -> None:
     assert api.get("/health").json() == {"status": "ok"}
-    settings = attrs.evolve(user.settings, redis_url=Secret("redis://127.0.0.1:1/0"))
+    settings = dataclasses.replace(user.settings, redis_url=Secret("redis://127.0.0.1:1/0"))
     with client_of(settings) as broken:
         answer = broken.get("/health")
         assert answer.status_code == 503

@@ -1,5 +1,6 @@
 """`chartq doctor` as the real program, and its checks against real servers."""
 
+import dataclasses
 import json
 import os
 import pty
@@ -12,7 +13,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 import redis
 from support.hf_server import Scripted, ScriptedServer
@@ -233,7 +233,9 @@ def test_a_home_that_cant_be_made_is_a_failure(tmp_path: Path) -> None:
 def test_a_home_needs_room_only_where_something_is_kept_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.monitoring.checks.local._LITTLE_SPACE", 2**63)  # no disk has as much
     here = Settings(chartq_home=tmp_path)
-    elsewhere = attrs.evolve(here, redis_url=Secret("redis://elsewhere"), results_url=Secret("sqlite:///elsewhere"))
+    elsewhere = dataclasses.replace(
+        here, redis_url=Secret("redis://elsewhere"), results_url=Secret("sqlite:///elsewhere")
+    )
     assert [check_home(settings).ok for settings in (here, elsewhere)] == [None, True]
 
 
