@@ -15,7 +15,7 @@ from jobs.formats.markdown import cell, table_head, table_row
 from jobs.formats.pairs import Pairs, compare_rows
 from jobs.formats.rows import outcome_text
 
-__all__ = ["COMPARISONS", "compare_rows", "comparison_format_of", "write_comparison"]
+__all__ = ["COMPARISONS", "compare", "compare_rows", "comparison_format_of", "write_comparison"]
 
 #: What a comparison keeps of each row in a table.
 _SIDE_FIELDS = ("job_id", "model", "status", "text", "error", "usage", "latency_s")
@@ -28,7 +28,15 @@ def write_comparison(
 
     Returns how many pairs `differ`, are the `same`, have `one` answer or `none`. Raises StoreError, OSError.
     """
-    with compare_rows(a_rows, b_rows) as pairs, data_file(path) as out:
+    with data_file(path) as out:
+        return compare(a_rows, b_rows, a, b, out, form)
+
+
+def compare(
+    a_rows: Iterable[Row], b_rows: Iterable[Row], a: ReportContext, b: ReportContext, out: TextIO, form: str
+) -> Mapping[str, int]:
+    """The same into a file that is open."""
+    with compare_rows(a_rows, b_rows) as pairs:
         COMPARISONS[form](pairs, out, *sides(a, b))
         return {str(outcome): count for outcome, count in pairs.counts.items()}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from jobs.batches.cost import PricesOf, no_prices
 from jobs.batches.session import Session
 from jobs.config.settings import Settings
 from jobs.core.errors import ChartqError
@@ -15,6 +16,7 @@ from jobs.server.auth import Callers
 from jobs.server.errors import ApiError
 from jobs.server.intake import Intake
 from jobs.server.model_list import ListModels, ModelList
+from jobs.server.price_list import PriceList
 from jobs.server.watcher import Watcher
 from jobs.submit.single import SingleQuestions
 
@@ -30,6 +32,8 @@ class Services:
 
     #: None: nobody here can ask the provider.
     list_models: ListModels | None = None
+    #: What the provider takes for a model's tokens.
+    prices_of: PricesOf = no_prices
     #: Says that there is work, to a worker in the same process.
     work_arrived: Callable[[], None] = lambda: None
     #: It was promised to listen on this machine alone.
@@ -55,6 +59,7 @@ class Backend:
         self.questions = SingleQuestions()
         self.callers = Callers(self.session, key_required=self.services.key_required)
         self.models = ModelList(self.services.list_models)
+        self.prices = PriceList(self.services.prices_of)
         self.intake = Intake(self.session, self.services.work_arrived)
 
     def session(self) -> Session:

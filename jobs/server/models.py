@@ -132,6 +132,31 @@ class Row(_Shape):
     throttled: int
 
 
+class Price(_Shape):
+    """US dollars per million tokens."""
+
+    input_usd_per_m: float
+    output_usd_per_m: float
+
+
+class Prices(_Shape):
+    """What those who may answer take."""
+
+    data: list[Price]
+
+
+class Plan(_Shape):
+    """What a submit would do: `chartq submit --dry-run --json`."""
+
+    total: int
+    cached: int
+    calls: int
+    tokens: dict[str, Any] | None
+    price_usd: dict[str, float] | None
+    eta_s: float | None
+    done_by: str | None
+
+
 class Rows(_Shape):
     """Some rows from `offset` on, and how many there are in all."""
 

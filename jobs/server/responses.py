@@ -22,7 +22,7 @@ class Document(JSONResponse):
         return dumps(content).encode()
 
 
-def streamed(write: Callable[[TextIO], None]) -> Iterator[bytes]:
+def streamed(write: Callable[[TextIO], object]) -> Iterator[bytes]:
     """What `write` writes, as it writes it, a bounded piece ahead. Errors of `write` come out of the iterator."""
     pipe = _Pipe()
     thread = threading.Thread(target=pipe.fill, args=(write,), name="results", daemon=True)
@@ -47,7 +47,7 @@ class _Pipe(TextIOBase):
         self._chars = 0
         self._left = threading.Event()
 
-    def fill(self, write: Callable[[TextIO], None]) -> None:
+    def fill(self, write: Callable[[TextIO], object]) -> None:
         """In a thread of its own."""
         try:
             write(cast(TextIO, self))

@@ -8,6 +8,7 @@ from typing import BinaryIO
 from starlette.responses import Response, StreamingResponse
 
 from jobs.formats import FORMATS, Format, ReportContext
+from jobs.formats.compare import COMPARISONS, compare
 from jobs.ledger import Batch
 from jobs.server.access import Access
 from jobs.server.errors import ApiError
@@ -36,6 +37,18 @@ def results_response(access: Access, batch: Batch, *, form: str, status: str | N
         raise ApiError(400, f"format {form!r} is none of {', '.join(FORMATS)}", param="format")
     headers = {"content-security-policy": _SANDBOX} if form == "html" else _download(batch, chosen)
     pieces = _pieces(access, batch, chosen, status)
+    return StreamingResponse(pieces, media_type=_MEDIA_TYPES[form], headers=headers)
+
+
+def comparison_response(access: Access, a: Batch, b: Batch, *, form: str) -> Response:
+    """Two batches side by side. Raises ApiError (no such format)."""
+    if form not in COMPARISONS:
+        raise ApiError(400, f"format {form!r} is none of {', '.join(COMPARISONS)}", param="format")
+    session = access.session
+    a_rows, b_rows = (session.results(batch, with_source=batch.source is not None) for batch in (a, b))
+    a_told, b_told = (ReportContext.of(session, batch) for batch in (a, b))
+    pieces = streamed(lambda out: compare(a_rows, b_rows, a_told, b_told, out, form))
+    headers = {"content-security-policy": _SANDBOX} if form == "html" else {}
     return StreamingResponse(pieces, media_type=_MEDIA_TYPES[form], headers=headers)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -92,7 +92,19 @@ class AskedOfUploads(Asked):
     files: list[bytes] = Field(description="Pictures, any number.", json_schema_extra={"items": {"format": "binary"}})
 
 
-#: What `/openapi.json` says of the body.
+class AskedOfHashes(Asked):
+    """Pictures that would be uploaded."""
+
+    sha256: list[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
+        min_length=1, max_length=MAX_FILES, description="Of each picture's file, in hex."
+    )
+
+
+#: What `/openapi.json` says of the bodies.
+PLAN_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {"application/json": {"schema": AskedOfHashes.model_json_schema()}},
+}
 BODY: dict[str, Any] = {
     "required": True,
     "content": {
@@ -110,6 +122,14 @@ async def receive_batch(request: Request, access: Access) -> Order:
     asked = fitting(AskedOfPaths, await json_object(request))
     source = await run_in_threadpool(_chart_files, asked, settings)
     return asked.order(source, access)
+
+
+async def receive_plan(request: Request, access: Access) -> Order:
+    """What would be ordered. Raises ApiError, InputError."""
+    asked = fitting(AskedOfHashes, await json_object(request))
+    question = await run_in_threadpool(asked.question, access.session.settings)
+    pictures = [UploadedPicture(custom_id=one, sha256=one, longest_side=0) for one in asked.sha256]
+    return asked.order(Uploads(pictures=pictures, question=question), access)
 
 
 def _chart_files(asked: AskedOfPaths, settings: Settings) -> ChartFiles:

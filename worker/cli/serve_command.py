@@ -51,6 +51,7 @@ def _serve(
     from jobs.server.backend import Services
     from jobs.server.listening import is_loopback, listen, server
     from worker.engine.webhooks import webhooks_told
+    from worker.hf.prices import prices_of
 
     loopback = is_loopback(host)
     if not loopback and not require_key and not session.ledger.count_api_keys()[1]:
@@ -64,6 +65,7 @@ def _serve(
         )
         services = Services(
             list_models=lambda: _list_models(session.settings),
+            prices_of=prices_of,
             work_arrived=works.wake if works else lambda: None,
             loopback_only=loopback,
             key_required=require_key,

@@ -30,6 +30,7 @@ _NAMES = frozenset(
         "app.js",
         "batch.js",
         "batches.js",
+        "cost.js",
         "dom.js",
         "grid.js",
         "icon.svg",

@@ -1,7 +1,7 @@
 // What one can do to a batch.
 
-import { hasKey, may, post, request, url } from "./api.js";
-import { count, el, tell } from "./dom.js";
+import { get, hasKey, may, post, request, url } from "./api.js";
+import { count, el, shown, tell } from "./dom.js";
 
 const FORMATS = ["html", "csv", "jsonl", "markdown", "parquet", "openai"];
 const path = (id) => `batches/${encodeURIComponent(id)}`;
@@ -19,7 +19,7 @@ export function actions(document_, filter, acted) {
       event.target.disabled = false;
     },
   }, label);
-  if (may().read_only) return [download(id)];
+  if (may().read_only) return [compare(id), download(id)];
   const some = Object.keys(filter).length > 0;
   const among = some ? `?${new URLSearchParams(filter)}` : "";
   const made = [];
@@ -31,23 +31,49 @@ export function actions(document_, filter, acted) {
     made.push(button(some ? "Cancel what waits of these" : "Cancel", `cancel${among}`,
       some ? "Cancel those of the charts shown that have not started?" : "Cancel all that has not started?"));
   }
-  made.push(download(id));
+  made.push(compare(id), download(id));
   return made;
 }
 
-function download(id) {
-  const choice = el("select", { "aria-label": "Download the results" }, el("option", { value: "" }, "Download …"),
-    ...FORMATS.map((form) => el("option", { value: form }, form)));
-  choice.addEventListener("change", async () => {
-    const form = choice.value;
+/** Opens what the server makes of it. With a key it is fetched and saved: an address can carry none. */
+async function hand(from, name, opens = false) {
+  try {
+    const href = hasKey() ? URL.createObjectURL(await (await request(from)).blob()) : url(from).href;
+    const how = opens && !hasKey() ? { target: "_blank", rel: "noopener" } : { download: name };
+    el("a", { href, ...how }).click();
+    if (hasKey()) setTimeout(() => URL.revokeObjectURL(href), 60000);
+  } catch (error) { tell(error.message, true); }
+}
+
+/** A choice that does what is chosen, and then stands as before. */
+function menu(label, title, options, chosen) {
+  const choice = el("select", { "aria-label": title }, el("option", { value: "" }, label), ...options);
+  choice.addEventListener("change", () => {
+    const { value } = choice;
     choice.value = "";
-    if (!form) return;
-    const from = `${path(id)}/results?format=${form}`;
-    try {
-      const href = hasKey() ? URL.createObjectURL(await (await request(from)).blob()) : url(from).href;
-      el("a", { href, download: `${id}.${form}` }).click();
-      if (hasKey()) setTimeout(() => URL.revokeObjectURL(href), 60000);
-    } catch (error) { tell(error.message, true); }
+    if (value) chosen(value);
   });
+  return choice;
+}
+
+function download(id) {
+  return menu("Download …", "Download the results", FORMATS.map((form) => el("option", { value: form }, form)),
+    (form) => hand(`${path(id)}/results?format=${form}`, `${id}.${form}`));
+}
+
+function compare(id) {
+  const choice = menu("Compare with …", "Compare with another batch", [],
+    (other) => hand(`${path(id)}/compare?with=${encodeURIComponent(other)}`, `${id}-${other}.html`, true));
+  const fill = async () => {
+    choice.removeEventListener("focus", fill);
+    choice.removeEventListener("pointerenter", fill);
+    try {
+      const { data } = await get("batches?limit=100");
+      choice.append(...data.filter((one) => one.batch_id !== id).map((one) =>
+        el("option", { value: one.batch_id }, shown(`${one.name || one.prompt || one.model} · ${one.batch_id}`, 80))));
+    } catch (error) { tell(error.message, true); }
+  };
+  choice.addEventListener("focus", fill);
+  choice.addEventListener("pointerenter", fill);
   return choice;
 }

@@ -36,7 +36,7 @@ export function batch(main, id) {
       el("h1", {}, shown(document_.name || document_.prompt || id, 200)),
       el("div", { class: "pills" }, pill(document_.status), el("code", {}, shown(document_.model, 200)), el("code", {}, shown(id, 80))),
       document_.prompt && document_.name ? el("blockquote", {}, shown(document_.prompt, 2000)) : null,
-      bar(now), standing(document_, pace.heard(now)), why(document_)];
+      bar(now), standing(document_, pace.heard(now), () => heard(last)), why(document_)];
     head.replaceChildren(...parts.filter(Boolean));
     if (JSON.stringify(now) !== counts) {
       const first = !counts;

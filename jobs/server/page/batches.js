@@ -1,6 +1,7 @@
 // The list of batches, live.
 
 import { get, listen } from "./api.js";
+import { cost } from "./cost.js";
 import { bar, count, duration, el, fact, pill, shown, tell, when } from "./dom.js";
 
 const ended = (counts) => counts.finished + counts.failed + counts.canceled;
@@ -18,7 +19,8 @@ export class Pace {
   }
 }
 
-export function standing(document_, pace) {
+/** `again`: draws it anew, once what it costs is known. */
+export function standing(document_, pace, again) {
   const counts = document_.request_counts;
   const facts = el("dl", { class: "facts" }, fact("charts", `${count(ended(counts))} of ${count(counts.total)}`));
   if (counts.failed) facts.append(fact("failed", count(counts.failed)));
@@ -26,6 +28,8 @@ export function standing(document_, pace) {
   if (document_.eta_s !== null) facts.append(fact("left", duration(document_.eta_s)));
   const tokens = (document_.usage.prompt_tokens ?? 0) + (document_.usage.completion_tokens ?? 0);
   if (tokens) facts.append(fact("tokens", count(tokens)));
+  const dollars = tokens ? cost(document_, again) : "";
+  if (dollars) facts.append(fact("cost", dollars));
   facts.append(fact(document_.finished_at ? "ended" : "begun", when(document_.finished_at ?? document_.created_at)));
   return facts;
 }
@@ -37,13 +41,16 @@ export function why(document_) {
 }
 
 function card(document_, pace) {
+  const facts = el("div", {});
+  const draw = () => facts.replaceChildren(standing(document_, pace, draw));
+  draw();
   return el("article", { class: "batch" },
     el("header", {},
       el("h2", {}, el("a", { href: `#/batch/${encodeURIComponent(document_.batch_id)}` }, shown(document_.name || document_.prompt || document_.batch_id, 140))),
       pill(document_.status)),
     el("p", { class: "soft" }, shown(document_.name ? `${document_.model} · ${document_.prompt ?? ""}` : document_.model, 200)),
     bar(document_.request_counts),
-    standing(document_, pace),
+    facts,
     why(document_));
 }
 

@@ -1,7 +1,8 @@
 // Ask about charts: drop pictures or a folder, see the plan, confirm.
 
 import { request } from "./api.js";
-import { count, el, fact, shown, tell } from "./dom.js";
+import { range } from "./cost.js";
+import { count, duration, el, fact, shown, tell } from "./dom.js";
 
 const PICTURE = /\.(png|jpe?g|webp|gif|bmp|tiff?|avif|heic|heif)$/i;
 
@@ -23,6 +24,26 @@ async function filesOf(entry, path = "") {
 export function sample(all, many) {
   if (!many || many >= all.length) return all;
   return Array.from({ length: many }, (_, index) => all[Math.floor(index * all.length / many)]);
+}
+
+/** What asking would take: the server knows the pictures by their hashes, none is sent. Raises where a browser has no SHA-256. */
+async function planOf(asked, words) {
+  const sha256 = [];
+  for (const { file } of asked) {
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));
+    sha256.push([...digest].map((byte) => byte.toString(16).padStart(2, "0")).join(""));
+  }
+  const { schema } = words;
+  const body = { ...words, sha256, ...(schema && schema !== "chart" ? { schema: JSON.parse(schema) } : {}) };
+  return (await request("batches/plan", { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } })).json();
+}
+
+function ahead(planned) {
+  const facts = [fact("answered already", count(planned.cached)), fact("calls", count(planned.calls))];
+  if (planned.tokens) facts.push(fact("tokens", `about ${count(planned.tokens.prompt_tokens + planned.tokens.completion_tokens)}`));
+  if (planned.price_usd) facts.push(fact("cost", range(planned.price_usd.least, planned.price_usd.most)));
+  if (planned.eta_s) facts.push(fact("takes", duration(planned.eta_s)));
+  return facts;
 }
 
 export function submit(main) {
@@ -66,7 +87,11 @@ export function submit(main) {
     try { add((await Promise.all(entries.map((entry) => filesOf(entry)))).flat()); } catch (error) { tell(error.message, true); }
   });
 
-  form.addEventListener("submit", (event) => {
+  const words = () => Object.fromEntries([prompt, name, model, schema]
+    .map((input) => [input.id, input.value.trim()]).filter(([, said]) => said));
+  let turn = 0;
+
+  form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (!chosen.length) { tell("Choose pictures first.", true); return; }
     tell("");
@@ -74,17 +99,32 @@ export function submit(main) {
     const bytes = asked.reduce((sum, { file }) => sum + file.size, 0);
     const go = el("button", { type: "button", class: "primary", id: "confirm" }, `Ask about ${count(asked.length)}`);
     go.addEventListener("click", () => send(asked, go));
-    plan.replaceChildren(el("h2", {}, "The plan"),
-      el("dl", { class: "facts" }, fact("charts", asked.length < chosen.length ? `${count(asked.length)} of ${count(chosen.length)}` : count(asked.length)),
-        fact("to upload", `${(bytes / 1e6).toFixed(1)} MB`), fact("model", shown(model.value || "the server's default", 100)), fact("calls", `at most ${count(asked.length)}`)),
-      el("blockquote", {}, shown(prompt.value, 2000)), el("p", { class: "soft" }, "What was asked before is not asked again."), go);
+    const facts = el("dl", { class: "facts" },
+      fact("charts", asked.length < chosen.length ? `${count(asked.length)} of ${count(chosen.length)}` : count(asked.length)),
+      fact("to upload", `${(bytes / 1e6).toFixed(1)} MB`), fact("model", shown(model.value || "the server's default", 100)));
+    const soft = el("p", { class: "soft" }, "Looking what was answered already …");
+    plan.replaceChildren(el("h2", {}, "The plan"), facts, el("blockquote", {}, shown(prompt.value, 2000)), soft, go);
     go.focus();
+    turn += 1;
+    const mine = turn;
+    try {
+      const planned = await planOf(asked, words());
+      if (mine !== turn) return;
+      facts.append(...ahead(planned));
+      soft.textContent = planned.cached ? "What was answered already is not asked again." : "None of them was answered before.";
+    } catch (error) {
+      if (mine !== turn) return;
+      facts.append(fact("calls", `at most ${count(asked.length)}`));
+      soft.textContent = "What was answered already is not asked again.";
+      if (error.status) tell(error.message, true);
+    }
   });
+  form.addEventListener("input", () => { turn += 1; });
 
   async function send(asked, go) {
     go.disabled = true;
     const body = new FormData();
-    for (const input of [prompt, name, model, schema]) if (input.value.trim()) body.append(input.id, input.value.trim());
+    for (const [field_, said] of Object.entries(words())) body.append(field_, said);
     for (const one of asked) body.append("files", one.file, one.name);
     try {
       const made = await (await request("batches", { method: "POST", body })).json();

@@ -9,15 +9,16 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from jobs.batches import operations
+from jobs.batches.plan import plan
 from jobs.ledger import Batch as LedgerBatch
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError, below_root
 from jobs.server.events import list_events, status_events
-from jobs.server.models import ERRORS, Batch, Batches, State, Submitted
+from jobs.server.models import ERRORS, Batch, Batches, Plan, Prices, State, Submitted
 from jobs.server.responses import Document
-from jobs.server.results import results_response
+from jobs.server.results import comparison_response, results_response
 from jobs.server.row_filter import Shown
-from jobs.server.submission import BODY, receive_batch
+from jobs.server.submission import BODY, PLAN_BODY, receive_batch, receive_plan
 
 router = APIRouter(tags=["batches"])
 
@@ -66,6 +67,19 @@ async def create_batch(request: Request, access: Granted) -> Document:
     return Document(document, 201, {"location": f"{request.scope.get('root_path', '')}/batches/{done.batch.batch_id}"})
 
 
+@router.post(
+    "/batches/plan",
+    responses={200: {"model": Plan}, **ERRORS},
+    response_class=Document,
+    openapi_extra={"requestBody": PLAN_BODY},
+)
+async def plan_batch(request: Request, access: Granted) -> Document:
+    """What asking about these pictures would take: the document of `chartq submit --dry-run`. Nothing is kept."""
+    order = await receive_plan(request, access)
+    planned = await run_in_threadpool(plan, access.session, order, access.backend.prices)
+    return Document(planned.document())
+
+
 @router.get(
     "/batches/events",
     responses={
@@ -102,6 +116,31 @@ def results(
 ) -> Response:
     """The results in the order of submission, as `chartq results` has them, streamed."""
     return results_response(access, access.batch(batch_id), form=form, status=status)
+
+
+@router.get(
+    "/batches/{batch_id}/compare",
+    responses={
+        200: {"description": "Both batches' answers, paired by chart.", "content": {"text/html": {}}},
+        **ERRORS,
+    },
+    response_class=StreamingResponse,
+)
+def compare(
+    batch_id: str,
+    access: Granted,
+    other: Annotated[str, Query(alias="with", description="The other batch's id.")],
+    form: Annotated[str, Query(alias="format", description="html, csv, markdown or jsonl.")] = "html",
+) -> Response:
+    """Two batches' answers side by side: `chartq compare BATCH OTHER`."""
+    return comparison_response(access, access.batch(batch_id), access.batch(other), form=form)
+
+
+@router.get("/batches/{batch_id}/prices", responses={200: {"model": Prices}, **ERRORS}, response_class=Document)
+def prices(batch_id: str, access: Granted) -> Document:
+    """What those who may answer take for the batch's model; empty if nobody tells."""
+    found = access.backend.prices(access.session.settings, access.batch(batch_id).question)
+    return Document({"data": [vars(price) for price in found]})
 
 
 @router.get(

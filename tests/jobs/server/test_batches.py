@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -15,6 +16,8 @@ from support.producer import Producer, producer_in
 from support.stack import draw_charts
 
 from jobs import batch_status
+from jobs.core.money import Price
+from jobs.server.backend import Services
 
 
 @pytest.fixture
@@ -156,6 +159,39 @@ def test_results_come_in_every_format_and_state(user: Producer, api: TestClient)
     assert len(only) == 1
     assert error_of(api.get(f"/batches/{batch_id}/results?format=exe"))["param"] == "format"
     assert error_of(api.get(f"/batches/{batch_id}/results?status=lost"))["param"] == "status"
+
+
+def test_a_plan_tells_what_was_answered_already_and_what_the_rest_takes(user: Producer, api: TestClient) -> None:
+    hashes = [hashlib.sha256(png(shade)).hexdigest() for shade in (1, 2, 2)]
+    asked = {"prompt": "Up?", "sha256": hashes}
+    planned = api.post("/batches/plan", json=asked).json()
+    assert (planned["total"], planned["cached"], planned["calls"], planned["tokens"]) == (3, 0, 2, None)
+    user.answer(str(upload(api, 1)["batch_id"]))
+
+    def prices(_settings: object, _question: object) -> list[Price]:
+        return [Price(input_usd_per_m=1.0, output_usd_per_m=2.0), Price(input_usd_per_m=2.0, output_usd_per_m=4.0)]
+
+    with client_of(user.settings, services=Services(prices_of=prices)) as priced:
+        planned = priced.post("/batches/plan", json=asked).json()
+        assert (planned["cached"], planned["calls"]) == (1, 1)
+        assert planned["price_usd"] == {"least": 13e-6, "most": 26e-6}
+        [batch] = priced.get("/batches").json()["data"]
+        assert len(priced.get(f"/batches/{batch['batch_id']}/prices").json()["data"]) == 2
+    assert error_of(api.post("/batches/plan", json={**asked, "sha256": ["../x"]}))["param"] == "sha256.0"
+
+
+def test_two_batches_are_compared_as_the_command_does(user: Producer, api: TestClient) -> None:
+    one, two = (str(upload(api, 1, 2, prompt=prompt)["batch_id"]) for prompt in ("Up?", "Down?"))
+    user.answer(one, text="<b>up</b>")
+    user.answer(two, text="down")
+    page = api.get(f"/batches/{one}/compare", params={"with": two})
+    assert "sandbox" in page.headers["content-security-policy"]
+    assert "&lt;b&gt;" in page.text
+    assert "<b>up" not in page.text
+    table = api.get(f"/batches/{one}/compare", params={"with": two, "format": "csv"}).text
+    assert table == user.run("compare", one, two, "--format", "csv").stdout
+    assert api.get(f"/batches/{one}/compare", params={"with": "no"}).status_code == 404
+    assert api.get(f"/batches/{one}/compare", params={"with": two, "format": "x"}).status_code == 400
 
 
 def test_a_list_has_pages(api: TestClient) -> None:

@@ -78,6 +78,8 @@ def test_a_key_sees_what_it_made_and_404_for_all_else(user: Producer, api: TestC
         ("GET", f"/batches/{mine}"),
         ("GET", f"/batches/{mine}/results"),
         ("GET", f"/batches/{mine}/events"),
+        ("GET", f"/batches/{mine}/prices"),
+        ("GET", f"/batches/{mine}/compare?with={mine}"),
         ("POST", f"/batches/{mine}/cancel"),
         ("POST", f"/batches/{mine}/retry"),
         ("POST", f"/batches/{mine}/resume"),
@@ -102,7 +104,9 @@ def test_a_key_sees_what_it_made_and_404_for_all_else(user: Producer, api: TestC
     assert api.get("/batches", headers=bob).json()["data"] == []
     assert api.get("/v1/files", headers=bob).json()["data"] == []
     assert api.get("/v1/batches", headers=bob).json()["data"] == []
-    assert upload(api, bob).json()["batch_id"] != mine
+    his = upload(api, bob).json()["batch_id"]
+    assert his != mine
+    assert api.get(f"/batches/{his}/compare", params={"with": mine}, headers=bob).status_code == 404
     assert api.get(f"/jobs/{job_id}", headers=bob).status_code == 200  # the same chart, the same question: its own now
 
 

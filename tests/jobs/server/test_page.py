@@ -146,7 +146,7 @@ def answer_one(user: Producer, job_id: str, said: str) -> None:
 
 
 def test_pictures_are_dropped_the_plan_is_shown_and_the_batch_begins(site: Site) -> None:
-    (site.user.folder / "one.png").write_bytes(png(1))
+    site.user.answer(site.submit("one.png", start=1))
     (site.user.folder / "two.png").write_bytes(png(2))
     tab = site.open("#/new")
     tab.until("document.getElementById('files') !== null")
@@ -157,10 +157,11 @@ def test_pictures_are_dropped_the_plan_is_shown_and_the_batch_begins(site: Site)
     tab.value("document.getElementById('prompt').value = 'Up?'")
     tab.value("document.querySelector('.ask > button').click()")
     tab.until("document.getElementById('confirm') !== null")
-    assert not site.user.run("list", "--json").stdout
+    tab.until("document.getElementById('plan').textContent.includes('answered already1calls1')")
+    assert len(site.user.run("list", "--json").stdout.splitlines()) == 1
     tab.value("document.getElementById('confirm').click()")
     tab.until("location.hash.startsWith('#/batch/')")
-    [batch] = [line for line in site.user.run("list", "--json").stdout.splitlines() if line]
+    batch, _ = site.user.run("list", "--json").stdout.splitlines()
     assert '"total":2' in batch.replace(" ", "")
 
 

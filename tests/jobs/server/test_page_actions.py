@@ -115,6 +115,16 @@ def test_a_batch_is_paused_resumed_canceled_and_downloaded(site: Site) -> None:
     )
     eventually((folder / f"{batch_id}.csv").exists)
     assert "a.png" in (folder / f"{batch_id}.csv").read_text()
+    other = site.submit("a.png", prompt="Down?")
+    tab.value("document.querySelector('select[aria-label^=Compare]').focus()")
+    tab.until(f"document.querySelector('select[aria-label^=Compare] option[value=\"{other}\"]') !== null")
+    compare = (
+        f"(() => {{ const s = document.querySelector('select[aria-label^=Compare]'); s.value = '{other}';"
+        " s.dispatchEvent(new Event('change')); })()"
+    )
+    tab.call("Runtime.evaluate", expression=compare, userGesture=True)
+    place = f"{site.url}batches/{batch_id}/compare?with={other}"
+    eventually(lambda: place in [one["url"] for one in site.browser.call("Target.getTargets")["targetInfos"]])
 
 
 def test_lanes_are_paused_limited_and_resumed(site: Site) -> None:

@@ -1,0 +1,32 @@
+// What answers have cost, by the prices of the providers that may have given them.
+
+import { get, may } from "./api.js";
+
+const known = new Map();
+
+/** `about $0.0021 to $0.0042`; "" while no price is known. `came`: what to do once it is. */
+export function cost(document_, came) {
+  const { model, usage } = document_;
+  const whose = `${may().name} ${model}`;
+  if (!known.has(whose)) {
+    known.set(whose, []);
+    get(`batches/${encodeURIComponent(document_.batch_id)}/prices`).then(({ data }) => {
+      known.set(whose, data);
+      if (data.length) came();
+    }, () => {}); // not known, then
+  }
+  const dollars = known.get(whose).map((price) =>
+    ((usage.prompt_tokens ?? 0) * price.input_usd_per_m + (usage.completion_tokens ?? 0) * price.output_usd_per_m) / 1e6);
+  return dollars.length ? range(Math.min(...dollars), Math.max(...dollars)) : "";
+}
+
+export function range(least, most) {
+  const [from, to] = [usd(least), usd(most)];
+  return from === to ? `about ${from}` : `about ${from} to ${to}`;
+}
+
+/** `$12.30`; of what is less than a cent the first two digits: `$0.0042`. */
+export function usd(amount) {
+  if (amount === 0 || amount >= 0.01) return new Intl.NumberFormat("en", { style: "currency", currency: "USD" }).format(amount);
+  return `$${Number(amount.toPrecision(2)).toFixed(8).replace(/0+$/, "")}`;
+}
