@@ -38,7 +38,7 @@ class PostgresServer:
         settings = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
         _run([self._programs / "initdb", "-D", self._data, *settings], self._rights)
         self._process: subprocess.Popen[bytes] | None = None
-        atexit.register(self.stop)
+        atexit.register(self.stop, signal.SIGINT)  # this process may still be connected
 
     def start(self) -> None:
         """Start it, and wait until it answers. Raises OSError."""

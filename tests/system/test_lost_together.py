@@ -67,6 +67,7 @@ def test_workers_on_postgresql_lose_one_of_theirs_and_twice_their_server(
 ) -> None:
     """Once it is shut down, once it crashes. Answers that come in meanwhile are held."""
     user.environment["RESULTS_URL"] = postgres.new_database()
+    user.home.mkdir()  # else workers, one of which is killed, stamp in the system's temporary folder
     batch_id = user.submit(draw_charts(user.folder / "charts", 150))
     killed, *others = (user.worker("--concurrency", str(CONCURRENCY)) for _ in range(3))
     asked(server, 15)
