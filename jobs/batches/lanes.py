@@ -1,5 +1,6 @@
 """May each lane be called now, and if not, until when and why? As the documents of `lanes`."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from jobs.batches.session import Session
@@ -18,7 +19,10 @@ def lane_documents(session: Session) -> list[LaneDocument]:
     # No worker has come yet: nobody knows by which account they will be called for.
     known += [_untouched(session, lane) for lane in sorted(set(waiting) - {gate.lane for gate in known})]
     depths = {depth.lane: depth for depth in queues.depths({gate.lane for gate in known})}
-    return [_lane_document(gate, depths[gate.lane].queued) for gate in known]
+    return [
+        _lane_document(gate, depths[gate.lane].queued, hour)
+        for gate, hour in zip(known, gates.hours(known), strict=True)
+    ]
 
 
 def _untouched(session: Session, lane: str) -> Gate:
@@ -31,7 +35,7 @@ def _untouched(session: Session, lane: str) -> Gate:
     return replace(gate, ceiling=controls.ceiling_with(lane, None), set_limit=limit.text() if limit else None)
 
 
-def _lane_document(gate: Gate, queued: int) -> LaneDocument:
+def _lane_document(gate: Gate, queued: int, hour: Mapping[str, list[int]]) -> LaneDocument:
     return {
         "account": gate.account or None,
         "lane": gate.lane,
@@ -52,4 +56,5 @@ def _lane_document(gate: Gate, queued: int) -> LaneDocument:
         "concurrency": gate.limit or gate.ceiling,
         "in_flight": gate.in_flight,
         "queued": queued,
+        "last_hour": {"calls": hour["calls"], "refused": hour["refused"]},
     }

@@ -118,6 +118,13 @@ class WindowDocument(TypedDict):
     left: int
 
 
+class HourDocument(TypedDict):
+    """The last hour by the minute, the oldest first: calls that ended, and those of them that were refused."""
+
+    calls: list[int]
+    refused: list[int]
+
+
 class LaneDocument(TypedDict):
     """A lane as one account sees it: a line of `lanes --json`."""
 
@@ -137,3 +144,4 @@ class LaneDocument(TypedDict):
     concurrency: int | None
     in_flight: int
     queued: int
+    last_hour: HourDocument

@@ -155,6 +155,12 @@ class Gates:
         asked = [{"account": gate.account, "lane": gate.lane} for gate in gates]
         return int(self._scripts.call("resume", gates=asked))
 
+    def hours(self, gates: Sequence[Gate]) -> list[dict[str, list[int]]]:
+        """For each gate the last hour's `calls`, and how many of them were `refused`, by the minute."""
+        asked = [f"{gate.account}:{gate.lane}" for gate in gates]
+        hours: list[dict[str, list[int]]] = self._scripts.call_json("hours", gates=asked) if asked else []
+        return hours
+
     def _describe(self, pairs: Sequence[tuple[str, str]], workers: Sequence[WorkerEntry]) -> list[Gate]:
         controls = self._controls()
         known = [self._limits_of(account, lane, controls, workers) for account, lane in pairs]

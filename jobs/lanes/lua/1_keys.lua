@@ -23,6 +23,7 @@ local PRIORITIES = 'chartq:priorities'      -- hash queue -> 0 (high) | 2 (low);
 local function ring_key(lane) return 'chartq:ring:' .. lane end         -- zset queue -> priority and turn
 local function gate_key(gate) return 'chartq:gate:' .. gate end         -- hash, see 3_gates.lua
 local function account_key(account) return 'chartq:account:' .. account end     -- hash: hold_*, gen, proven, first_ms
+local function hour_key(gate) return 'chartq:hour:' .. gate end         -- hash minute -> calls, minute .. 'r' -> refusals
 local function permits_key(gate) return 'chartq:permits:' .. gate end   -- zset execution -> ms after which it is void
 local function last_poll_key(client) return 'chartq:last-turn:' .. client end  -- hash number, reply; see 4_work.lua
 local function streak_key(gate) return 'chartq:streak:' .. gate end     -- hash job id -> attempts and begin; see 3_gates.lua

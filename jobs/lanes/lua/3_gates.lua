@@ -398,6 +398,21 @@ local function never_used(gate, state, owner, outcome, windows)
     if not owner.proven then redis.call('HDEL', account_key(outcome.account), 'first_ms') end
 end
 
+local HOUR, MINUTE_MS = 60, 60 * 1000       -- minutes
+
+-- The last hour's calls, and those of them that were refused, by the minute: for people to look at.
+local function note_call(gate, verdict, now_ms)
+    if verdict == 'unused' or verdict == 'gone' then return end
+    local key, minute = hour_key(gate), math.floor(now_ms / MINUTE_MS)
+    if redis.call('HINCRBY', key, minute, 1) == 1 then
+        for _, noted in ipairs(redis.call('HKEYS', key)) do
+            if tonumber(string.match(noted, '%d+')) <= minute - HOUR then redis.call('HDEL', key, noted) end
+        end
+        redis.call('PEXPIRE', key, 2 * HOUR * MINUTE_MS)
+    end
+    if verdict == 'throttled' or verdict == 'suspect' then redis.call('HINCRBY', key, minute .. 'r', 1) end
+end
+
 -- What an answer (or its absence) teaches the gate. `outcome.verdict`: ok | throttled | unreachable | transient |
 -- hold | suspect | unused | gone. Only a permit of the current generation may open or close. Returns attempts to
 -- give back, and whether this refusal closed the gate. A permit that is no longer in the set was heard before
@@ -408,6 +423,7 @@ local function feedback(outcome, windows, ceiling, now_ms)
     local state, owner = hash(gate_key(gate)), hash(account_key(outcome.account))
     local verdict = outcome.verdict
     local current = generation(state, owner) == outcome.generation
+    note_call(gate, verdict, now_ms)
     forget_old_trouble(gate, state, now_ms)
     if state.probe_execution == outcome.execution then redis.call('HDEL', gate_key(gate), 'probe_execution') end
     if verdict == 'unused' then

@@ -18,6 +18,20 @@ function ops.describe(args)
     return cjson.encode({now_ms = now_ms, rows = rows, suspended = redis.call('EXISTS', rq .. ':suspended') == 1})
 end
 
+-- The last hour's calls and refusals of these gates, by the minute, the oldest first.
+function ops.hours(args)
+    local minute, rows = math.floor(now_of(args) / MINUTE_MS), {}
+    for index, asked in ipairs(args.gates) do
+        local noted, calls, refused = hash(hour_key(asked)), {}, {}
+        for at = 1, HOUR do
+            local key = tostring(minute - HOUR + at)
+            calls[at], refused[at] = tonumber(noted[key] or 0), tonumber(noted[key .. 'r'] or 0)
+        end
+        rows[index] = {calls = calls, refused = refused}
+    end
+    return cjson.encode(rows)
+end
+
 local function open(key)
     if redis.call('HDEL', key, 'hold_reason', 'hold_message', 'hold_since') == 0 then return 0 end
     redis.call('HINCRBY', key, 'gen', 1)

@@ -12,11 +12,11 @@ export function actions(document_, filter, acted) {
   const open = counts.queued + counts.scheduled + counts.started > 0;
   const button = (label, action, question) => el("button", {
     type: "button",
-    onclick: async (event) => {
-      if (question && !confirm(question)) return;
-      event.target.disabled = true;
+    onclick: async ({ target }) => {
+      if (target.ariaBusy || (question && !confirm(question))) return;
+      target.ariaBusy = "true"; // disabled it would lose the focus
       try { acted(await post(`${path(id)}/${action}`)); tell(""); } catch (error) { tell(error.message, true); }
-      event.target.disabled = false;
+      target.ariaBusy = null;
     },
   }, label);
   if (may().read_only) return [compare(id), download(id)];

@@ -3,7 +3,7 @@
 import { actions } from "./actions.js";
 import { get, listen } from "./api.js";
 import { Pace, standing, why } from "./batches.js";
-import { bar, count, el, pill, shown, STATES, tell } from "./dom.js";
+import { bar, count, el, pill, redraw, shown, STATES, tell } from "./dom.js";
 import { Grid, Rows } from "./grid.js";
 import { Viewer } from "./viewer.js";
 
@@ -51,7 +51,7 @@ export function batch(main, id) {
     const acts = JSON.stringify([document_.status, now.failed, filter, now.queued + now.scheduled + now.started > 0]);
     if (bars.dataset.acts !== acts) {
       bars.dataset.acts = acts;
-      bars.replaceChildren(...actions(document_, filter, (next) => { heard(next); follow(); }));
+      redraw(bars, ...actions(document_, filter, (next) => { heard(next); follow(); }));
     }
     last = document_;
   };

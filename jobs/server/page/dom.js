@@ -3,6 +3,13 @@
 const number = new Intl.NumberFormat("en");
 const LONGEST = 20000;
 
+/** A part of a picture that is drawn here. */
+export function svg(tag, attributes) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
+
 /** el("a", { class: "x", href: "#/" , onclick: f }, "text", child): children that are strings are text. */
 export function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -13,6 +20,14 @@ export function el(tag, attributes = {}, ...children) {
   }
   made.append(...children.filter((child) => child !== null && child !== undefined));
   return made;
+}
+
+/** Other children; whoever was at a button or link stays at the one in its place. */
+export function redraw(parent, ...children) {
+  const places = () => [...parent.querySelectorAll("a, button, select")];
+  const at = places().indexOf(document.activeElement);
+  parent.replaceChildren(...children);
+  if (at >= 0) (places()[at] ?? places().at(-1))?.focus();
 }
 
 /** Text that moves nothing: controls and direction overrides are made visible, and a megabyte is cut. */

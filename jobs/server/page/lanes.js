@@ -1,7 +1,7 @@
 // The lanes: may each be called now, and if not, until when and why?
 
 import { get, may, post, seen } from "./api.js";
-import { count, duration, el, fact, pill, shown, tell, when } from "./dom.js";
+import { count, duration, el, fact, pill, redraw, shown, svg, tell, when } from "./dom.js";
 
 const EVERY_MS = 2000;
 
@@ -15,7 +15,24 @@ function acts(lane, acted) {
     const said = prompt(`Budget of ${lane.model}, as 30/m; none: no budget of its own`, lane.limit ?? "none");
     return said === null ? null : `&rate=${encodeURIComponent(said.trim() || "none")}`;
   };
-  return el("div", { class: "acts" }, button("Pause", "pause"), button("Resume", "resume"), button("Limit …", "limit", rate));
+  const goes = lane.state === "on_hold" ? button("Resume", "resume") : button("Pause", "pause");
+  return el("div", { class: "acts" }, goes, button("Limit …", "limit", rate));
+}
+
+const sum = (numbers) => numbers.reduce((all, one) => all + one, 0);
+
+/** Calls by the minute as bars, refusals among them at their foot. */
+function hourLine({ calls, refused }) {
+  const [many, no] = [sum(calls), sum(refused)];
+  const told = many ? `${count(many)} calls, ${count(no)} refused` : "no calls";
+  const most = Math.max(4, ...calls);
+  const picture = svg("svg", { viewBox: `0 0 ${calls.length * 4} 24`, preserveAspectRatio: "none", role: "img", "aria-label": `Last hour by the minute: ${told}` });
+  const bars = (numbers, name) => numbers.forEach((one, at) => {
+    if (one) picture.append(svg("rect", { class: name, x: at * 4, width: 3, height: one / most * 24, y: 24 - one / most * 24 }));
+  });
+  bars(calls, "calls");
+  bars(refused, "refused");
+  return el("figure", { class: "hour" }, el("figcaption", {}, el("span", {}, "last hour"), " ", told), picture);
 }
 
 function card(lane, acted) {
@@ -28,6 +45,7 @@ function card(lane, acted) {
     el("header", {}, el("h2", {}, shown(lane.model, 200)), pill(lane.state)),
     el("p", { class: "soft" }, lane.account ? `account ${shown(lane.account, 60)}` : "no worker has come yet"),
     facts,
+    hourLine(lane.last_hour),
     lane.state !== "open" && reason ? el("p", { class: "banner" }, shown(reason, 600)) : null,
     lane.closed_until ? el("p", { class: "soft" }, `closed until ${when(lane.closed_until)}`) : null,
     may().lanes && !may().read_only ? acts(lane, acted) : null);
@@ -42,9 +60,9 @@ export function lanes(main) {
   let last = "";
   const show = ({ data }) => {
     const text = JSON.stringify(data.map((lane) => ({ ...lane, next_permit_s: 0 })));
-    if (text === last) return; // whoever is at a button stays there
+    if (text === last) return;
     last = text;
-    list.replaceChildren(...(data.length ? data.map((lane) => card(lane, show)) : [el("p", { class: "nothing" }, "No lane yet: nothing was asked.")]));
+    redraw(list, ...(data.length ? data.map((lane) => card(lane, show)) : [el("p", { class: "nothing" }, "No lane yet: nothing was asked.")]));
     tell("");
   };
   const look = async () => {

@@ -61,6 +61,23 @@ def test_without_a_hint_the_gate_closes_for_a_second_doubling_to_fifteen_minutes
     assert waits_s == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
 
 
+def test_the_last_hours_calls_and_refusals_are_told_by_the_minute(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(20)
+    lanes.clock.pass_s(60 - lanes.clock.now() % 60)
+    for minutes in (0, 30, 40):
+        lanes.clock.pass_s(60 * minutes)
+        [lease] = worker.take(1)
+        worker.answered(lease)
+        worker.answered(lease)  # what is said twice is heard once
+        worker.unused(*worker.take(1))
+        worker.refused(*worker.take(1))
+    [hour] = lanes.gates.hours([lanes.gate()])
+    assert len(hour["calls"]) == len(hour["refused"]) == 60
+    for minute, told in enumerate(zip(hour["calls"], hour["refused"], strict=True)):
+        assert told == ((2, 1) if minute in (19, 59) else (0, 0)), minute
+
+
 def test_a_success_ends_the_doubling(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(20)

@@ -132,8 +132,11 @@ def test_lanes_are_paused_limited_and_resumed(site: Site) -> None:
     tab = site.open("#/lanes", width=390)
     agree(tab, "30/m")
     press(tab, "Limit")
+    tab.until("document.querySelector('#lanes svg').ariaLabel === 'Last hour by the minute: no calls'")
+    tab.value("document.querySelector('#lanes button').focus()")
     press(tab, "Pause")
     tab.until("document.querySelector('#lanes .pill').textContent === 'on hold'")
+    assert tab.value("document.activeElement.textContent") == "Resume"
     assert site.user.status(batch_id)["hold"]["reason"] == "paused"
     press(tab, "Resume")
     tab.until("document.querySelector('#lanes .pill').textContent === 'open'")
