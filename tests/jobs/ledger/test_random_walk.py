@@ -178,13 +178,12 @@ def test_counts_add_up_and_ended_rows_stay_ended(seed: int, tmp_path: Path) -> N
             walk.step()
 
 
-@pytest.mark.parametrize("seed", range(100, 102))
-def test_both_stores_answer_alike(seed: int, tmp_path: Path) -> None:
+def test_both_stores_answer_alike(tmp_path: Path) -> None:
     with (
         Ledger.open(new_store("sqlite", tmp_path)) as one,
         Ledger.open(new_store("postgresql", tmp_path)) as two,
     ):
-        walks = [Walk(one, seed), Walk(two, seed)]
+        walks = [Walk(one, 100), Walk(two, 100)]
         for _ in range(STEPS):
             answers = [walk.step() for walk in walks]
             assert answers[0] == answers[1]
