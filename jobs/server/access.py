@@ -1,11 +1,12 @@
 """What a request may see and do: the one way from a handler to batches and jobs."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.responses import Response
 
 from jobs.batches.session import Session
 from jobs.core.errors import UnknownIdError
@@ -33,6 +34,11 @@ class Access:
     def who(self) -> str:
         """Who acts, for others to read: the key's name."""
         return self.caller.name or f"http@{socket.gethostname()}"
+
+    async def recent(self, kind: str, name: str, read: Callable[[], Response]) -> Response:
+        """What this key is shown of it, read at most a moment ago."""
+        body = await self.backend.recent.get((kind, name, self.owner), lambda: bytes(read().body))
+        return Response(body, media_type="application/json")
 
     def batch(self, batch_id: str) -> Batch:
         batch = self.session.ledger.batch(batch_id)

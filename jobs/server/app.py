@@ -71,7 +71,12 @@ def create_app(
         app.include_router(router)
     answer_errors_of(app, settings.chart_root)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]  # FastAPI's own way to change it
-    app.add_middleware(Authentication, callers=backend.callers, loopback_only=backend.services.loopback_only)
+    app.add_middleware(
+        Authentication,
+        callers=backend.callers,
+        loopback_only=backend.services.loopback_only,
+        changed=backend.recent.forget,
+    )
     app.add_middleware(Guard)
     return app
 

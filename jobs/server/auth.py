@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.batches.session import Session
 from jobs.server.errors import ApiError
@@ -27,6 +27,9 @@ _FRESH_S = 1.0
 
 #: Keys that are remembered.
 _REMEMBERED = 1000
+
+#: Requests that change nothing.
+_READING = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +75,23 @@ class Callers:
 class Authentication:
     """ASGI middleware: what gets through has `scope["state"]["caller"]`."""
 
-    def __init__(self, app: ASGIApp, callers: Callers, loopback_only: bool) -> None:
-        self._app, self._callers, self._loopback_only = app, callers, loopback_only
+    def __init__(self, app: ASGIApp, callers: Callers, loopback_only: bool, changed: Callable[[], None]) -> None:
+        """`changed` hears of every request that may have changed something."""
+        self._app, self._callers, self._loopback_only, self._changed = app, callers, loopback_only, changed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope["state"]["caller"] = await self._admitted(scope)
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["state"]["caller"] = await self._admitted(scope)
+
+        async def told(message: Message) -> None:
+            """Who changes something is told only when nobody is shown any more how it was."""
+            if message["type"] == "http.response.start" and scope["method"] not in _READING:
+                self._changed()
+            await send(message)
+
+        await self._app(scope, receive, told)
 
     async def _admitted(self, scope: Scope) -> Caller:
         """Raises ApiError, StoreError."""
@@ -101,7 +114,7 @@ class Authentication:
         if caller is ANYBODY:
             check_origin(headers, loopback_only=self._loopback_only)
         scope["state"]["key_name"] = caller.name or None
-        if caller.read_only and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+        if caller.read_only and scope["method"] not in _READING:
             raise ApiError(403, "this key only reads", type_="permission_error", code="read_only_key")
         return caller
 

@@ -17,6 +17,7 @@ from jobs.server.errors import ApiError
 from jobs.server.intake import Intake
 from jobs.server.model_list import ListModels, ModelList
 from jobs.server.price_list import PriceList
+from jobs.server.recent import Recent
 from jobs.server.watcher import Watcher
 from jobs.submit.single import SingleQuestions
 
@@ -56,6 +57,7 @@ class Backend:
         self._lock = threading.Lock()
         self._in_memory = 0
         self.watcher = Watcher(self.session)
+        self.recent = Recent()
         self.questions = SingleQuestions()
         self.callers = Callers(self.session, key_required=self.services.key_required)
         self.models = ModelList(self.services.list_models)

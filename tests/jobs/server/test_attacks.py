@@ -314,7 +314,9 @@ def test_no_endpoint_gives_or_does_anything_to_another_keys_things(user: Produce
     assert len(tried) > 30
     for method, path in tried:
         theirs = any(one in path for one in ids.values())
-        query = {"error": "ImageError", "model": "org/model"} if method == "POST" else {"after": batch_id}
+        query = (
+            {"error": "ImageError", "model": "org/model"} if method == "POST" else {"after": batch_id, "with": batch_id}
+        )
         if not path.endswith("/batches/events"):  # it has no end
             answer = api.request(method, path, headers=bob, params=query if theirs else {})
             assert not theirs or answer.status_code == 404, (method, path, answer.text)
