@@ -57,7 +57,9 @@ class Browser:
         self._process.wait(20)
         os.close(self._from)
 
-    def open(self, place: Path | str, fragment: str = "", *, width: int = 1280, dark: bool = False) -> "Tab":
+    def open(
+        self, place: Path | str, fragment: str = "", *, width: int = 1280, dark: bool = False, wait: bool = True
+    ) -> "Tab":
         """A new tab that has loaded the file, or the address."""
         address = place if isinstance(place, str) else place.as_uri()
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -69,7 +71,8 @@ class Browser:
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         tab.call("Emulation.setEmulatedMedia", features=scheme)
         tab.call("Page.navigate", url=address + fragment)
-        tab.until("document.readyState === 'complete' && document.querySelector('main') !== null")
+        if wait:
+            tab.until("document.readyState === 'complete' && document.querySelector('main') !== null")
         return tab
 
     def call(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:

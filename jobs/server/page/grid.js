@@ -7,11 +7,14 @@ import { draw, pictured } from "./pictures.js";
 const BLOCK = 100;
 const KEPT_BLOCKS = 60;
 const AHEAD_PX = 500;
+// Blocks on their way, and those that wait: what was scrolled past meanwhile is not fetched.
+const AT_ONCE = 2;
+const WAITING = 4;
 
 /** Rows of a batch by number, fetched in blocks. */
 export class Rows {
   constructor(batchId, changed, failed) {
-    Object.assign(this, { batchId, changed, failed, total: 0, filter: {}, blocks: new Map(), age: 0 });
+    Object.assign(this, { batchId, changed, failed, total: 0, filter: {}, blocks: new Map(), age: 0, waiting: [], running: 0 });
   }
 
   select(filter) {
@@ -19,13 +22,14 @@ export class Rows {
     this.blocks.clear();
     this.age += 1;
     this.total = 0;
+    this.waiting = [];
     return this.load(0);
   }
 
   at(index) {
     const number = Math.floor(index / BLOCK);
     const block = this.blocks.get(number);
-    if (!block || block.stale) this.load(number);
+    if (!block || block.stale) this.want(number);
     return block?.data[index % BLOCK];
   }
 
@@ -35,9 +39,15 @@ export class Rows {
     this.changed();
   }
 
+  want(number) {
+    this.waiting = [...this.waiting.filter((one) => one !== number), number].slice(-WAITING);
+    while (this.running < AT_ONCE && this.waiting.length) this.load(this.waiting.pop());
+  }
+
   async load(number) {
     const block = this.blocks.get(number) ?? { data: [] };
     if (block.loading) return;
+    this.running += 1;
     Object.assign(block, { loading: true, stale: false });
     this.blocks.set(number, block);
     if (this.blocks.size > KEPT_BLOCKS) this.blocks.delete(this.blocks.keys().next().value);
@@ -53,6 +63,8 @@ export class Rows {
       if (age === this.age) { this.blocks.delete(number); this.failed(error); }
     } finally {
       block.loading = false;
+      this.running -= 1;
+      if (this.waiting.length) this.want(this.waiting.pop());
     }
   }
 }

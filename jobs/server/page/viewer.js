@@ -2,9 +2,8 @@
 
 import { get } from "./api.js";
 import { el, fact, pill, shown, when } from "./dom.js";
-import { draw, picture, pictured } from "./pictures.js";
+import { draw, fetchAhead, pictured } from "./pictures.js";
 
-const AHEAD = 4;
 const DETAILS_MS = 120;
 
 export class Viewer {
@@ -71,14 +70,13 @@ export class Viewer {
     this.element.classList.toggle("stage", Boolean(row?.source_text));
     this.canvas.hidden = chart === null;
     if (chart !== null) draw(this.canvas, chart, "large", shown(row.custom_id, 200));
-    for (let away = 1; away <= AHEAD; away += 1) {
-      for (const other of [index + away, index - (away === 1 ? 1 : NaN)]) {
-        const near = other >= 0 && other < this.rows.total ? pictured(this.rows.at(other)) : null;
-        if (near) picture(near, "large").ready.catch(() => {});
-      }
-    }
+    fetchAhead([1, 2, -1, 3, 4].map((away) => this.near(index + away)).filter((id) => id !== null));
     clearTimeout(this.wait);
     if (row) this.wait = setTimeout(() => this.more(row, text), DETAILS_MS);
+  }
+
+  near(index) {
+    return index >= 0 && index < this.rows.total ? pictured(this.rows.at(index)) : null;
   }
 
   async more(row, text) {
