@@ -45,7 +45,7 @@ export function batch(main, id) {
       state.replaceChildren(el("option", { value: "" }, `All ${count(now.total)}`),
         ...STATES.filter((one) => now[one] || one === chosen).map((one) => el("option", { value: one }, `${one} ${count(now[one])}`)));
       state.value = chosen;
-      if (!first) rows.refresh();
+      if (!first) rows.refresh(Object.values(now).join());
       if (now.failed) errorKinds();
     }
     const acts = JSON.stringify([document_.status, now.failed, filter, now.queued + now.scheduled + now.started > 0]);

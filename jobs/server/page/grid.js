@@ -33,8 +33,9 @@ export class Rows {
     return block?.data[index % BLOCK];
   }
 
-  /** What was read may be another by now: shown until it is read anew. */
-  refresh() {
+  /** What was read may be another by now: shown until it is read anew. `seen`: the counts that say so. */
+  refresh(seen) {
+    this.seen = seen;
     for (const block of this.blocks.values()) block.stale = true;
     this.changed();
   }
@@ -52,7 +53,7 @@ export class Rows {
     this.blocks.set(number, block);
     if (this.blocks.size > KEPT_BLOCKS) this.blocks.delete(this.blocks.keys().next().value);
     const { age } = this;
-    const asked = new URLSearchParams({ offset: number * BLOCK, limit: BLOCK, ...this.filter });
+    const asked = new URLSearchParams({ offset: number * BLOCK, limit: BLOCK, ...this.filter, ...(this.seen ? { seen: this.seen } : {}) });
     try {
       const page = await get(`batches/${encodeURIComponent(this.batchId)}/rows?${asked}`);
       if (age !== this.age) return;

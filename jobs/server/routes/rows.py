@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from starlette.responses import Response
 
 from jobs.batches.failures import failure_kinds
 from jobs.server.access import Granted
@@ -20,10 +21,20 @@ def rows(
     only: Shown,
     offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
-) -> Document:
-    """Some rows in the order of submission, without the raw replies, and how many fit in all."""
-    data, total = access.session.window(access.batch(batch_id), only, offset=offset, limit=limit)
-    return Document({"data": [{**row, "raw": None} for row in data], "offset": offset, "total": total})
+    seen: Annotated[str, Query(max_length=200, description="The counts that were told.")] = "",
+) -> Response:
+    """Some rows in the order of submission, without the raw replies, and how many fit in all.
+
+    Who says to have `seen` the same is answered together: it is read once, and not before that was told.
+    """
+
+    def read() -> bytes:
+        data, total = access.session.window(access.batch(batch_id), only, offset=offset, limit=limit)
+        return bytes(Document({"data": [{**row, "raw": None} for row in data], "offset": offset, "total": total}).body)
+
+    asked = (access.owner, batch_id, only, offset, limit, seen)
+    body = access.backend.together.answer(asked, read) if seen else read()
+    return Response(body, media_type="application/json")
 
 
 @router.get("/batches/{batch_id}/errors", responses={200: {"model": Failures}, **ERRORS}, response_class=Document)

@@ -69,6 +69,21 @@ def test_rows_come_by_a_field_of_their_answers(
     assert names(api, batch_id, field=field, value=value, status="failed") == ([], 0)
 
 
+def test_pages_that_have_seen_the_same_are_answered_together(user: Producer, api: TestClient) -> None:
+    batch_id = submitted(user, "a.png")
+    path = f"/batches/{batch_id}/rows"
+    api.app.state.backend.together.kept_s = 60  # type: ignore[attr-defined]  # it is our app
+    first = api.get(path, params={"seen": "1"}).json()
+    user.answer(batch_id)
+    assert api.get(path, params={"seen": "1"}).json() == first
+    for query in ({"seen": "2"}, {}, {"seen": "1", "status": "finished"}):
+        assert api.get(path, params=query).json()["data"][0]["status"] == "finished"
+    for _ in range(2):
+        assert api.get("/batches/no/rows", params={"seen": "1"}).status_code == 404
+    key = user.run("keys", "create", "ann").stdout.split()[-1]
+    assert api.get(path, params={"seen": "1"}, headers={"Authorization": f"Bearer {key}"}).status_code == 404
+
+
 def test_what_is_shown_is_canceled_and_the_rest_waits_on(user: Producer, api: TestClient) -> None:
     batch_id = submitted(user, "a_1.png", "ab1.png", "c.png", "d.png")
     user.fail(user.results(batch_id)[3]["job_id"])
