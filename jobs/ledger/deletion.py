@@ -1,4 +1,4 @@
-"""Batches that go: hidden at once, then removed piece by piece, with every answer that no batch wants any more.
+"""Batches that go: hidden at once, then removed piece by piece, with answers and questions that nobody wants any more.
 
 Each piece is a transaction of its own, short enough that no worker waits for it. What is interrupted is finished by the
 next deletion, or by a worker's maintenance.
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from jobs.core.errors import InputError
 from jobs.core.places import IN_LEDGER, split_pictures
+from jobs.ledger import questions
 from jobs.ledger.columns import path_from_store
 from jobs.ledger.records import Batch
 from jobs.ledger.transaction import Transaction
@@ -41,6 +42,7 @@ def hide(tx: Transaction, batch: Batch, now: float) -> None:
     tx.run("hide_batch", batch=batch.id, now=now)
     for name in ("drop_counts", "drop_pace", "drop_webhook", "drop_openai_batch"):
         tx.run(name, batch=batch.id)
+    questions.drop_unasked(tx, [batch.question.id])  # if it has no rows
 
 
 def obstacle(tx: Transaction, batch: Batch) -> str:
@@ -89,6 +91,7 @@ def _remove(tx: Transaction, batch: int, jobs: list[int]) -> set[str]:
     ids = [row.id for row in unwanted]
     tx.run("drop_answers", jobs=ids)
     tx.run("drop_jobs", jobs=ids)
+    questions.drop_unasked(tx, {row.question_id for row in unwanted})
     return _pictures(row.image for row in unwanted)
 
 

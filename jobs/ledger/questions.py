@@ -61,6 +61,13 @@ def put(tx: Transaction, asked: Mapping[str, Question]) -> None:
     )
 
 
+def drop_unasked(tx: Transaction, question_ids: Iterable[str]) -> None:
+    """Remove those of the questions that no job and no batch asks any more."""
+    ids = sorted(set(question_ids))
+    tx.values("lock_questions", ids=ids)  # a submit that is taking one of them up is through before we look
+    tx.run("drop_unasked_questions", ids=ids)
+
+
 def _question(row: Row) -> Question:
     return Question(
         prompt=row.prompt,

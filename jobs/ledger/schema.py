@@ -9,10 +9,13 @@ from jobs.ledger.statements import script
 from jobs.ledger.transaction import Transaction
 
 #: What this program writes and reads.
-VERSION = 6
+VERSION = 7
 
 #: Steps from older versions: (the version a step leads to, what it does). In order; each runs once.
 Step = tuple[int, Callable[[Transaction], None]]
+
+#: The version of the tables of `sql/schema.sql`: the steps after it make them what they are now.
+_SCHEMA_SQL = 3
 
 #: PostgreSQL advisory lock that only one process at a time creates or upgrades under ("chartq" in hex).
 _SCHEMA_LOCK = 0x636861727471
@@ -37,6 +40,7 @@ STEPS: Sequence[Step] = (
     (4, _run("http_tables")),
     (5, _run("control_tables")),
     (6, _run("upgrade_6")),
+    (7, _run("upgrade_7")),
 )
 
 
@@ -72,12 +76,9 @@ def prepare(tx: Transaction, *, version: int = VERSION, steps: Sequence[Step] = 
     if found is None:
         _check_encoding(tx)
         _run("schema")(tx)
-        if version >= 4:
-            _run("http_tables")(tx)
-        if version >= 5:
-            _run("control_tables")(tx)
-        if version >= 6:
-            _run("upgrade_6")(tx)
+        for leads_to, step in STEPS:
+            if _SCHEMA_SQL < leads_to <= version:
+                step(tx)
         tx.execute(f"INSERT INTO schema_info (version) VALUES ({version:d})")  # noqa: S608 (a number)
     else:
         _upgrade(tx, found, version, steps)

@@ -74,6 +74,7 @@ _WORDS: Mapping[Dialect, Mapping[str, str]] = {
         "ref": "INTEGER",
         "double": "DOUBLE",
         "bytes": "BLOB",
+        "keep_locked": "NOTHING",
         "now": _NOW["sqlite"],
         "redis_is_free": _REDIS_IS_FREE.format(now=_NOW["sqlite"]),
         **_EVERYWHERE,
@@ -83,6 +84,8 @@ _WORDS: Mapping[Dialect, Mapping[str, str]] = {
         "ref": "BIGINT",
         "double": "DOUBLE PRECISION",
         "bytes": "BYTEA",
+        # It stays as it is, and can't be removed before the transaction is through.
+        "keep_locked": "UPDATE SET id = excluded.id",
         "now": _NOW["postgresql"],
         "redis_is_free": _REDIS_IS_FREE.format(now=_NOW["postgresql"]),
         **_EVERYWHERE,

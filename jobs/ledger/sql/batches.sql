@@ -85,10 +85,18 @@ GROUP BY jobs.error_type ORDER BY COUNT(*) DESC, jobs.error_type LIMIT 1
 -- name: put_question
 INSERT INTO questions (id, prompt, model, parameters, api, task, lane, image_max_side, image_max_bytes)
 VALUES (:id, :prompt, :model, :parameters, :api, :task, :lane, :image_max_side, :image_max_bytes)
-ON CONFLICT (id) DO NOTHING
+ON CONFLICT (id) DO {keep_locked}
 
 -- name: questions
 SELECT * FROM questions WHERE id IN :ids...
+
+-- name: lock_questions
+SELECT id FROM questions WHERE id IN :ids... ORDER BY id /*postgresql FOR UPDATE */
+
+-- name: drop_unasked_questions
+DELETE FROM questions
+WHERE id IN :ids... AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.question_id = questions.id)
+    AND id NOT IN (SELECT question_id FROM batches WHERE deleted_at IS NULL)
 
 -- name: lanes
 SELECT DISTINCT lane FROM questions

@@ -49,7 +49,7 @@ SELECT DISTINCT job FROM (
 DELETE FROM members WHERE batch = :batch AND job IN :jobs...
 
 -- name: unwanted_jobs
-SELECT id, image FROM jobs
+SELECT id, image, question_id FROM jobs
 WHERE id IN :jobs... AND NOT EXISTS (SELECT 1 FROM members WHERE members.job = jobs.id)
 
 -- name: drop_answers

@@ -1,14 +1,18 @@
 """Batches that go: hidden at once, with what nobody else wants; what another has stays as it is; on both stores."""
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.stores import finished, id_of, start, submit
+from support.stores import QUESTION, finished, id_of, open_batch, start, submit
 
 from jobs.core.errors import InputError, UnknownIdError
 from jobs.ledger import Batch, Ledger, Size
+from jobs.ledger import questions as questions_of
+from jobs.ledger.transaction import Transaction
 
 
 def answered(ledger: Ledger, charts: str, *, now: float = 1) -> Batch:
@@ -37,6 +41,46 @@ def test_a_deleted_batch_takes_along_what_nobody_else_wants(ledger: Ledger) -> N
     assert [(row.custom_id, row.text) for row in ledger.results(second)] == before
     assert ledger.counts(second, recent_since=0).finished == 3
     assert first.batch_id not in [batch.batch_id for batch in ledger.batches()]
+
+
+def questions(ledger: Ledger) -> int:
+    counted: int = ledger.store.read(lambda tx: tx.execute("SELECT COUNT(*) FROM questions").fetchone()[0])
+    return counted
+
+
+def test_questions_go_with_the_last_who_asks_them(ledger: Ledger) -> None:
+    """A stage has one for each of its rows."""
+    first, second = answered(ledger, "ab"), answered(ledger, "bc", now=2)
+    delete(ledger, first)
+    assert questions(ledger) == 1
+    delete(ledger, second)
+    assert questions(ledger) == 0
+    empty = open_batch(ledger, now=3)
+    ledger.cancel(empty, 4)
+    delete(ledger, ledger.batch(empty.batch_id))
+    assert questions(ledger) == 0
+    assert [row.prompt for row in ledger.results(answered(ledger, "ab", now=5))] == [QUESTION.prompt] * 2
+
+
+def test_a_question_that_a_submit_is_taking_up_stays(ledger: Ledger) -> None:
+    """Whoever comes first, the other waits; the job that was written finds its question."""
+    batch = answered(ledger, "a")
+    taken_up, looked = threading.Event(), threading.Event()
+
+    def submits(tx: Transaction) -> None:
+        questions_of.put(tx, {QUESTION.id: QUESTION})
+        taken_up.set()
+        looked.wait(0.5)  # the deletion has to wait for us
+        job = {"job_id": id_of("b"), "question_id": QUESTION.id, "image_sha256": "", "image": "/b.png"}
+        tx.run("insert_job", **job, batch=1, now=2.0)
+
+    with ThreadPoolExecutor(1) as pool:
+        submitted = pool.submit(ledger.store.write, submits)
+        assert taken_up.wait(30)
+        delete(ledger, batch)
+        looked.set()
+        submitted.result()
+    assert questions(ledger) == 1
 
 
 def test_what_was_deleted_is_asked_anew(ledger: Ledger) -> None:
