@@ -16,10 +16,11 @@ class Site:
     browser: Browser
     tabs: list[Tab] = field(default_factory=list)
 
-    def submit(self, *names: str, prompt: str = "Up?", start: int = 0) -> str:
-        for shade, name in enumerate(names, start):
-            (self.user.folder / name).write_bytes(png(shade))
-        return str(self.user.submit(*(self.user.folder / name for name in names), prompt=prompt)["batch_id"])
+    def submit(self, *names: str, prompt: str = "Up?", name: str = "", start: int = 0) -> str:
+        paths = [self.user.folder / one for one in names]
+        for shade, path in enumerate(paths, start):
+            path.write_bytes(png(shade))
+        return str(self.user.submit(*paths, *(["--name", name] if name else []), prompt=prompt)["batch_id"])
 
     def open(self, page: str = "", *, width: int = 1280, dark: bool = False) -> Tab:
         tab = self.browser.open(self.url, page, width=width, dark=dark)

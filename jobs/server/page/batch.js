@@ -17,16 +17,20 @@ export function batch(main, id) {
   const kinds = el("select", { "aria-label": "Kind of error", hidden: true });
   const search = el("input", { type: "search", id: "q", placeholder: "Search names and answers, or trend = up", "aria-label": "Search names and answers", autocomplete: "off", spellcheck: "false", maxlength: "200" });
   const found = el("output", { id: "count", "aria-live": "polite" });
+  const back = el("p", { class: "back" }, el("a", { href: "#/" }, "‹ All batches"));
   const pace = new Pace();
   let filter = {};
   let counts = "";
   let end = () => {};
   let wait = 0;
 
-  const rows = new Rows(id, () => { grid.schedule(); viewer.again(); found.textContent = `${count(rows.total)} charts`; }, (error) => tell(error.message, true));
-  const viewer = new Viewer(rows);
+  const rows = new Rows(id, () => { grid.schedule(); viewer.again(); found.textContent = `${count(rows.total)} charts`; }, (error) => {
+    tell(error.message, true);
+    if (error.status === 404) main.replaceChildren(back);
+  });
+  const viewer = new Viewer(rows, (index) => grid.reveal(index));
   const grid = new Grid(rows, (index) => viewer.open(index));
-  main.append(el("p", {}, el("a", { href: "#/" }, "‹ All batches")), head, bars,
+  main.append(back, head, bars,
     el("div", { class: "sift", role: "search" }, search, state, kinds, found), grid.element, viewer.element);
 
   const heard = (document_) => {

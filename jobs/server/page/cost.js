@@ -4,7 +4,7 @@ import { get, may } from "./api.js";
 
 const known = new Map();
 
-/** `about $0.0021 to $0.0042`; "" while no price is known. `came`: what to do once it is. */
+/** `≈ $0.0021 to $0.0042`; "" while no price is known. `came`: what to do once it is. */
 export function cost(document_, came) {
   const { model, usage } = document_;
   const whose = `${may().name} ${model}`;
@@ -22,7 +22,7 @@ export function cost(document_, came) {
 
 export function range(least, most) {
   const [from, to] = [usd(least), usd(most)];
-  return from === to ? `about ${from}` : `about ${from} to ${to}`;
+  return from === to ? `≈ ${from}` : `≈ ${from} to ${to}`;
 }
 
 /** `$12.30`; of what is less than a cent the first two digits: `$0.0042`. */

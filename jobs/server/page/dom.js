@@ -39,6 +39,13 @@ export function shown(text, longest = LONGEST) {
     .replace(/[\u007f-\u009f\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/g, "\ufffd");
 }
 
+/** A field's value for people: lists without their brackets. */
+export function inWords(value) {
+  if (typeof value === "string") return value;
+  if (Array.isArray(value) && value.every((one) => typeof one !== "object")) return value.join(", ") || "–";
+  return JSON.stringify(value);
+}
+
 export const count = (value) => number.format(value ?? 0);
 
 export function duration(seconds) {

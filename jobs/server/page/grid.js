@@ -1,7 +1,7 @@
 // A window on very many rows: as many cards as can be seen, moved and filled as one scrolls.
 
 import { get } from "./api.js";
-import { el, pill, shown } from "./dom.js";
+import { el, inWords, pill, shown } from "./dom.js";
 import { draw, pictured } from "./pictures.js";
 
 const BLOCK = 100;
@@ -95,6 +95,7 @@ export class Grid {
     const narrow = width < 560;
     const columns = narrow ? 1 : Math.max(2, Math.floor(width / 250));
     const height = narrow ? 132 : 292;
+    Object.assign(this, { columns, height });
     this.element.style.height = `${Math.ceil(this.rows.total / columns) * height}px`;
     const top = this.element.getBoundingClientRect().top;
     const first = Math.max(0, Math.floor((-top - AHEAD_PX) / height)) * columns;
@@ -106,15 +107,21 @@ export class Grid {
       this.spare.push(card);
     }
     this.spare.length = Math.min(this.spare.length, 40);
+    let before = null;
     for (let index = first; index < last; index += 1) {
       let card = this.cards.get(index);
       if (!card) {
         card = this.spare.pop() ?? this.made();
         this.cards.set(index, card);
         card.text = null;
-        this.element.append(card.element);
       }
+      // In the order in which they are seen, which Tab and screen readers go by.
+      const place = before ? before.nextSibling : this.element.firstChild;
+      if (card.element !== place) this.element.insertBefore(card.element, place);
+      before = card.element;
       card.index = index;
+      card.element.ariaPosInSet = index + 1;
+      card.element.ariaSetSize = this.rows.total;
       const { style } = card.element;
       style.width = `${100 / columns}%`;
       style.height = `${height}px`;
@@ -122,6 +129,17 @@ export class Grid {
       style.top = `${Math.floor(index / columns) * height}px`;
       this.fill(card, this.rows.at(index));
     }
+  }
+
+  /** That card can be seen, and has the focus. */
+  reveal(index) {
+    const row = () => this.cards.get(index)?.element.getBoundingClientRect();
+    const seen = row();
+    if (!seen || seen.top < 60 || seen.bottom > innerHeight) {
+      scrollTo({ top: scrollY + this.element.getBoundingClientRect().top + Math.floor(index / this.columns) * this.height - 100 });
+    }
+    this.render();
+    this.cards.get(index)?.element.querySelector("button").focus({ preventScroll: true });
   }
 
   made() {
@@ -139,11 +157,19 @@ export class Grid {
     card.element.classList.toggle("coming", !row);
     card.name.textContent = row ? shown(row.custom_id, 120) : "…";
     card.state.replaceChildren(...(row ? [pill(row.status)] : []));
-    card.answer.textContent = row ? shown(row.error && row.status === "failed" ? row.error.message : row.text ?? "", 240) : "";
+    card.answer.textContent = row ? shown(inShort(row), 240) : "";
     card.answer.className = row?.status === "failed" ? "bad" : "";
     const chart = pictured(row);
     card.canvas.hidden = chart === null;
     if (chart !== null) draw(card.canvas, chart, "small", shown(row.custom_id, 120));
     else card.canvas.dataset.job = "";
   }
+}
+
+function inShort(row) {
+  if (row.error && row.status === "failed") return row.error.message;
+  if (row.answer && typeof row.answer === "object") {
+    return Object.entries(row.answer).map(([name, value]) => `${name}: ${inWords(value)}`).join(" · ");
+  }
+  return row.text ?? "";
 }

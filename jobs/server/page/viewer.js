@@ -1,16 +1,17 @@
 // One chart large, and from it to the next by keys: the neighbours' pictures are there before one gets to them.
 
 import { get } from "./api.js";
-import { el, fact, pill, shown, when } from "./dom.js";
+import { count, el, fact, inWords, pill, shown, when } from "./dom.js";
 import { draw, fetchAhead, pictured } from "./pictures.js";
 
 const DETAILS_MS = 120;
 
 export class Viewer {
-  constructor(rows) {
+  /** `closed` is told which chart was the last. */
+  constructor(rows, closed) {
     this.rows = rows;
     this.canvas = el("canvas", { role: "img" });
-    this.name = el("h2", { id: "viewer-name" });
+    this.name = el("h2", { id: "viewer-name", tabindex: "-1", autofocus: true });
     this.place = el("span", { class: "soft" });
     this.state = el("span", {});
     this.answer = el("div", { class: "said" });
@@ -26,6 +27,7 @@ export class Viewer {
         el("div", { class: "shot" }, this.canvas),
         this.source, el("div", { class: "words", "aria-live": "polite" }, this.answer, this.details)));
     this.element.addEventListener("keydown", (event) => this.pressed(event));
+    this.element.addEventListener("close", () => closed(this.index));
     this.index = 0;
     this.wait = 0;
   }
@@ -56,7 +58,7 @@ export class Viewer {
   show(index) {
     this.index = index;
     const row = this.rows.at(index);
-    this.place.textContent = `${index + 1} of ${this.rows.total}`;
+    this.place.textContent = `${count(index + 1)} of ${count(this.rows.total)}`;
     const text = row ? JSON.stringify([index, row]) : "";
     if (text && text === this.text) return;
     this.text = text;
@@ -92,7 +94,7 @@ function said(row) {
   if (row.status === "failed" && row.error) return [el("p", { class: "error" }, shown(`${row.error.type}: ${row.error.message}`))];
   if (row.answer && typeof row.answer === "object") {
     const fields = Object.entries(row.answer).flatMap(([name, value]) =>
-      [el("dt", {}, shown(name, 100)), el("dd", {}, shown(typeof value === "string" ? value : JSON.stringify(value)))]);
+      [el("dt", {}, shown(name, 100)), el("dd", {}, shown(inWords(value)))]);
     return [el("dl", { class: "fields" }, ...fields)];
   }
   return [row.text === null ? el("p", { class: "none" }, "No answer yet.") : el("p", { class: "answer" }, shown(row.text))];
@@ -101,7 +103,7 @@ function said(row) {
 function timeline(job) {
   const facts = el("dl", { class: "facts" }, fact("submitted", when(job.created_at)));
   if (job.started_at) facts.append(fact("started", when(job.started_at)));
-  if (job.throttled) facts.append(fact("refused", `${job.throttled} times`));
+  if (job.throttled) facts.append(fact("refused", job.throttled === 1 ? "once" : `${job.throttled} times`));
   if (job.attempts) facts.append(fact("calls", String(job.attempts)));
   if (job.finished_at) facts.append(fact(job.status === "finished" ? "answered" : "ended", when(job.finished_at)));
   if (job.result?.latency_s) facts.append(fact("took", `${job.result.latency_s.toFixed(1)} s`));

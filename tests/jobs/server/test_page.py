@@ -18,8 +18,16 @@ HOSTILE = (
     "<img src=x onerror=\"document.title='owned'\">",
     "<a href=\"javascript:document.title='owned'\">x</a>",
     "\u202egnp.exe \u2066 \x1b[31mred",
+    '{"<b onclick=x>": ["<script>document.title=1</script>", "\u202e"], "%s": {"a": "\u2067"}}' % ("k" * 10_000),
     "x" * 1_000_000,
 )
+
+#: What of a page could act, be loaded, or turn the text around it.
+ACTING = r"""(() => {
+  const acting = 'main :is(img, script, iframe, [onerror], [onclick], a[href^=java])';
+  const turning = /[\u202a-\u202e\u2066-\u2069\u0000-\u0008\u001b]/;
+  return document.querySelectorAll(acting).length + turning.test(document.body.textContent + document.title);
+})()"""
 
 
 def test_everything_is_ours_and_the_policy_lets_nothing_else_run(tmp_path: Path) -> None:
@@ -107,33 +115,41 @@ def test_a_hundred_charts_are_gone_through_by_keys_without_waiting(site: Site) -
         tab.until("document.querySelector('#viewer canvas').width > 1")
     tab.press("k")
     tab.until("document.querySelector('#viewer h2').textContent === 'c099.png'")
+    tab.value("document.getElementById('viewer').close()")  # one stays at the chart that was looked at last
+    tab.until("document.activeElement.textContent.startsWith('c099.png')")
+    shown = tab.value("[...document.querySelectorAll('.cell h3')].map(h => h.textContent)")
+    assert shown == sorted(shown)
+    tab.press("Enter")
+    tab.value("document.activeElement.click()")
     took: list[float] = sorted(tab.value("took"))
     assert took[94] < 250, took[-10:]  # 50 ms on an idle machine
     tab.until("document.querySelector('#viewer details') !== null")
 
 
 def test_what_a_model_or_a_user_said_runs_nowhere(site: Site) -> None:
-    batch_id = site.submit(*(f"h{number}<b>.png" for number in range(len(HOSTILE))), prompt=HOSTILE[1])
-    rows = site.user.results(batch_id)
-    for row, said in zip(rows, HOSTILE, strict=True):
-        site.user.fail(row["job_id"], message=said) if "img" in said else answer_one(site.user, row["job_id"], said)
+    names = [f"h{number}<b>{'w' * 150}\u202e.png" for number in range(2 * len(HOSTILE))]
+    prompt = " ".join(HOSTILE[:4]) + "w" * 10_000
+    batch_id = site.submit(*names, prompt=prompt, name=HOSTILE[0] + HOSTILE[3] + "w" * 300)
+    jobs = [row["job_id"] for row in site.user.results(batch_id)]
+    for job, said in zip(jobs, HOSTILE + HOSTILE, strict=True):
+        site.user.fail(job, type_="<i>" + "E" * 90, message=said) if job in jobs[6:] else answer_one(
+            site.user, job, said
+        )
+    stage = str(site.user.submit("--from", batch_id, prompt="{text}: buy?")["batch_id"])
     for width in (1280, 390):
-        for page in ("", f"#/batch/{batch_id}", "#/lanes", "#/new"):
-            tab = site.open(page, width=width)
-            tab.until("document.querySelector('main').children.length > 0")
-            if "batch" in page:
-                tab.until(f"document.querySelectorAll('.cell:not(.coming)').length === {len(HOSTILE)}")
-                tab.value("document.querySelector('.cell button').click()")
-                for _ in HOSTILE[1:]:
-                    tab.press("j")
+        tab = site.open("", width=width)
+        for page, many in (("#/", 0), (f"#/batch/{batch_id}", 12), (f"#/batch/{stage}", 5), ("#/lanes", 0)):
+            tab.value(f"document.querySelector('main').replaceChildren(); location.hash = {page!r}")
+            tab.until(f"document.querySelectorAll('.cell:not(.coming), article').length >= {5 if many else 1}")
+            for number in range(many):
+                tab.press("j")
+                tab.until(f"document.querySelector('#viewer .soft').textContent.startsWith('{number + 1} of')")
+                assert tab.value("document.querySelector('#viewer').scrollWidth <= innerWidth"), (page, number)
+                assert tab.value(ACTING) == 0, (page, number)
+            tab.value("document.getElementById('viewer')?.close()")
             assert tab.value("document.documentElement.scrollWidth <= innerWidth"), (page, width)
+            assert tab.value(ACTING) == 0, page
             assert "owned" not in str(tab.value("document.title"))
-            assert (
-                tab.value(
-                    "document.querySelectorAll('main img, main script, main [onerror], main a[href^=java]').length"
-                )
-                == 0
-            )
 
 
 def answer_one(user: Producer, job_id: str, said: str) -> None:
