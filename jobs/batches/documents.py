@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
-from jobs.batches.eta import eta_s
+from jobs.batches.eta import Pace, eta_s
 from jobs.batches.shapes import (
     AnswerDocument,
     BatchDocument,
@@ -24,9 +24,6 @@ from jobs.schemas import parsed_answer
 if TYPE_CHECKING:
     from jobs.lanes import Gate
 
-#: The pace is that of the last minute.
-RECENT_S = 60.0
-
 #: Shorter waits for a permit are the normal pace of a budget, not a closed lane.
 _SHORTEST_CLOSURE_S = 1.0
 
@@ -42,7 +39,9 @@ def batch_document(
     hold = _hold(batch, gates, controls, now) if open_jobs else None
     status = _status(batch, counts, open_jobs, held=hold is not None)
     ended = status in ("completed", "completed_with_errors", "canceled")
-    span_s = min(RECENT_S, max(1.0, now - batch.created_at))
+    pace = Pace(
+        recent_ended=counts.recent_ended, lately_ended=counts.lately_ended, age_s=max(1.0, now - batch.created_at)
+    )
     document: BatchDocument = {
         "batch_id": batch.batch_id,
         "name": batch.name,
@@ -59,9 +58,7 @@ def batch_document(
         },
         "hold": hold,
         "resume_at": None if ended or hold else iso(lane_opens_at(gates)),
-        "eta_s": None
-        if ended or hold
-        else eta_s(open_jobs, gates, recent_ended=counts.recent_ended, recent_span_s=span_s),
+        "eta_s": None if ended or hold else eta_s(open_jobs, gates, pace),
         "usage": {"prompt_tokens": counts.prompt_tokens, "completion_tokens": counts.completion_tokens},
         "created_at": iso(batch.created_at),
         "finished_at": iso(finished_at(batch, counts)) if ended else None,

@@ -1,21 +1,37 @@
 """How long will it take? A pure function of what is open, the gates and the recent pace."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jobs.lanes import Gate
 
 
+#: The pace is that of the last minute; where the provider has refused calls, of the last ten: a minute may be a burst.
+RECENT_S, LATELY_S = 60.0, 600.0
+
 #: Seconds to which a budget's end is worked out.
 _PRECISION_S = 0.01
 
 
-def eta_s(open_jobs: int, gates: "Sequence[Gate]", *, recent_ended: int, recent_span_s: float) -> float | None:
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How many calls have ended, and since when they are being made."""
+
+    recent_ended: int = 0
+    lately_ended: int = 0
+    age_s: float = 0.0
+
+
+NO_PACE = Pace()
+
+
+def eta_s(open_jobs: int, gates: "Sequence[Gate]", pace: Pace) -> float | None:
     """Seconds until `open_jobs` calls are through, or None if nothing tells.
 
-    Two bounds, the larger holds: the permits that the budgets give (all accounts together), and the pace of the
-    last `recent_span_s` seconds. Sooner than the gate opens it is not; both count its closed time as any other.
+    Two bounds, the larger holds: the permits that the budgets give (all accounts together), and the pace. Sooner than
+    the gate opens it is not; both count its closed time as any other.
     """
     if open_jobs == 0:
         return 0.0
@@ -23,10 +39,21 @@ def eta_s(open_jobs: int, gates: "Sequence[Gate]", *, recent_ended: int, recent_
     if gates and not usable:
         return None
     closed_s = min((max(0.0, (gate.until_s or 0.0) - gate.now_s) for gate in usable), default=0.0)
-    by_budget = _by_budget_s(open_jobs, usable)
-    by_pace = open_jobs * recent_span_s / recent_ended if recent_ended and recent_span_s > 0 else None
-    known = [seconds for seconds in (by_budget, by_pace) if seconds is not None]
+    refused = any(gate.limit is not None for gate in usable)
+    bounds = _by_budget_s(open_jobs, usable), _by_pace_s(open_jobs, pace, refused=refused, closed_s=closed_s)
+    known = [seconds for seconds in bounds if seconds is not None]
     return round(max(closed_s, *known), 1) if known else None
+
+
+def _by_pace_s(open_jobs: int, pace: Pace, *, refused: bool, closed_s: float) -> float | None:
+    """As the calls of a span took it. A provider's window that is used up took until it opens again."""
+    longest_s, ended = (LATELY_S, pace.lately_ended) if refused else (RECENT_S, pace.recent_ended)
+    if not ended or pace.age_s <= 0:
+        return None
+    span_s = min(longest_s, max(1.0, pace.age_s))
+    if refused:  # of later windows the span has their closings in it, unless these are longer than itself
+        span_s = span_s + closed_s if pace.age_s <= longest_s else max(span_s, closed_s)
+    return open_jobs * span_s / ended
 
 
 def _by_budget_s(open_jobs: int, gates: "Sequence[Gate]") -> float | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.batches.cost import Cost, PricesOf, cost, no_prices
-from jobs.batches.eta import eta_s
+from jobs.batches.eta import NO_PACE, eta_s
 from jobs.batches.session import Session
 from jobs.core.time_text import clock, duration, iso
 from jobs.lanes import Gate
@@ -157,7 +157,7 @@ def _planned(session: Session, order: Order, prices_of: PricesOf, figures: _Figu
     prices = prices_of(session.settings, question) if spent else ()  # without tokens they tell nothing
     return Plan(
         **vars(figures),
-        eta_s=eta_s(ahead + calls, gates, recent_ended=0, recent_span_s=0.0) if calls else 0.0,
+        eta_s=eta_s(ahead + calls, gates, NO_PACE) if calls else 0.0,
         budget=" and ".join(sorted({",".join(map(str, gate.windows)) for gate in gates if not gate.held})),
         held=bool(gates) and all(gate.held for gate in gates),
         cost=cost(calls, spent, prices),

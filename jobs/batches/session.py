@@ -9,7 +9,8 @@ from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from jobs.batches.documents import RECENT_S, batch_document, job_document, result_document
+from jobs.batches.documents import batch_document, job_document, result_document
+from jobs.batches.eta import RECENT_S
 from jobs.batches.pairing import Pair, redis_place
 from jobs.batches.results import Results, with_sources
 from jobs.batches.shapes import BatchDocument, JobDocument

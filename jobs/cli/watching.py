@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.live import Live
 from rich.text import Text
 
-from jobs.batches.documents import RECENT_S
+from jobs.batches.eta import RECENT_S
 from jobs.batches.follow import exit_code, summary
 from jobs.batches.session import Session
 from jobs.batches.shapes import BatchDocument

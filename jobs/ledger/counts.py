@@ -25,7 +25,7 @@ _STATES = (*OPEN_STATES, *ENDED_STATES)
 _SUMS = (*_STATES, "cut_off", "prompt_tokens", "completion_tokens")
 
 #: Seconds of which the pace is remembered, at least.
-_PACE_KEPT_S = 600
+LATELY_S = 600
 
 
 @dataclass
@@ -129,11 +129,12 @@ def recounted(
 def read(tx: Transaction, batch_rows: Sequence[int], *, recent_since: float) -> dict[int, Counts]:
     """Where each of the batches (row ids) stands, at one moment."""
     found = {row.batch: row for row in tx.rows("counts", batches=list(batch_rows))}
-    pace = {row.batch: int(row.ended) for row in tx.rows("pace", batches=list(batch_rows), since=int(recent_since))}
-    return {batch: _counts(found[batch], pace.get(batch, 0)) for batch in batch_rows}
+    since = {"since": int(recent_since), "lately_since": int(recent_since) + 60 - LATELY_S}
+    pace = {row.batch: row for row in tx.rows("pace", batches=list(batch_rows), **since)}
+    return {batch: _counts(found[batch], pace.get(batch)) for batch in batch_rows}
 
 
-def _counts(row: Row, recent_ended: int) -> Counts:
+def _counts(row: Row, pace: Row | None) -> Counts:
     states = {state: getattr(row, state) for state in _STATES}
     return Counts(
         total=sum(states.values()),
@@ -141,7 +142,8 @@ def _counts(row: Row, recent_ended: int) -> Counts:
         cut_off=row.cut_off,
         prompt_tokens=row.prompt_tokens,
         completion_tokens=row.completion_tokens,
-        recent_ended=recent_ended,
+        recent_ended=0 if pace is None else int(pace.recently),
+        lately_ended=0 if pace is None else int(pace.lately),
         last_ended_at=row.last_ended_at,
     )
 
@@ -166,4 +168,4 @@ def _note_pace(tx: Transaction, changes: Mapping[int, Change], now: float) -> No
     second = int(now)
     tx.run_many("add_to_pace", [{"batch": one, "second": second, "ended": rows} for one, rows in ended.items()])
     if second % 60 == 0:
-        tx.run_many("forget_pace", [{"batch": one, "before": second - _PACE_KEPT_S} for one in ended])
+        tx.run_many("forget_pace", [{"batch": one, "before": second - LATELY_S} for one in ended])

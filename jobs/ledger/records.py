@@ -173,8 +173,9 @@ class Counts:
     #: Sums over finished rows; a chart that is in the batch twice counts twice, as in the results.
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    #: Rows finished or failed since the moment asked about.
+    #: Rows finished or failed since the moment asked about, and within nine minutes before it too.
     recent_ended: int = 0
+    lately_ended: int = 0
     #: Finished rows whose answer ended at max_tokens.
     cut_off: int = 0
     #: When the last finished or failed row ended.

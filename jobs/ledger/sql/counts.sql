@@ -14,7 +14,8 @@ SET queued = queued + :queued, started = started + :started, scheduled = schedul
 WHERE batch = :batch
 
 -- name: pace
-SELECT batch, SUM(ended) AS ended FROM batch_pace WHERE batch IN :batches... AND second >= :since GROUP BY batch
+SELECT batch, SUM(ended) AS lately, SUM(CASE WHEN second >= :since THEN ended ELSE 0 END) AS recently
+FROM batch_pace WHERE batch IN :batches... AND second >= :lately_since GROUP BY batch
 
 -- name: add_to_pace
 INSERT INTO batch_pace (batch, second, ended) VALUES (:batch, :second, :ended)

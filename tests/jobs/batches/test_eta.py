@@ -1,8 +1,10 @@
 """How long will it take? Tables for the pure function."""
 
+from dataclasses import replace
+
 import pytest
 
-from jobs.batches.eta import eta_s
+from jobs.batches.eta import Pace, eta_s
 from jobs.core.rates import Window
 from jobs.lanes import Gate
 
@@ -64,5 +66,30 @@ def gate(
 def test_it_is_the_largest_of_budget_pace_and_what_is_closed(
     open_jobs: int, gates: list[Gate], recent: tuple[int, float], expected: float | None
 ) -> None:
-    ended, span_s = recent
-    assert eta_s(open_jobs, gates, recent_ended=ended, recent_span_s=span_s) == pytest.approx(expected, abs=0.1)
+    ended, age_s = recent
+    assert eta_s(open_jobs, gates, Pace(recent_ended=ended, age_s=age_s)) == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize(("calls", "window_s"), [(90, 60.0), (30, 20.0), (400, 300.0), (60, 3600.0)])
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_under_a_limit_that_nobody_knows_the_time_to_go_is_no_burst_s(
+    calls: int, window_s: float, share: float
+) -> None:
+    """The provider lets a window's calls through as fast as they come, 16 a second, and refuses the rest."""
+    charts = 5 * calls
+    ends = [number // calls * window_s + 1 + number % calls / 16 for number in range(charts)]
+    now = ends[int(share * charts)]
+    for moment in (now, now + 5.0):  # in the middle of a window's burst, and behind it
+        ended = [at for at in ends if at <= moment]
+        used_up = len(ended) % calls == 0
+        opens_at = moment // window_s * window_s + window_s if used_up else None
+        limited = replace(gate(until_s=None if opens_at is None else 1000 + opens_at - moment), limit=8)
+        pace = Pace(
+            recent_ended=sum(at > moment - 60 for at in ended),
+            lately_ended=sum(at > moment - 600 for at in ended),
+            age_s=moment,
+        )
+        told, came = eta_s(charts - len(ended), [limited], pace), ends[-1] - moment
+        assert told is not None
+        if used_up or window_s < 600:
+            assert 0.6 * came <= told <= 1.5 * came, (moment, told, came)
