@@ -560,6 +560,7 @@ def test_counts_sum_usage_and_say_when_the_last_row_ended(ledger: Ledger) -> Non
         prompt_tokens=14,
         completion_tokens=6,
         recent_ended=2,
+        lately_ended=3,
         last_ended_at=30,
     )
 
