@@ -33,9 +33,9 @@ def client_of(settings: Settings, *, services: Services | None = None) -> Iterat
 
 
 @contextmanager
-def served(settings: Settings) -> Iterator[str]:
+def served(settings: Settings, *, services: Services | None = None) -> Iterator[str]:
     """The address of a server in this process, bounded as `serve` is."""
-    app = create_app(settings)
+    app = create_app(settings, services=services)
     ours, socket = server(app, grace_s=2, leaving=app.state.backend.watcher.leave), listen("127.0.0.1", 0)
     # It takes no signals: those are the tests'.
     thread = threading.Thread(target=lambda: asyncio.run(ours._serve([socket])), daemon=True)

@@ -2,6 +2,7 @@
 
 import { get, may } from "./api.js";
 
+// By key and model: prices, and who waits for them.
 const known = new Map();
 
 /** `≈ $0.0021 to $0.0042`; "" while no price is known. `came`: what to do once it is. */
@@ -9,13 +10,17 @@ export function cost(document_, came) {
   const { model, usage } = document_;
   const whose = `${may().name} ${model}`;
   if (!known.has(whose)) {
-    known.set(whose, []);
-    get(`batches/${encodeURIComponent(document_.batch_id)}/prices`).then(({ data }) => {
-      known.set(whose, data);
-      if (data.length) came();
-    }, () => {}); // not known, then
+    const asked = { prices: [], waiting: [] };
+    known.set(whose, asked);
+    get(`batches/${encodeURIComponent(document_.batch_id)}/prices`).catch(() => ({ data: [] })).then(({ data }) => {
+      const { waiting } = asked;
+      Object.assign(asked, { prices: data, waiting: null });
+      for (const one of waiting) one();
+    });
   }
-  const dollars = known.get(whose).map((price) =>
+  const { prices, waiting } = known.get(whose);
+  waiting?.push(came);
+  const dollars = prices.map((price) =>
     ((usage.prompt_tokens ?? 0) * price.input_usd_per_m + (usage.completion_tokens ?? 0) * price.output_usd_per_m) / 1e6);
   return dollars.length ? range(Math.min(...dollars), Math.max(...dollars)) : "";
 }

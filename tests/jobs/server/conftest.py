@@ -10,6 +10,9 @@ from support.http_api import client_of, served
 from support.producer import Producer, producer_in
 from support.site import Site
 
+from jobs.core.money import Price
+from jobs.server.backend import Services
+
 
 @pytest.fixture(scope="package")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
@@ -19,7 +22,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def site(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    with producer_in(tmp_path, monkeypatch) as user, served(user.settings) as url:
+    services = Services(prices_of=lambda _settings, _question: [Price(input_usd_per_m=1000.0, output_usd_per_m=500.0)])
+    with producer_in(tmp_path, monkeypatch) as user, served(user.settings, services=services) as url:
         browser.complaints.clear()
         browser.allowed = (url,)
         opened = Site(user, url, browser)

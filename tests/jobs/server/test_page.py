@@ -61,6 +61,12 @@ def test_a_finished_job_is_seen_in_the_list_within_a_second_and_a_half(site: Sit
     assert "completed" not in text(tabs[0], ".batch .pill")
     tabs[0].call("Page.bringToFront")
     tabs[0].until("document.querySelector('.batch')?.textContent.includes('2 of 2')")
+    site.user.answer(site.submit("c.png", start=5))  # 7 tokens in and 3 out each, at a price known already
+    for many, dollars in ((2, "0.02"), (1, "0.0085")):
+        tabs[0].until(
+            f"[...document.querySelectorAll('.facts')].some(one => one.textContent.includes('{many} of {many}')"
+            f" && one.textContent.includes('≈ ${dollars}'))"
+        )
 
 
 def test_a_batch_is_filtered_searched_and_one_kind_of_error_is_retried(site: Site) -> None:
