@@ -152,11 +152,10 @@ def submit(
 
 
 def _tell_of_whole_batch(ledger: Ledger, done: Submitted) -> None:
-    """What was added is queued; what the batch had before is not asked again."""
-    added = done.total - done.cached
+    """What has ended is not asked again; what waits is queued, whenever it was added."""
     if done.batch is not None:
-        done.total = ledger.counts(done.batch, recent_since=0).total
-        done.cached = done.total - added
+        counts = ledger.counts(done.batch, recent_since=0)
+        done.total, done.cached = counts.total, counts.total - counts.open
 
 
 def find_batch(ledger: Ledger, order: Order, *, resume_existing: bool) -> Batch | None:
