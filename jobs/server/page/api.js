@@ -1,5 +1,7 @@
 // The HTTP API. The key is in this module's memory: not in storage, not in a URL.
 
+import { tell } from "./dom.js";
+
 let key = "";
 let askForKey = async () => "";
 
@@ -19,7 +21,9 @@ export async function request(path, options = {}) {
   for (;;) {
     const sent = key;
     const headers = { ...options.headers, ...(sent ? { Authorization: `Bearer ${sent}` } : {}) };
-    const answer = await fetch(url(path), { ...options, headers, credentials: "omit" });
+    const answer = await fetch(url(path), { ...options, headers, credentials: "omit" }).catch((error) => {
+      throw error.name === "AbortError" ? error : new Error("The server can't be reached: does chartq serve still run?");
+    });
     if (answer.ok) return answer;
     if (answer.status === 401) {
       if (sent === key) await newKey(sent ? "This key opens nothing." : "");
@@ -74,6 +78,7 @@ export function listen(path, heard, isOver = () => false) {
   document.addEventListener("visibilitychange", turned);
   (async () => {
     let wait = 500;
+    let isLost = false;
     while (!over) {
       await seen();
       stream = new AbortController();
@@ -81,11 +86,17 @@ export function listen(path, heard, isOver = () => false) {
         for await (const event of events(path, stream.signal)) {
           if (over) return;
           wait = 500;
+          if (isLost) tell("");
+          isLost = false;
           heard(event);
           if (isOver(event)) { end(); return; }
         }
       } catch (error) {
         if (error.status === 404) { end(); return; }
+        if (!stream.signal.aborted) {
+          isLost = true; // what is shown is no longer what is
+          tell(error.message, true);
+        }
       }
       if (stream.signal.aborted) continue;
       await new Promise((go) => { setTimeout(go, wait); });

@@ -38,6 +38,11 @@ async function planOf(asked, words) {
   return (await request("batches/plan", { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } })).json();
 }
 
+function rejected(some) {
+  const first = some.slice(0, 5).map(({ path, error }) => `${path}: ${error}`).join("; ");
+  return `${count(some.length)} rejected: ${first}${some.length > 5 ? " …" : ""}`;
+}
+
 function ahead(planned) {
   const facts = [fact("answered already", count(planned.cached)), fact("calls", count(planned.calls))];
   if (planned.tokens) facts.push(fact("tokens", `about ${count(planned.tokens.prompt_tokens + planned.tokens.completion_tokens)}`));
@@ -99,10 +104,11 @@ export function submit(main) {
     const bytes = asked.reduce((sum, { file }) => sum + file.size, 0);
     const go = el("button", { type: "button", class: "primary", id: "confirm" }, `Ask about ${count(asked.length)}`);
     go.addEventListener("click", () => send(asked, go));
+    const asks = el("span", {}, shown(model.value || "the server's default", 100));
     const facts = el("dl", { class: "facts" },
       fact("charts", asked.length < chosen.length ? `${count(asked.length)} of ${count(chosen.length)}` : count(asked.length)),
-      fact("to upload", `${(bytes / 1e6).toFixed(1)} MB`), fact("model", shown(model.value || "the server's default", 100)));
-    const soft = el("p", { class: "soft" }, "Looking what was answered already …");
+      fact("to upload", `${(bytes / 1e6).toFixed(1)} MB`), fact("model", asks));
+    const soft = el("p", { class: "soft" }, "Looking for what was answered already …");
     plan.replaceChildren(el("h2", {}, "The plan"), facts, el("blockquote", {}, shown(prompt.value, 2000)), soft, go);
     go.focus();
     turn += 1;
@@ -110,6 +116,7 @@ export function submit(main) {
     try {
       const planned = await planOf(asked, words());
       if (mine !== turn) return;
+      asks.textContent = shown(planned.model, 100);
       facts.append(...ahead(planned));
       soft.textContent = planned.cached ? "What was answered already is not asked again." : "None of them was answered before.";
     } catch (error) {
@@ -123,13 +130,19 @@ export function submit(main) {
 
   async function send(asked, go) {
     go.disabled = true;
+    const label = go.textContent;
+    go.textContent = "Sending …";
     const body = new FormData();
     for (const [field_, said] of Object.entries(words())) body.append(field_, said);
     for (const one of asked) body.append("files", one.file, one.name);
     try {
       const made = await (await request("batches", { method: "POST", body })).json();
       location.hash = `#/batch/${encodeURIComponent(made.batch_id)}`;
-      if (made.rejected.length) setTimeout(() => tell(`${made.rejected.length} rejected: ${made.rejected[0].path}: ${made.rejected[0].error}`, true), 100);
-    } catch (error) { tell(error.message, true); go.disabled = false; }
+      if (made.rejected.length) setTimeout(() => tell(rejected(made.rejected), true), 100);
+    } catch (error) {
+      tell(error.message, true);
+      go.disabled = false;
+      go.textContent = label;
+    }
   }
 }

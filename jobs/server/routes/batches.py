@@ -74,10 +74,10 @@ async def create_batch(request: Request, access: Granted) -> Document:
     openapi_extra={"requestBody": PLAN_BODY},
 )
 async def plan_batch(request: Request, access: Granted) -> Document:
-    """What asking about these pictures would take: the document of `chartq submit --dry-run`. Nothing is kept."""
+    """What asking about these pictures would take: `chartq submit --dry-run`, and the model. Nothing is kept."""
     order = await receive_plan(request, access)
     planned = await run_in_threadpool(plan, access.session, order, access.backend.prices)
-    return Document(planned.document())
+    return Document({**planned.document(), "model": order.source.question.model})
 
 
 @router.get(

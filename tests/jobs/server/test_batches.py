@@ -166,6 +166,7 @@ def test_a_plan_tells_what_was_answered_already_and_what_the_rest_takes(user: Pr
     asked = {"prompt": "Up?", "sha256": hashes}
     planned = api.post("/batches/plan", json=asked).json()
     assert (planned["total"], planned["cached"], planned["calls"], planned["tokens"]) == (3, 0, 2, None)
+    assert planned["model"] == "org/model"
     user.answer(str(upload(api, 1)["batch_id"]))
 
     def prices(_settings: object, _question: object) -> list[Price]:
