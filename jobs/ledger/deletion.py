@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from jobs.core.errors import InputError
 from jobs.core.places import IN_LEDGER, split_pictures
-from jobs.ledger import questions
+from jobs.ledger import files, questions
 from jobs.ledger.columns import path_from_store
 from jobs.ledger.records import Batch
 from jobs.ledger.transaction import Transaction
@@ -42,6 +42,7 @@ def hide(tx: Transaction, batch: Batch, now: float) -> None:
     tx.run("hide_batch", batch=batch.id, now=now)
     for name in ("drop_counts", "drop_pace", "drop_webhook", "drop_openai_batch"):
         tx.run(name, batch=batch.id)
+    files.drop_outputs(tx, batch.batch_id)
     questions.drop_unasked(tx, [batch.question.id])  # if it has no rows
 
 

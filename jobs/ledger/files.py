@@ -1,11 +1,17 @@
-"""Files that were uploaded by HTTP, in parts: neither a request nor a reader ever has the whole in memory."""
+"""Files that were uploaded by HTTP, in parts: neither a request nor a reader ever has the whole in memory.
+
+A batch's output and error files are views of its rows: of them there is only what a list of files shows.
+"""
 
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from jobs.core.errors import InputError, UnknownIdError
 from jobs.ledger.transaction import Row, Transaction
+
+OutputKind = Literal["output", "errors"]
 
 #: Bytes of a part.
 PART_BYTES = 1_000_000
@@ -27,6 +33,53 @@ class StoredFile:
     purpose: str
     bytes: int
     created_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """An ended batch's output or error file of which the ledger doesn't know yet how long it is."""
+
+    batch_id: str
+    kind: OutputKind
+    ended_at: float
+
+
+def output_id(batch_id: str, kind: OutputKind) -> str:
+    """The id of a batch's output or error file."""
+    return f"file-{batch_id}-{kind}"
+
+
+def new_outputs(tx: Transaction, *, owner: str) -> list[Output]:
+    """Those of an owner's batches that have ended, for the first time or once more, since they were last looked for."""
+    found = []
+    for row in tx.rows("ended_outputs", owner=owner):
+        kinds: tuple[tuple[OutputKind, int, float | None], ...] = (
+            ("output", row.finished, row.output_noted),
+            ("errors", row.failures, row.errors_noted),
+        )
+        found += [
+            Output(batch_id=row.batch_id, kind=kind, ended_at=row.ended_at)
+            for kind, lines, noted_at in kinds
+            if lines and noted_at != row.ended_at
+        ]
+    return found
+
+
+def note_output(tx: Transaction, output: Output, *, owner: str, bytes_: int) -> None:
+    """It is a file from now on, unless it was deleted."""
+    tx.run(
+        "note_output",
+        file_id=output_id(output.batch_id, output.kind),
+        owner=owner,
+        filename=f"{output.batch_id}_{output.kind}.jsonl",
+        bytes=bytes_,
+        ended_at=output.ended_at,
+    )
+
+
+def drop_outputs(tx: Transaction, batch_id: str) -> None:
+    """Its batch is gone."""
+    tx.run("drop_outputs", file_ids=[output_id(batch_id, "output"), output_id(batch_id, "errors")])
 
 
 def begin(tx: Transaction, *, owner: str, filename: str, now: float) -> int:
@@ -84,7 +137,10 @@ def part(tx: Transaction, file: int, number: int) -> bytes:
 
 
 def delete(tx: Transaction, file: StoredFile) -> None:
-    """Raises InputError: a batch is being made of it."""
+    """Raises InputError: a batch is being made of it. A batch's output stays away, though its rows stay."""
+    if file.purpose == "batch_output":
+        tx.run("forget_output", file=file.id)
+        return
     if tx.tuples("is_file_waiting", file_id=file.file_id):
         raise InputError(f"file {file.file_id!r} is being validated for a batch: wait for that, or cancel the batch")
     drop(tx, file.id)

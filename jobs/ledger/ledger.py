@@ -234,6 +234,8 @@ class Ledger:
     drop_file = _writes(files.drop)
     file = _reads(files.get)
     file_of_row = _reads(files.by_row)
+    new_outputs = _reads(files.new_outputs)
+    note_output = _writes(files.note_output)
     files = _reads(files.page)
     create_openai_batch = _writes(openai_batches.create)
     openai_batch = _reads(openai_batches.get)

@@ -39,14 +39,14 @@ INSERT INTO file_parts (file, number, data) VALUES (:file, :number, :data)
 UPDATE files SET bytes = :bytes, filename = :filename, purpose = :purpose WHERE id = :file
 
 -- name: file
-SELECT * FROM files WHERE file_id = :file_id AND bytes IS NOT NULL
+SELECT * FROM files WHERE file_id = :file_id AND bytes IS NOT NULL AND purpose <> 'deleted'
 
 -- name: file_by_row
 SELECT * FROM files WHERE id = :file AND bytes IS NOT NULL
 
 -- name: files
 SELECT * FROM files
-WHERE bytes IS NOT NULL AND owner = :owner AND id > :after AND id < :before
+WHERE bytes IS NOT NULL AND purpose <> 'deleted' AND owner = :owner AND id > :after AND id < :before
     AND (CAST(:purpose AS TEXT) IS NULL OR purpose = :purpose)
 ORDER BY CASE WHEN :newest_first = 1 THEN -id ELSE id END
 LIMIT :page
@@ -59,6 +59,29 @@ DELETE FROM file_parts WHERE file = :file
 
 -- name: drop_file
 DELETE FROM files WHERE id = :file
+
+-- name: ended_outputs
+SELECT batches.batch_id, finished, failed + canceled AS failures,
+    COALESCE(last_ended_at, canceled_at, batches.created_at) AS ended_at,
+    output.created_at AS output_noted, errors.created_at AS errors_noted
+FROM openai_batches
+JOIN batches ON batches.id = openai_batches.batch
+JOIN batch_counts ON batch_counts.batch = openai_batches.batch
+LEFT JOIN files AS output ON output.file_id = 'file-' || batches.batch_id || '-output'
+LEFT JOIN files AS errors ON errors.file_id = 'file-' || batches.batch_id || '-errors'
+WHERE openai_batches.owner = :owner AND openai_batches.status = 'submitted' AND queued + started + scheduled = 0
+ORDER BY openai_batches.batch
+
+-- name: note_output
+INSERT INTO files (file_id, owner, filename, purpose, bytes, created_at)
+VALUES (:file_id, :owner, :filename, 'batch_output', :bytes, :ended_at)
+ON CONFLICT (file_id) DO UPDATE SET bytes = excluded.bytes, created_at = excluded.created_at
+
+-- name: forget_output
+UPDATE files SET purpose = 'deleted' WHERE id = :file
+
+-- name: drop_outputs
+DELETE FROM files WHERE file_id IN :file_ids...
 
 -- name: dead_uploads
 SELECT id FROM files WHERE bytes IS NULL AND created_at < :before

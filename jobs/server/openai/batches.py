@@ -12,13 +12,14 @@ from starlette.responses import Response
 from jobs.batches import operations
 from jobs.batches.session import Session
 from jobs.batches.shapes import BatchDocument, TotalUsageDocument
+from jobs.ledger.files import output_id
 from jobs.ledger.openai_batches import NewOpenAIBatch, OpenAIBatch
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
 from jobs.server.intake import parts_of
 from jobs.server.json_body import fitting, json_object
 from jobs.server.models import ERRORS, OpenAIBatches, OpenAIBatchObject
-from jobs.server.openai.files import ends, output_id
+from jobs.server.openai.files import ends
 from jobs.server.responses import Document
 from jobs.submit.question import picture_limits
 from jobs.submit.uploaded_batch import first_question

@@ -10,11 +10,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from jobs.core.errors import InputError, UnknownIdError
+from jobs.core.errors import InputError
 from jobs.formats.openai_batch import error_line, output_line
 from jobs.ledger.files import PART_BYTES, StoredFile
 from jobs.server.access import Access, Granted
-from jobs.server.errors import ApiError, not_found
+from jobs.server.errors import ApiError
 from jobs.server.intake import parts_of
 from jobs.server.models import ERRORS, Deleted, FileObject, Files
 from jobs.server.multipart import Fields, pieces
@@ -43,11 +43,6 @@ _BODY: dict[str, Any] = {
         }
     },
 }
-
-
-def output_id(batch_id: str, kind: Literal["output", "errors"]) -> str:
-    """The id of a batch's output or error file."""
-    return f"file-{batch_id}-{kind}"
 
 
 @router.post(
@@ -113,7 +108,8 @@ def list_files(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Literal["asc", "desc"] = "desc",
 ) -> Document:
-    """The files that were uploaded; those of batches are not among them."""
+    """The files that were uploaded, and the output and error files of batches that have ended."""
+    _note_outputs(access)
     behind = None if after is None else access.file(after).id
     page = access.session.ledger.files(
         owner=access.owner, purpose=purpose, after=behind, newest_first=order == "desc", limit=limit + 1
@@ -129,23 +125,8 @@ def list_files(
     response_class=Document,
 )
 def get(file_id: str, access: Granted) -> Document:
-    """What a file is. Of a batch's output it is counted: that takes as long as reading it."""
-    view = _view(access, file_id)
-    if view is None:
-        return Document(_document(access.file(file_id)))
-    record = access.openai_batch(view[0])
-    size = sum(map(len, _lines(access, *view)))
-    return Document(
-        {
-            "id": file_id,
-            "object": "file",
-            "bytes": size,
-            "created_at": int(record.created_at),
-            "filename": f"{view[0]}_{view[1]}.jsonl",
-            "purpose": "batch_output",
-            "status": "processed",
-        }
-    )
+    """What a file is."""
+    return Document(_document(_file(access, file_id)))
 
 
 @router.get(
@@ -156,8 +137,8 @@ def get(file_id: str, access: Granted) -> Document:
 )
 def content(file_id: str, access: Granted) -> StreamingResponse:
     """The file itself, streamed."""
-    view = _view(access, file_id)
-    lines = _stored_bytes(access, access.file(file_id)) if view is None else _lines(access, *view)
+    file, view = _file(access, file_id), _OUTPUT_ID.fullmatch(file_id)
+    lines = _stored_bytes(access, file) if view is None else _lines(access, view[1], view[2])
     headers = {"content-disposition": f'attachment; filename="{file_id}.jsonl"'}
     return StreamingResponse(lines, media_type="application/octet-stream", headers=headers)
 
@@ -169,10 +150,8 @@ def content(file_id: str, access: Granted) -> StreamingResponse:
     response_class=Document,
 )
 def delete(file_id: str, access: Granted) -> Document:
-    """Remove an uploaded file. Batches that were made of it stay."""
-    if _view(access, file_id) is not None:
-        raise ApiError(400, "a batch's output is no file of its own: it goes with the batch", param="file_id")
-    file = access.file(file_id)
+    """Remove a file. Batches that were made of it, and the rows that an output shows, stay."""
+    file = _file(access, file_id)
     try:
         access.session.ledger.delete_file(file)
     except InputError as error:
@@ -185,16 +164,19 @@ def ends(data: list[dict[str, Any]]) -> dict[str, str | None]:
     return {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
 
 
-def _view(access: Access, file_id: str) -> tuple[str, str] | None:
-    """The batch, and which of its files this is; None if it is none of a batch. Raises ApiError."""
-    match = _OUTPUT_ID.fullmatch(file_id)
-    if match is None:
-        return None
-    try:
-        access.openai_batch(match[1])
-    except UnknownIdError:
-        raise not_found(f"no file {file_id!r}") from None
-    return match[1], match[2]
+def _file(access: Access, file_id: str) -> StoredFile:
+    """Raises UnknownIdError."""
+    if _OUTPUT_ID.fullmatch(file_id):
+        _note_outputs(access)
+    return access.file(file_id)
+
+
+def _note_outputs(access: Access) -> None:
+    """Batches that have ended since the last look have files now. How long these are is told by reading them, once."""
+    ledger = access.session.ledger
+    for output in ledger.new_outputs(owner=access.owner):
+        size = sum(map(len, _lines(access, output.batch_id, output.kind)))
+        ledger.note_output(output, owner=access.owner, bytes_=size)
 
 
 def _lines(access: Access, batch_id: str, kind: str) -> Iterator[bytes]:

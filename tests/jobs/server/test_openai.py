@@ -99,6 +99,21 @@ def test_a_file_goes_in_and_answers_come_out(user: Producer, client: openai.Open
     assert (told.purpose, told.bytes) == ("batch_output", len(client.files.content(batch.output_file_id).content))
     assert user.status(made.id)["status"] == "completed_with_errors"
 
+    listed = {file.id: file for file in client.files.list()}
+    assert set(listed) == {file_id, batch.output_file_id, batch.error_file_id}
+    assert listed[batch.output_file_id] == told
+    assert [file.id for file in client.files.list(purpose="batch")] == [file_id]
+    assert client.files.delete(batch.output_file_id).deleted
+    for gone in (client.files.retrieve, client.files.content, client.files.delete):
+        with pytest.raises(openai.NotFoundError):
+            gone(batch.output_file_id)
+    user.run("retry", made.id)
+    user.answer(made.id)
+    assert {file.id for file in client.files.list()} == {file_id, batch.error_file_id}, "what was deleted stays away"
+    assert len(user.results(made.id)) == 5
+    user.run("delete", made.id)
+    assert [file.id for file in client.files.list()] == [file_id]
+
 
 @pytest.mark.parametrize(
     ("bad", "code", "at"),
