@@ -17,7 +17,7 @@ from jobs.batches.shapes import BatchDocument, JobDocument
 from jobs.config.home import make_home
 from jobs.config.settings import Settings
 from jobs.core.clock import SYSTEM_CLOCK, Clock
-from jobs.core.controls import NO_CONTROLS, Controls
+from jobs.core.controls import Controls
 from jobs.core.errors import QueueError
 from jobs.ledger import Batch, Counts, Ledger, RowFilter, StoreUrl
 from jobs.schemas import schema_of
@@ -154,8 +154,8 @@ class Session:
     def status(self, batch: Batch) -> BatchDocument:
         """The batch's document, as it stands now."""
         batch = self.ledger.batch(batch.batch_id)
-        now, counts = self._standing([batch], self.now)
-        gates, controls = (self.gates_of(batch), self.ledger.controls()) if counts[batch.id].open else ([], NO_CONTROLS)
+        now, counts, controls = self._standing([batch], self.now)
+        gates = self.gates_of(batch) if counts[batch.id].open else []
         return batch_document(batch, counts[batch.id], gates, now=now, controls=controls)
 
     def statuses(self, batches: Iterable[Batch]) -> Iterator[BatchDocument]:
@@ -163,9 +163,8 @@ class Session:
         gates: dict[str, list[Gate]] = {}
         waiting = iter(batches)
         while page := list(islice(waiting, PAGE)):
-            now, counts = self._standing(page, self.now_if_possible)
-            controls = self.ledger.controls() if any(counts[batch.id].open for batch in page) else NO_CONTROLS
-            for batch in page:
+            now, counts, controls = self._standing(page, self.now_if_possible)
+            for batch in (one for one in page if one.id in counts):
                 lane, unfinished = batch.question.lane, counts[batch.id].open > 0
                 if unfinished and lane not in gates:
                     self._just_read = controls
@@ -174,16 +173,21 @@ class Session:
                 known = gates[lane] if unfinished else []
                 yield batch_document(batch, counts[batch.id], known, now=now, controls=controls)
 
-    def _standing(self, batches: Sequence[Batch], redis_now: Callable[[], float]) -> tuple[float, dict[int, Counts]]:
-        """Where they stand, and the time by Redis's clock, which dates the pace; ours, when all have ended."""
+    def _standing(
+        self, batches: Sequence[Batch], redis_now: Callable[[], float]
+    ) -> tuple[float, dict[int, Counts], Controls]:
+        """Where they stand, but for those deleted since, and what is paused and limited.
+
+        And the time by Redis's clock, which dates the pace; ours, when all have ended.
+        """
         here = self.clock.now()
-        counts = self.ledger.counts_of(batches, recent_since=here - RECENT_S)
-        if not any(counts[batch.id].open for batch in batches):
-            return here, counts
+        counts, controls = self.ledger.standings(batches, recent_since=here - RECENT_S)
+        if not any(one.open for one in counts.values()):
+            return here, counts, controls
         now = redis_now()
         if abs(now - here) > 1:
-            counts = self.ledger.counts_of(batches, recent_since=now - RECENT_S)
-        return now, counts
+            counts, controls = self.ledger.standings(batches, recent_since=now - RECENT_S)
+        return now, counts, controls
 
     def document(self, batch_id: str) -> BatchDocument:
         """The batch's document, without Redis if it has ended or Redis is away. Raises UnknownIdError."""

@@ -127,11 +127,11 @@ def recounted(
 
 
 def read(tx: Transaction, batch_rows: Sequence[int], *, recent_since: float) -> dict[int, Counts]:
-    """Where each of the batches (row ids) stands, at one moment."""
+    """Where each of the batches (row ids) stands, at one moment; without those that were deleted."""
     found = {row.batch: row for row in tx.rows("counts", batches=list(batch_rows))}
     since = {"since": int(recent_since), "lately_since": int(recent_since) + 60 - LATELY_S}
     pace = {row.batch: row for row in tx.rows("pace", batches=list(batch_rows), **since)}
-    return {batch: _counts(found[batch], pace.get(batch)) for batch in batch_rows}
+    return {batch: _counts(found[batch], pace.get(batch)) for batch in batch_rows if batch in found}
 
 
 def _counts(row: Row, pace: Row | None) -> Counts:

@@ -61,6 +61,12 @@ def _writes(work: Callable[Concatenate[Transaction, P], T]) -> Callable[Concaten
     return method
 
 
+def _standings(
+    tx: Transaction, batch_rows: Sequence[int], label: str, *, recent_since: float
+) -> tuple[dict[int, Counts], Controls]:
+    return counts.read(tx, batch_rows, recent_since=recent_since), controls.read(tx, label)
+
+
 class Ledger:
     """The results store of one URL. Safe to use from threads; processes share it through the database.
 
@@ -272,6 +278,7 @@ class Ledger:
     _unasked_page = _reads(queries.unasked_page)
     _answered = _reads(queries.answered)
     _counts = _reads(counts.read)
+    _standings = _reads(_standings)
 
     def answered(self, job_ids: Sequence[str], *, count_rehearsals: bool) -> set[str]:
         """Those of the jobs that a submit without refresh would find answered."""
@@ -298,6 +305,10 @@ class Ledger:
     def counts_of(self, some: Sequence[Batch], *, recent_since: float) -> dict[int, Counts]:
         """Where each of the batches stands at this moment, by its row id."""
         return self._counts([batch.id for batch in some], recent_since=recent_since)
+
+    def standings(self, some: Sequence[Batch], *, recent_since: float) -> tuple[dict[int, Counts], Controls]:
+        """That and what is paused and limited, in one read."""
+        return self._standings([batch.id for batch in some], self.label, recent_since=recent_since)
 
     def results(self, batch: Batch, *, status: str | None = None, with_raw: bool = True) -> Iterator[ResultRow]:
         """The batch's rows in the order of submission, of one status or of all; read as they are taken."""

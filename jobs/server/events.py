@@ -42,6 +42,8 @@ async def status_events(watcher: Watcher, batch: Batch) -> AsyncIterator[bytes]:
             except TimeoutError:
                 yield b": nothing new\n\n"
                 continue
+            if document is None:
+                return
             text = dumps(document)
             if text != last:
                 last = text

@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from jobs.batches.documents import lane_hold, lane_opens_at
 from jobs.batches.session import Session
 from jobs.batches.shapes import BatchDocument, HoldDocument
-from jobs.core.errors import StoreError
+from jobs.core.errors import StoreError, UnknownIdError
 from jobs.core.job import ENDED_STATES
 from jobs.ledger import Batch, JobRow
 from jobs.server.errors import ApiError
@@ -27,8 +27,9 @@ _JOBS_TICK_S, _SLOW_TICK_S = 0.05, 1.0
 #: Batches of the list that are told live, and seconds for which it is known which these are.
 LIST_LENGTH, _LIST_FRESH_S = 100, 2.5
 
-#: Seconds between two looks at the list: with two reads for each, all pages together cost less than two a second.
-_LISTS_TICK_S = 1.3
+#: Seconds between two looks at what pages show, the list or one batch: with two reads for each, and another of the list
+#: now and then, all pages together cost less than two a second.
+_PAGES_TICK_S = 1.3
 
 #: Requests that may wait for an answer or for news at a time.
 MAX_WAITING = 1000
@@ -71,7 +72,8 @@ class _Waiter:
 @dataclass(eq=False, kw_only=True)
 class _Listener:
     batch: Batch
-    tell: Callable[[BatchDocument], None]
+    #: None: the batch was deleted.
+    tell: Callable[[BatchDocument | None], None]
 
 
 @dataclass(eq=False, kw_only=True)
@@ -111,12 +113,12 @@ class Watcher:
             return await answer
 
     @contextmanager
-    def batch(self, batch: Batch) -> Iterator["asyncio.Queue[BatchDocument]"]:
-        """The batch's documents as they change, at most one a second. Raises ApiError: too many listen already."""
+    def batch(self, batch: Batch) -> Iterator["asyncio.Queue[BatchDocument | None]"]:
+        """The batch's documents, once a tick; None: it was deleted. Raises ApiError: too many listen already."""
         loop = asyncio.get_running_loop()
-        news: asyncio.Queue[BatchDocument] = asyncio.Queue(maxsize=1)
+        news: asyncio.Queue[BatchDocument | None] = asyncio.Queue(maxsize=1)
 
-        def tell(document: BatchDocument) -> None:
+        def tell(document: BatchDocument | None) -> None:
             loop.call_soon_threadsafe(_replace, news, document)
 
         with self._registered(self._listeners, _Listener(batch=batch, tell=tell)):
@@ -177,7 +179,7 @@ class Watcher:
                 among.discard(one)
 
     def _run(self) -> None:
-        slow_at = lists_at = 0.0
+        slow_at = pages_at = 0.0
         self._told, self._lists = {}, {}
         session = self.new_session()
         while True:
@@ -193,16 +195,15 @@ class Watcher:
                 if time.monotonic() >= slow_at:
                     slow_at = time.monotonic() + _SLOW_TICK_S
                     self._look_at_lanes(session, waiters)
-                    self._look_at_batches(session, listeners)
-                if time.monotonic() >= lists_at:
-                    lists_at = time.monotonic() + _LISTS_TICK_S
-                    self._look_at_lists(session, lists)
+                if time.monotonic() >= pages_at:
+                    pages_at = time.monotonic() + _PAGES_TICK_S
+                    self._look_for_pages(session, listeners, lists)
             except (RedisError, StoreError, OSError) as error:
                 log.debug("watching: %s", error)
             except Exception:  # whoever waits would wait for ever
                 log.exception("watching: a fault in chartq, please report it")
             self._give_up(waiters)
-            next_at = min(slow_at, lists_at)
+            next_at = min(slow_at, pages_at)
             self._news.wait(_JOBS_TICK_S if waiters else max(0.0, next_at - time.monotonic()))
 
     def _look_at_jobs(self, session: Session, waiters: list[_Waiter]) -> None:
@@ -230,26 +231,26 @@ class Watcher:
                 elif opens_at is not None and opens_at - now > waiter.patience_s:
                     waiter.tell(NotYet(opens_at=opens_at))
 
-    def _look_at_batches(self, session: Session, listeners: list[_Listener]) -> None:
-        batches = {listener.batch.id: listener.batch for listener in listeners}
-        if not batches:
-            return
-        fresh = [session.ledger.batch(batch.batch_id) for batch in batches.values()]
-        documents = {document["batch_id"]: document for document in session.statuses(fresh)}
+    def _look_for_pages(
+        self, session: Session, listeners: list[_Listener], list_listeners: list[_ListListener]
+    ) -> None:
+        """All documents that somebody looks at, made together."""
+        lists = {owner: self._list_of(session, owner) for owner in {listener.owner for listener in list_listeners}}
+        wanted = {batch.id: batch for batches in lists.values() for batch in batches}
+        for batch_id in {listener.batch.batch_id for listener in listeners}:
+            with suppress(UnknownIdError):
+                fresh = session.ledger.batch(batch_id)
+                wanted[fresh.id] = fresh
+        documents = {document["batch_id"]: document for document in session.statuses(wanted.values())}
         session.blind = None
         for listener in listeners:
-            listener.tell(documents[listener.batch.batch_id])
-
-    def _look_at_lists(self, session: Session, listeners: list[_ListListener]) -> None:
-        owners = {listener.owner for listener in listeners}
-        told = {}
-        for owner in owners:
-            documents = told[owner] = list(session.statuses(self._list_of(session, owner)))
-            session.blind = None
-            for listener in listeners:
-                if listener.owner == owner:
-                    listener.tell(documents)
-        self._told = told
+            listener.tell(documents.get(listener.batch.batch_id))
+        self._told = {
+            owner: [documents[batch.batch_id] for batch in batches if batch.batch_id in documents]
+            for owner, batches in lists.items()
+        }
+        for list_listener in list_listeners:
+            list_listener.tell(self._told[list_listener.owner])
 
     def _list_of(self, session: Session, owner: str) -> list[Batch]:
         """The newest batches; who is in the list is read less often than how they stand."""

@@ -92,7 +92,11 @@ export function listen(path, heard, isOver = () => false) {
           if (isOver(event)) { end(); return; }
         }
       } catch (error) {
-        if (error.status === 404) { end(); return; }
+        if (error.status === 404) {
+          tell(error.message, true);
+          end();
+          return;
+        }
         if (!stream.signal.aborted) {
           isLost = true; // what is shown is no longer what is
           tell(error.message, true);

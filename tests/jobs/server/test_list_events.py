@@ -9,6 +9,7 @@ import pytest
 from support.http_api import png
 from support.producer import Producer
 
+from jobs.batches import operations
 from jobs.batches.shapes import BatchDocument
 from jobs.server import create_app
 from jobs.server.watcher import Watcher
@@ -33,7 +34,7 @@ def finished(documents: list[BatchDocument]) -> int:
 def test_twenty_pages_cost_less_than_two_reads_a_second_together(
     user: Producer, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    submitted(user)
+    batch_id = submitted(user)
     store = watcher.new_session().ledger.store
     reads: list[float] = []
     read = store.read
@@ -47,15 +48,42 @@ def test_twenty_pages_cost_less_than_two_reads_a_second_together(
             while time.monotonic() < until:
                 assert len(await news.get()) == 1
 
+    async def page_of_batch(until: float) -> None:
+        with watcher.batch(watcher.new_session().ledger.batch(batch_id)) as news:
+            while time.monotonic() < until:
+                document = await news.get()
+                assert document is not None
+                assert document["batch_id"] == batch_id
+
     async def pages() -> None:
         monkeypatch.setattr(store, "read", counted)
-        until = time.monotonic() + 8
-        await asyncio.gather(*(page(until) for _ in range(20)))
+        until = time.monotonic() + 5
+        await asyncio.gather(*(one(until) for one in (page, page_of_batch) for _ in range(10)))
 
     asyncio.run(pages())
     span_s = reads[-1] - reads[0]
-    assert span_s > 5
-    assert len(reads) - 5 <= 2 * span_s  # five of the first look
+    assert span_s > 3
+    assert len(reads) - 15 <= 2 * span_s  # ten that open their batch, five of the first look
+
+
+def test_who_looks_at_a_batch_that_is_deleted_hears_that(user: Producer, watcher: Watcher) -> None:
+    batch_id = submitted(user)
+    user.run("cancel", batch_id)
+
+    def delete() -> None:
+        with user.session() as session:
+            operations.delete(session, session.ledger.batch(batch_id))
+
+    async def look() -> None:
+        with watcher.batch(watcher.new_session().ledger.batch(batch_id)) as news, watcher.batches("") as lists:
+            assert await news.get() is not None
+            await asyncio.to_thread(delete)
+            while await news.get() is not None:
+                pass
+            while await lists.get():
+                pass
+
+    asyncio.run(look())
 
 
 def test_what_has_finished_is_told_also_to_who_comes_later(user: Producer, watcher: Watcher) -> None:
