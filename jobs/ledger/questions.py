@@ -27,9 +27,9 @@ def get_all(tx: Transaction, question_ids: Iterable[str]) -> dict[str, Question]
     return found
 
 
-def lanes(tx: Transaction) -> set[str]:
-    """Every lane that was ever asked for."""
-    return set(tx.values("lanes"))
+def lanes(tx: Transaction, *, owner: str = "") -> set[str]:
+    """Every lane that is asked for; with `owner`, by that one's batches."""
+    return set(tx.values("lanes_of_owner", owner=owner) if owner else tx.values("lanes"))
 
 
 def was_answered(tx: Transaction, lane: str) -> bool:

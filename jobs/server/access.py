@@ -50,6 +50,10 @@ class Access:
         """The newest first."""
         return self.session.ledger.batches(owner=self.owner or None)
 
+    def lanes(self) -> set[str]:
+        """All that are asked for: which models others ask is theirs to know."""
+        return self.session.ledger.lanes(owner=self.owner)
+
     def job(self, job_id: str) -> JobRow:
         if self.owner and not self.session.ledger.is_job_of(job_id, self.owner):
             raise UnknownIdError(f"no job {job_id!r}")

@@ -101,6 +101,10 @@ WHERE id IN :ids... AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.question_id = 
 -- name: lanes
 SELECT DISTINCT lane FROM questions
 
+-- name: lanes_of_owner
+SELECT DISTINCT questions.lane FROM batches JOIN questions ON questions.id = batches.question_id
+WHERE batches.owner = :owner AND batches.deleted_at IS NULL
+
 -- name: answers_of_lane
 SELECT EXISTS (
     SELECT 1 FROM batches

@@ -35,7 +35,7 @@ async def get_model(model: str, access: Granted) -> Document:
 
 def _ids(access: Access) -> list[str]:
     settings = access.session.settings
-    asked = sorted(model_of(lane) for lane in access.session.ledger.lanes())
+    asked = sorted(model_of(lane) for lane in access.lanes())
     every = [settings.vision_model, settings.reasoning_model, *access.backend.models.ids(), *asked]
     return [name for name in dict.fromkeys(every) if name]
 

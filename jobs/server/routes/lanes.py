@@ -19,8 +19,15 @@ router = APIRouter(tags=["lanes"])
 
 @router.get("/lanes", responses={200: {"model": Lanes}, **ERRORS}, response_class=Document)
 def lanes(access: Granted) -> Document:
-    """May each lane be called now, and if not, until when and why? The documents of `chartq lanes`."""
-    return Document({"data": lane_documents(access.session)})
+    """May each lane be called now, and if not, until when and why? The documents of `chartq lanes`.
+
+    A key sees those that it has asked.
+    """
+    documents = lane_documents(access.session)
+    if access.owner:
+        own = access.lanes()
+        documents = [document for document in documents if document["lane"] in own]
+    return Document({"data": documents})
 
 
 _Model = Annotated[str, Query(min_length=1, max_length=300, description="The lanes of this model.")]

@@ -104,6 +104,13 @@ def test_a_key_sees_what_it_made_and_404_for_all_else(user: Producer, api: TestC
     assert api.get("/batches", headers=bob).json()["data"] == []
     assert api.get("/v1/files", headers=bob).json()["data"] == []
     assert api.get("/v1/batches", headers=bob).json()["data"] == []
+    assert len(api.get("/lanes", headers=ann).json()["data"]) == 1
+    assert api.get("/lanes", headers=bob).json()["data"] == []
+    data = {"prompt": "Up?", "model": "secret/model"}
+    api.post("/batches", files=[("files", ("a.png", png()))], data=data, headers=ann)
+    for asks, sees in ((ann, True), (bob, False)):
+        for path in ("/v1/models", "/lanes"):
+            assert ("secret/model" in api.get(path, headers=asks).text) == sees
     his = upload(api, bob).json()["batch_id"]
     assert his != mine
     assert api.get(f"/batches/{his}/compare", params={"with": mine}, headers=bob).status_code == 404
