@@ -163,7 +163,7 @@ def seen(browser: Browser, ledger: Ledger, address: str, waiting: list[str]) -> 
     for number, one in enumerate(waiting):
         answer(ledger, [one])
         began = time.perf_counter()
-        tab.until(f"document.querySelector('.facts dd').textContent.startsWith('{_PICTURES - 19 + number} of')")
+        tab.until(f"document.querySelector('.facts dd')?.textContent.startsWith('{_PICTURES - 19 + number} of')")
         times.append((time.perf_counter() - began) * 1000)
     print(f"a finished job is seen: {shown(times)}, at most {max(times):.0f} ms")
 

@@ -96,5 +96,7 @@ export function batch(main, id) {
   }
   rows.select(filter);
   follow();
+  // The stream speaks once a tick: whoever comes need not wait for it.
+  get(`batches/${encodeURIComponent(id)}`).then((document_) => { if (!last) heard(document_); }, () => {});
   return () => { end(); grid.leave(); removeEventListener("keydown", keys); clearTimeout(wait); };
 }
