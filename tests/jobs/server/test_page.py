@@ -155,7 +155,7 @@ def test_what_a_model_or_a_user_said_runs_nowhere(site: Site) -> None:
             tab.value("document.getElementById('viewer')?.close()")
             assert tab.value("document.documentElement.scrollWidth <= innerWidth"), (page, width)
             assert tab.value(ACTING) == 0, page
-            assert "owned" not in str(tab.value("document.title"))
+            assert str(tab.value("document.title")).endswith("chartq"), "no script of theirs has named the page"
 
 
 def answer_one(user: Producer, job_id: str, said: str) -> None:
