@@ -4,8 +4,9 @@ import hashlib
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from jobs.core.job import MESSAGES, Pictures, Question
 from jobs.core.memory import out_of_memory
 from jobs.core.places import is_url, split_pictures
 from jobs.ledger import StartedJob
-from worker.engine.policy import Outcome, decide
+from worker.engine.policy import Outcome, decide, machines_fault_s
 from worker.engine.structured import check_of, checked
 from worker.hf.client import HuggingFaceClient
 from worker.hf.errors import HFAPIError, HFRequestError
@@ -70,6 +71,8 @@ class Task:
     other_images: Callable[[str], list[str]] = lambda _job_id: []
     #: Pictures that have no file.
     pictures: Pictures = lambda _sha256: None
+    #: How often this machine has failed a job: those that it fails now.
+    _faults: Counter[str] = field(default_factory=Counter)
 
     def perform(self, job: StartedJob, question: Question, *, suspect: bool = False) -> ExecutionResult:
         """Make the call. Never raises for anything that a chart, a server or a network can do; a machine without
@@ -129,6 +132,10 @@ class Task:
 
     def decided(self, error: Exception | None, job: StartedJob, *, suspect: bool = False) -> Outcome:
         """What to do with a job whose execution ended in `error` (None: it was answered)."""
+        if machines_fault_s(error) is None:
+            self._faults.pop(job.job_id, None)
+        else:
+            self._faults[job.job_id] += 1
         return decide(
             error,
             attempts=job.attempts + 1,
@@ -136,6 +143,7 @@ class Task:
             retry_delay_s=self.retry_delay_s,
             jitter=random.random(),
             refusal_counts=suspect,
+            faults=self._faults[job.job_id],
         )
 
     def _picture(self, job: StartedJob, question: Question, place: int) -> tuple[ImageToSend | ImageUrl, Any]:

@@ -117,6 +117,9 @@ _HOLDS: dict[type[HFAPIError], tuple[Scope, Reason, str]] = {
 #: The machine's faults, not the file's: no descriptors or memory left, a disk or a mount that fails.
 _MACHINE_FAULTS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE})
 
+#: A machine that fails one chart so often, ever more rarely asked for an hour, will not read it.
+MAX_FAULTS = 12
+
 _THROTTLES = (HFRateLimitError, HFModelLoadingError)
 _TRANSIENTS = (HFServerError, HFBadAnswerError, HFTimeoutError, HFConnectionError)
 
@@ -129,20 +132,23 @@ def decide(
     retry_delay_s: float,
     jitter: float,
     refusal_counts: bool = False,
+    faults: int = 1,
 ) -> Outcome:
     """What to do with a job whose call ended in `error` (None: it was answered).
 
     `attempts` counts the one that just failed; `jitter` is drawn from 0..1 by the caller;
-    `refusal_counts` makes a refusal count as an attempt (a job that is refused while others pass).
+    `refusal_counts` makes a refusal count as an attempt (a job that is refused while others pass); `faults`: how often
+    this machine has failed the job, this time included.
     Raises TypeError for an exception that is no outcome of a call: a fault in our own code.
     """
     if error is None:
         return Done()
     if isinstance(error, ChartRootError):
         return Hold("lane", "chart_root", f"{error}: set CHART_ROOT for every worker, then: chartq resume")
-    if (again_s := _machines_fault_s(error)) is not None:
+    if (again_s := machines_fault_s(error)) is not None:
         # No call was made, so none is counted; another worker, or this one later, can read the chart.
-        return Transient(backoff_s(attempts, retry_delay_s=max(retry_delay_s, again_s), jitter=jitter), last=False)
+        wait_s = backoff_s(faults, retry_delay_s=max(retry_delay_s, again_s), jitter=jitter)
+        return Transient(wait_s, last=faults >= MAX_FAULTS)
     if isinstance(error, ImageError | SchemaError | HFRequestError | HFWouldRepeatError):
         return Refused()
     if (hold := _hold(error)) is not None:
@@ -157,7 +163,7 @@ def decide(
     raise TypeError(f"{type(error).__name__} is no outcome of a call")
 
 
-def _machines_fault_s(error: Exception) -> float | None:
+def machines_fault_s(error: Exception | None) -> float | None:
     """For a fault of this machine the seconds until it is worth another look: memory is not there in a second."""
     if isinstance(error, OutOfMemoryError):
         return 10.0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jobs.charts.storage import ChartRootError
 from jobs.core.errors import ImageError, OutOfMemoryError, SchemaError
-from worker.engine.policy import Done, Hold, Outcome, Refused, Throttled, Transient, Unreachable, decide
+from worker.engine.policy import MAX_FAULTS, Done, Hold, Outcome, Refused, Throttled, Transient, Unreachable, decide
 from worker.hf import errors
 from worker.hf.backoff import MAX_BACKOFF_S, backoff_s
 
@@ -53,6 +53,17 @@ def outcome(
 )
 def test_each_error_has_its_outcome(error: Exception | None, expected: Outcome) -> None:
     assert outcome(error) == expected
+
+
+def test_a_machine_that_fails_a_chart_again_and_again_is_asked_ever_more_rarely_and_gives_up() -> None:
+    def after(faults: int) -> Outcome:
+        short = OutOfMemoryError("not enough memory")
+        return decide(short, attempts=1, max_attempts=3, retry_delay_s=2.0, jitter=1.0, faults=faults)
+
+    found = [after(faults) for faults in range(1, MAX_FAULTS + 1)]
+    assert [one.wait_s for one in found if isinstance(one, Transient)][:4] == [10, 20, 40, 80]
+    assert [one.last for one in found if isinstance(one, Transient)] == [False] * (MAX_FAULTS - 1) + [True]
+    assert 1800 < sum(one.wait_s for one in found if isinstance(one, Transient)) < 7200
 
 
 @pytest.mark.parametrize(
