@@ -146,7 +146,7 @@ def test_what_a_model_or_a_user_said_runs_nowhere(site: Site) -> None:
         tab = site.open("", width=width)
         for page, many in (("#/", 0), (f"#/batch/{batch_id}", 12), (f"#/batch/{stage}", 5), ("#/lanes", 0)):
             tab.value(f"document.querySelector('main').replaceChildren(); location.hash = {page!r}")
-            tab.until(f"document.querySelectorAll('.cell:not(.coming), article').length >= {5 if many else 1}")
+            tab.until("document.querySelectorAll('.cell:not(.coming), article').length >= 1")
             for number in range(many):
                 tab.press("j")
                 tab.until(f"document.querySelector('#viewer .soft').textContent.startsWith('{number + 1} of')")
