@@ -33,6 +33,7 @@ from PIL import (
 from PIL.ImageFile import ImageFile
 
 from jobs.charts.heif import is_heif, register_heif
+from jobs.charts.libtiff import silence_libtiff
 from jobs.core.errors import ImageError, OutOfMemoryError
 
 #: What counts as an image in a folder; compared in lower case.
@@ -136,6 +137,8 @@ def opened(data: bytes) -> Iterator[ImageFile]:
     image = _recognised(data)
     try:
         _check_pixels(image.size)
+        if image.format == "TIFF":
+            silence_libtiff()
         yield image
     except (MemoryError, *PILLOW_ERRORS) as error:
         _check_memory(error, image.size)

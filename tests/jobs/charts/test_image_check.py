@@ -2,10 +2,12 @@
 
 import os
 import socket
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.pictures import FORMATS, encoded, mutations, picture, png_chunk, png_of_size, webp_of_size
 
-from jobs.charts.image_check import MAX_PIXELS, check_image, read_bounded
+from jobs.charts.image_check import MAX_PIXELS, check_image, opened, read_bounded
 from jobs.core.errors import ImageError
 
 
@@ -203,3 +205,14 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
         with pytest.raises(ImageError):
             read_bounded(path)
     assert len(os.listdir("/dev/fd")) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="found by what Linux tells of loaded libraries")
+def test_libtiff_says_nothing_of_a_damaged_file_beside_our_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    file = BytesIO()
+    Image.effect_noise((200, 100), 50).convert("RGB").save(file, "TIFF", compression="tiff_lzw")
+    data = bytearray(file.getvalue())
+    data[500:2000] = b"\xff" * 1500
+    with pytest.raises(ImageError, match="damaged"), opened(bytes(data)) as image:
+        image.load()
+    assert capfd.readouterr().err == ""
