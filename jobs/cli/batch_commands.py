@@ -270,7 +270,9 @@ def resume(model_or_batch: str | None) -> int:
         lanes = {f"{api}:{what}" for api in ("chat", "task")} if isinstance(what, str) else None
         if batch is not None:
             lanes = {batch.question.lane}
+        before = session.ledger.controls().pauses.keys()
         opened, found = operations.resume(session, lanes, batch)
+        ended = len(before - session.ledger.controls().pauses.keys())
         held = [] if batch else [one.batch_id for one in session.ledger.held() if session.status(one)["hold"]]
         still = _still_paused(session, lanes)
     if batch and batch.hold:
@@ -279,7 +281,8 @@ def resume(model_or_batch: str | None) -> int:
         say(still)
     for batch_id in held:
         say(f"{batch_id} stays on hold, too many of its charts failed: chartq resume {batch_id}")
-    say(f"{opened} lanes opened, {found.requeue_missing} jobs put back on the queue")
+    pauses = f"{ended} pauses ended, " if ended else ""
+    say(f"{pauses}{opened} lanes opened, {found.requeue_missing} jobs put back on the queue")
     if found.left_alone:
         say(f"{found.left_alone} jobs are in flight: if their worker is lost, another takes them over within a minute")
     return 0

@@ -210,6 +210,15 @@ def test_a_model_is_resumed_though_redis_has_lost_everything(user: Producer, cha
     assert "no model has such a lane" in user.run("resume", "org/unknown", expect=1).stderr
 
 
+def test_resume_tells_the_pauses_that_it_ends(user: Producer, charts: Path) -> None:
+    batch_id = user.submit(charts)["batch_id"]
+    model = user.status(batch_id)["model"]
+    for named in ([model], [batch_id], []):
+        user.run("pause", *named)
+        assert "1 pauses ended" in user.run("resume", *named).stderr
+    assert "pauses" not in user.run("resume").stderr
+
+
 def test_an_id_of_any_bytes_is_an_unknown_id(user: Producer) -> None:
     for command in ("status", "results", "cancel"):
         assert "no batch" in user.run(command, "b\udcff", expect=1).stderr
