@@ -1,6 +1,6 @@
 """The shapes of the contract's documents: dicts, as they are written out as JSON, whose keys a type checker knows.
 
-`jobs/server/models.py` describes the same to the readers of `/openapi.json`.
+`jobs/server/shapes.py` describes the same to the readers of `/openapi.json`.
 """
 
 from typing import Any, Final, Literal, NotRequired, TypedDict

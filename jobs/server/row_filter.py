@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Query
 
 from jobs.ledger import RowFilter
-from jobs.server.models import State
+from jobs.server.shapes import State
 
 
 def _row_filter(

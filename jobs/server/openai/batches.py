@@ -18,9 +18,10 @@ from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
 from jobs.server.intake import parts_of
 from jobs.server.json_body import fitting, json_object
-from jobs.server.models import ERRORS, OpenAIBatches, OpenAIBatchObject
 from jobs.server.openai.files import ends
+from jobs.server.openai.shapes import OpenAIBatches, OpenAIBatchObject
 from jobs.server.responses import Document
+from jobs.server.shapes import ERRORS
 from jobs.submit.question import picture_limits
 from jobs.submit.uploaded_batch import first_question
 

@@ -13,8 +13,9 @@ from jobs.ledger import JobRow
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
 from jobs.server.json_body import json_object
-from jobs.server.models import ERRORS, ChatCompletion
+from jobs.server.openai.shapes import ChatCompletion
 from jobs.server.responses import Document
+from jobs.server.shapes import ERRORS
 from jobs.server.waiting import Pending, answer_to
 from jobs.submit.batch_line import read_chat_body
 from jobs.submit.question import picture_limits

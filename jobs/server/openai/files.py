@@ -16,9 +16,10 @@ from jobs.ledger.files import PART_BYTES, StoredFile
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
 from jobs.server.intake import parts_of
-from jobs.server.models import ERRORS, Deleted, FileObject, Files
 from jobs.server.multipart import Fields, pieces
+from jobs.server.openai.shapes import Deleted, FileObject, Files
 from jobs.server.responses import Document
+from jobs.server.shapes import ERRORS
 
 router = APIRouter(tags=["openai"])
 

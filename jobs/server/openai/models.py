@@ -6,8 +6,9 @@ from fastapi.concurrency import run_in_threadpool
 from jobs.core.job import model_of
 from jobs.server.access import Access, Granted
 from jobs.server.errors import not_found
-from jobs.server.models import ERRORS, Model, Models
+from jobs.server.openai.shapes import Model, Models
 from jobs.server.responses import Document
+from jobs.server.shapes import ERRORS
 
 router = APIRouter(tags=["openai"])
 

@@ -10,10 +10,10 @@ from jobs.formats.rows import finish_reason_of
 from jobs.ledger import JobRow
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
-from jobs.server.models import ERRORS, Analysis
-from jobs.server.models import Pending as PendingShape
 from jobs.server.multipart import Fields, pieces
 from jobs.server.responses import Document
+from jobs.server.shapes import ERRORS, Analysis
+from jobs.server.shapes import Pending as PendingShape
 from jobs.server.waiting import Pending, answer_to
 from jobs.submit.question import MIN_SIDE, make_question
 from jobs.submit.single import SingleQuestion

@@ -14,10 +14,10 @@ from jobs.ledger import Batch as LedgerBatch
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError, below_root
 from jobs.server.events import list_events, status_events
-from jobs.server.models import ERRORS, Batch, Batches, Plan, Prices, State, Submitted
 from jobs.server.responses import Document
 from jobs.server.results import comparison_response, results_response
 from jobs.server.row_filter import Shown
+from jobs.server.shapes import ERRORS, Batch, Batches, Plan, Prices, State, Submitted
 from jobs.server.submission import BODY, PLAN_BODY, receive_batch, receive_plan
 
 router = APIRouter(tags=["batches"])

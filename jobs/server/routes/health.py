@@ -7,8 +7,8 @@ from jobs.batches.session import Session
 from jobs.core.errors import ChartqError
 from jobs.server.access import Granted
 from jobs.server.errors import ApiError
-from jobs.server.models import ERRORS, Health, Key
 from jobs.server.responses import Document
+from jobs.server.shapes import ERRORS, Health, Key
 
 router = APIRouter(tags=["health"])
 

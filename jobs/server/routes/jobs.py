@@ -4,8 +4,8 @@ from fastapi import APIRouter
 
 from jobs.batches.documents import job_document
 from jobs.server.access import Granted
-from jobs.server.models import ERRORS, Job
 from jobs.server.responses import Document
+from jobs.server.shapes import ERRORS, Job
 
 router = APIRouter(tags=["jobs"])
 

@@ -11,8 +11,8 @@ from jobs.core.job import model_of
 from jobs.core.rates import RateLimits
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError, not_found
-from jobs.server.models import ERRORS, Lanes
 from jobs.server.responses import Document
+from jobs.server.shapes import ERRORS, Lanes
 
 router = APIRouter(tags=["lanes"])
 

@@ -13,7 +13,7 @@ from jobs.formats.thumbnails import shrunk_webp
 from jobs.ledger import JobRow
 from jobs.server.access import Access, Granted
 from jobs.server.errors import not_found
-from jobs.server.models import ERRORS
+from jobs.server.shapes import ERRORS
 
 router = APIRouter(tags=["jobs"])
 

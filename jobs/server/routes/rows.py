@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from jobs.batches.failures import failure_kinds
 from jobs.server.access import Granted
-from jobs.server.models import ERRORS, Failures, Rows
 from jobs.server.responses import Document
 from jobs.server.row_filter import Shown
+from jobs.server.shapes import ERRORS, Failures, Rows
 
 router = APIRouter(tags=["batches"])
 

@@ -11,13 +11,13 @@ State = Literal["queued", "started", "scheduled", "finished", "failed", "cancele
 assert set(State.__args__) == {*OPEN_STATES, *ENDED_STATES}  # type: ignore[attr-defined]
 
 
-class _Shape(BaseModel):
+class Shape(BaseModel):
     """More fields may come."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class ErrorBody(_Shape):
+class ErrorBody(Shape):
     """What went wrong, and what to do."""
 
     message: str
@@ -26,7 +26,7 @@ class ErrorBody(_Shape):
     code: str | None
 
 
-class Error(_Shape):
+class Error(Shape):
     """Every error, as OpenAI has them."""
 
     error: ErrorBody
@@ -54,13 +54,13 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class Health(_Shape):
+class Health(Shape):
     """Redis and the store answer."""
 
     status: Literal["ok"]
 
 
-class Key(_Shape):
+class Key(Shape):
     """The key that came with the request; `name` is null where none is asked for."""
 
     name: str | None
@@ -69,7 +69,7 @@ class Key(_Shape):
     lanes: bool
 
 
-class RequestCounts(_Shape):
+class RequestCounts(Shape):
     """The six states add up to `total`."""
 
     total: int
@@ -81,7 +81,7 @@ class RequestCounts(_Shape):
     canceled: int
 
 
-class Hold(_Shape):
+class Hold(Shape):
     """Why nothing goes on without a person."""
 
     reason: str
@@ -89,14 +89,14 @@ class Hold(_Shape):
     since: str | None
 
 
-class Usage(_Shape):
+class Usage(Shape):
     """Tokens, as the provider counted them."""
 
     prompt_tokens: int | None
     completion_tokens: int | None
 
 
-class Batch(_Shape):
+class Batch(Shape):
     """Where a batch stands: `chartq status BATCH --json`."""
 
     batch_id: str
@@ -112,14 +112,14 @@ class Batch(_Shape):
     finished_at: str | None
 
 
-class Batches(_Shape):
+class Batches(Shape):
     """Batches, the newest first. `has_more`: the next page is `after=` the last one's id."""
 
     data: list[Batch]
     has_more: bool
 
 
-class Row(_Shape):
+class Row(Shape):
     """A line of `chartq results` without `raw`; of a stage also `source_text`, the answer that it asks about."""
 
     job_id: str
@@ -132,20 +132,20 @@ class Row(_Shape):
     throttled: int
 
 
-class Price(_Shape):
+class Price(Shape):
     """US dollars per million tokens."""
 
     input_usd_per_m: float
     output_usd_per_m: float
 
 
-class Prices(_Shape):
+class Prices(Shape):
     """What those who may answer take."""
 
     data: list[Price]
 
 
-class Plan(_Shape):
+class Plan(Shape):
     """What a submit would do: `chartq submit --dry-run --json`."""
 
     total: int
@@ -157,7 +157,7 @@ class Plan(_Shape):
     done_by: str | None
 
 
-class Rows(_Shape):
+class Rows(Shape):
     """Some rows from `offset` on, and how many there are in all."""
 
     data: list[Row]
@@ -165,7 +165,7 @@ class Rows(_Shape):
     total: int
 
 
-class FailureKind(_Shape):
+class FailureKind(Shape):
     """Failures that are alike: a line of `chartq errors --json`."""
 
     type: str
@@ -175,20 +175,20 @@ class FailureKind(_Shape):
     job_ids: list[str]
 
 
-class Failures(_Shape):
+class Failures(Shape):
     """The kinds of failures, the most frequent first."""
 
     data: list[FailureKind]
 
 
-class RejectedFile(_Shape):
+class RejectedFile(Shape):
     """A file that can't be asked about."""
 
     path: str
     error: str
 
 
-class Submitted(_Shape):
+class Submitted(Shape):
     """What came of a submit: `chartq submit --json`."""
 
     batch_id: str
@@ -198,7 +198,7 @@ class Submitted(_Shape):
     rejected: list[RejectedFile]
 
 
-class JobFailure(_Shape):
+class JobFailure(Shape):
     """Why a job has no answer."""
 
     type: str
@@ -206,7 +206,7 @@ class JobFailure(_Shape):
     status_code: int | None
 
 
-class Job(_Shape):
+class Job(Shape):
     """Where a job stands: `chartq status JOB --json`."""
 
     job_id: str
@@ -224,7 +224,7 @@ class Job(_Shape):
     finished_at: str | None
 
 
-class Lane(_Shape):
+class Lane(Shape):
     """A lane as one account sees it: `chartq lanes --json`."""
 
     account: str | None
@@ -237,13 +237,13 @@ class Lane(_Shape):
     queued: int
 
 
-class Lanes(_Shape):
+class Lanes(Shape):
     """All lanes that are known."""
 
     data: list[Lane]
 
 
-class Analysis(_Shape):
+class Analysis(Shape):
     """An answer to one question about one chart."""
 
     analysis: str
@@ -253,115 +253,9 @@ class Analysis(_Shape):
     usage: Usage
 
 
-class Pending(_Shape):
+class Pending(Shape):
     """No answer yet; `GET` the place that `Location` names."""
 
     job_id: str
     status: str
     resume_at: str | None
-
-
-class ChatChoice(_Shape):
-    """The answer."""
-
-    index: int
-    message: dict[str, Any]
-    finish_reason: str
-
-
-class ChatCompletion(_Shape):
-    """As OpenAI has it."""
-
-    id: str
-    object: Literal["chat.completion"]
-    created: int
-    model: str
-    choices: list[ChatChoice]
-
-
-class FileObject(_Shape):
-    """A file, as OpenAI has it."""
-
-    id: str
-    object: Literal["file"]
-    bytes: int
-    created_at: int
-    filename: str
-    purpose: Literal["batch", "batch_output"]
-    status: Literal["processed"]
-
-
-class Files(_Shape):
-    """A page of files."""
-
-    object: Literal["list"]
-    data: list[FileObject]
-    has_more: bool
-    first_id: str | None
-    last_id: str | None
-
-
-class Deleted(_Shape):
-    """It is gone."""
-
-    id: str
-    object: Literal["file"]
-    deleted: Literal[True]
-
-
-class OpenAICounts(_Shape):
-    """How many requests stand where."""
-
-    total: int
-    completed: int
-    failed: int
-
-
-class OpenAIBatchObject(_Shape):
-    """A batch, as OpenAI has it; `hold` says why it waits for a person."""
-
-    id: str
-    object: Literal["batch"]
-    endpoint: str
-    errors: dict[str, Any] | None
-    input_file_id: str
-    completion_window: str
-    status: Literal["validating", "failed", "in_progress", "completed", "cancelling", "cancelled"]
-    output_file_id: str | None
-    error_file_id: str | None
-    created_at: int
-    in_progress_at: int | None
-    expires_at: int
-    completed_at: int | None
-    failed_at: int | None
-    cancelling_at: int | None
-    cancelled_at: int | None
-    request_counts: OpenAICounts
-    metadata: dict[str, str] | None
-    hold: Hold | None
-
-
-class OpenAIBatches(_Shape):
-    """A page of batches."""
-
-    object: Literal["list"]
-    data: list[OpenAIBatchObject]
-    has_more: bool
-    first_id: str | None
-    last_id: str | None
-
-
-class Model(_Shape):
-    """A model, as OpenAI has it."""
-
-    id: str
-    object: Literal["model"]
-    created: int
-    owned_by: str
-
-
-class Models(_Shape):
-    """All of them."""
-
-    object: Literal["list"]
-    data: list[Model]
