@@ -21,7 +21,7 @@ from worker.engine.factory import build_worker
 from worker.engine.hooks import NO_HOOKS, Hooks
 from worker.engine.worker import ChartWorker
 from worker.hf.prices import prices_of
-from worker.monitoring.liveness import pulse
+from worker.monitoring.liveness import liveness_file
 
 
 @dataclass(kw_only=True)
@@ -146,10 +146,10 @@ def run_order(
 
     `submitted`: the order was submitted already. `then`: the order of a second stage, about the batch's answers.
     """
-    with watched(session, messages(), quiet=quiet) as watching, pulse(session.settings.chartq_home) as beat:
+    with watched(session, messages(), quiet=quiet) as watching, liveness_file(session.settings.chartq_home) as liveness:
 
         def polled() -> None:
-            beat.stamp()
+            liveness.stamp()
             hooks.polled()
 
         watching_too = replace(hooks, polled=polled)

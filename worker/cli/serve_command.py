@@ -134,10 +134,10 @@ class _Works:
         """`ended` hears of each job that ended, `died` if the worker has ended by itself."""
         from worker.engine.factory import build_worker
         from worker.engine.hooks import Hooks
-        from worker.monitoring.liveness import pulse
+        from worker.monitoring.liveness import liveness_file
 
-        with pulse(self._session.settings.chartq_home) as beat:
-            hooks = Hooks(polled=beat.stamp, ended=lambda _ending: ended())
+        with liveness_file(self._session.settings.chartq_home) as liveness:
+            hooks = Hooks(polled=liveness.stamp, ended=lambda _ending: ended())
             self._worker = build_worker(
                 self._session, concurrency=self._concurrency, grace_s=self._grace_s, hooks=hooks
             )

@@ -11,7 +11,7 @@ from worker.engine.hooks import Hooks
 from worker.engine.webhooks import webhooks_told
 from worker.hf.from_settings import worker_settings
 from worker.monitoring.exporter import metered
-from worker.monitoring.liveness import pulse
+from worker.monitoring.liveness import liveness_file
 from worker.monitoring.logging_setup import configure_logging
 
 
@@ -36,13 +36,13 @@ def worker(
     configure_logging(settings.log_level, settings.log_format, folder=log_folder(settings))
     with (
         Session(settings) as session,
-        pulse(settings.chartq_home) as beat,
+        liveness_file(settings.chartq_home) as liveness,
         metered(session, port=metrics_port, host=metrics_host) as metrics,
         webhooks_told(session),
     ):
-        hooks = Hooks(polled=beat.stamp)
+        hooks = Hooks(polled=liveness.stamp)
         if metrics is not None:
-            hooks = Hooks(polled=beat.stamp, started=metrics.started, ended=metrics.ended)
+            hooks = Hooks(polled=liveness.stamp, started=metrics.started, ended=metrics.ended)
         staff = build_worker(session, concurrency=concurrency, grace_s=grace_s, hooks=hooks)
         staff.shutdown.listen_to_signals()
         staff.run(burst=burst, max_jobs=max_jobs)

@@ -44,7 +44,7 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """End it, and wait a moment for a beat that is under way."""
+        """End it, and wait a moment for a heartbeat that is under way."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout=1.0)
@@ -67,24 +67,24 @@ class Heartbeat:
         wait_s = self._interval_s
         while not self._stopping.wait(wait_s):
             try:
-                beat = self._lane_client.heartbeat(self._in_flight())
-                self._note(beat)
-                self._worker.show_alive(beat.queues)
+                reply = self._lane_client.heartbeat(self._in_flight())
+                self._note(reply)
+                self._worker.show_alive(reply.queues)
                 wait_s = self._interval_s
             except (RedisError, OSError) as error:
                 log.debug("heartbeat: %s", error)
                 wait_s = _RETRY_S
             except Exception:  # a heartbeat that stopped unseen would cost every lease of a healthy worker
                 if self._stopping.is_set():
-                    return  # the connection was closed under a beat that took too long
+                    return  # the connection was closed under a heartbeat that took too long
                 log.exception("heartbeat: a fault in chartq, please report it")
                 wait_s = _RETRY_S
 
-    def _note(self, beat: HeartbeatReply) -> None:
+    def _note(self, reply: HeartbeatReply) -> None:
         now = time.monotonic()
         if now - self._last > 2 * self._interval_s:
             self._steady_since = now
         self._last = now
-        if beat.known_since_ms != self._known_since_ms:
-            self._known_since_ms = beat.known_since_ms
+        if reply.known_since_ms != self._known_since_ms:
+            self._known_since_ms = reply.known_since_ms
             self.redis_is_new.set()

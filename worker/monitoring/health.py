@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.config.settings import Settings
-from worker.monitoring.liveness import beating
+from worker.monitoring.liveness import live_workers
 
 #: Oldest round of a loop that passes for alive. A round that waits for a lock of the store takes up to a minute.
 MAX_AGE_S = 90.0
@@ -39,7 +39,7 @@ def look(settings: Settings, *, max_age_s: float, local: bool = False) -> Iterat
 
 def look_at_workers(home: Path, *, max_age_s: float) -> Sign:
     """Whether a worker runs here, and none hangs."""
-    workers = beating(home)
+    workers = live_workers(home)
     if not workers:
         return Sign("worker", False, "none runs here")
     told = ", ".join(f"process {worker.pid} turned {worker.age_s:.1f} s ago" for worker in workers)

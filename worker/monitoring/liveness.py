@@ -33,7 +33,7 @@ _SUFFIX = ".pulse"
 _TRIES = 100
 
 
-class Pulse:
+class LivenessFile:
     """A worker's stamp. Without a file (nowhere to write) it does nothing."""
 
     def __init__(self, descriptor: int | None) -> None:
@@ -47,14 +47,14 @@ class Pulse:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beating:
+class LiveWorker:
     """A worker that lives, and how long ago a round of its loop began."""
 
     pid: int
     age_s: float
 
 
-def pulse_folder(home: Path) -> Path:
+def liveness_folder(home: Path) -> Path:
     """Where the workers of this home stamp: in the home if there is one.
 
     A worker that was killed leaves its stamp; in the home it is in nobody's way, and goes with it.
@@ -69,18 +69,18 @@ def _homeless_folder(home: Path) -> Path:
 
 
 @contextmanager
-def pulse(home: Path) -> Iterator[Pulse]:
+def liveness_file(home: Path) -> Iterator[LivenessFile]:
     """This process's stamp, as long as it works."""
     try:
-        path, descriptor = _made(pulse_folder(home))
+        path, descriptor = _made(liveness_folder(home))
     except OSError as error:
         log.warning("`chartq health` won't see this worker: %s", error)
-        yield Pulse(None)
+        yield LivenessFile(None)
         return
     try:
-        beating = Pulse(descriptor)
-        beating.stamp()
-        yield beating
+        made = LivenessFile(descriptor)
+        made.stamp()
+        yield made
     finally:
         with suppress(OSError):  # others stamp there as well
             path.unlink()
@@ -88,11 +88,13 @@ def pulse(home: Path) -> Iterator[Pulse]:
         os.close(descriptor)
 
 
-def beating(home: Path) -> list[Beating]:
+def live_workers(home: Path) -> list[LiveWorker]:
     """The workers of this home on this machine that live, hanging or not."""
     try:
         # A home may have been made since a worker began.
-        paths = [path for folder in {pulse_folder(home), _homeless_folder(home)} for path in folder.glob(f"*{_SUFFIX}")]
+        paths = [
+            path for folder in {liveness_folder(home), _homeless_folder(home)} for path in folder.glob(f"*{_SUFFIX}")
+        ]
     except OSError:
         return []
     return [found for path in sorted(paths) if (found := _read(path)) is not None]
@@ -117,11 +119,11 @@ def _clear(folder: Path) -> None:
                 path.unlink()
 
 
-def _read(path: Path) -> Beating | None:
+def _read(path: Path) -> LiveWorker | None:
     try:
         if not is_locked(path):
             return None
         stamped, pid = float(path.read_text()), int(path.name.partition("-")[0])
     except (OSError, ValueError):  # it is just beginning or leaving
         return None
-    return Beating(pid=pid, age_s=max(0.0, time.monotonic() - stamped))
+    return LiveWorker(pid=pid, age_s=max(0.0, time.monotonic() - stamped))

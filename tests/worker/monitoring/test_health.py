@@ -16,18 +16,18 @@ import pytest
 from support.stack import Finished, Stack, draw_charts, eventually, finish, stack
 
 from worker.monitoring.health import look_at_workers
-from worker.monitoring.liveness import beating, pulse, pulse_folder
+from worker.monitoring.liveness import live_workers, liveness_file, liveness_folder
 from worker.rehearsal import Rehearsal
 
 #: A process that stamps until it is told to hang.
 LOOP = """
 import sys, time
 from pathlib import Path
-from worker.monitoring.liveness import pulse
-with pulse(Path(sys.argv[1])) as beat:
+from worker.monitoring.liveness import liveness_file
+with liveness_file(Path(sys.argv[1])) as liveness:
     print("ready", flush=True)
     while not Path(sys.argv[1] + ".hang").exists():
-        beat.stamp()
+        liveness.stamp()
         time.sleep(0.02)
     time.sleep(60)
 """
@@ -61,7 +61,7 @@ def lives(home: Path) -> bool:
 def test_a_loop_that_turns_is_alive_and_one_that_hangs_is_not(home: Path, loop: "subprocess.Popen[str]") -> None:
     time.sleep(0.6)
     assert lives(home)
-    assert [worker.pid for worker in beating(home)] == [loop.pid]
+    assert [worker.pid for worker in live_workers(home)] == [loop.pid]
     Path(f"{home}.hang").touch()
     eventually(lambda: not lives(home), timeout_s=10)
     assert f"process {loop.pid} turned" in look_at_workers(home, max_age_s=0.5).message
@@ -77,33 +77,33 @@ def test_a_stopped_process_is_not_alive_until_it_goes_on(home: Path, loop: "subp
 def test_what_a_killed_process_leaves_behind_says_nothing(home: Path, loop: "subprocess.Popen[str]") -> None:
     loop.kill()
     loop.wait()
-    (left,) = pulse_folder(home).glob("*")
+    (left,) = liveness_folder(home).glob("*")
     assert look_at_workers(home, max_age_s=60).message == "none runs here"
-    with pulse(home):
-        assert [worker.pid for worker in beating(home)] == [os.getpid()]
+    with liveness_file(home):
+        assert [worker.pid for worker in live_workers(home)] == [os.getpid()]
         assert left.exists()  # a worker that is just beginning looks the same
     os.utime(left, (0, 0))
-    with pulse(home):
+    with liveness_file(home):
         assert not left.exists()
 
 
 def test_of_several_workers_one_that_hangs_is_told(home: Path, loop: "subprocess.Popen[str]") -> None:
     loop.send_signal(signal.SIGSTOP)
-    with pulse(home) as beat:
+    with liveness_file(home) as liveness:
         time.sleep(0.6)
-        beat.stamp()
-        assert len(beating(home)) == 2
+        liveness.stamp()
+        assert len(live_workers(home)) == 2
         assert not lives(home)
 
 
 def test_a_killed_process_leaves_nothing_outside_of_its_home(home: Path, loop: "subprocess.Popen[str]") -> None:
-    assert list(pulse_folder(home).parent.iterdir()) == [home / "pulse"]
-    assert pulse_folder(home).parent == home
+    assert list(liveness_folder(home).parent.iterdir()) == [home / "pulse"]
+    assert liveness_folder(home).parent == home
 
 
 def test_a_worker_without_a_home_is_seen_also_when_there_is_one_later(tmp_path: Path) -> None:
     home = tmp_path / "later"
-    with pulse(home):
+    with liveness_file(home):
         assert not home.exists()
         assert lives(home)
         home.mkdir()
@@ -112,17 +112,17 @@ def test_a_worker_without_a_home_is_seen_also_when_there_is_one_later(tmp_path: 
 
 
 def test_homes_do_not_see_each_other_and_leave_nothing(home: Path, tmp_path: Path) -> None:
-    with pulse(home):
+    with liveness_file(home):
         assert lives(home)
         assert not lives(tmp_path / "other")
-        assert pulse_folder(home).stat().st_mode & 0o777 == 0o700
-    assert not pulse_folder(home).exists()
+        assert liveness_folder(home).stat().st_mode & 0o777 == 0o700
+    assert not liveness_folder(home).exists()
 
 
 def test_a_worker_that_can_stamp_nowhere_works_all_the_same(home: Path, caplog: pytest.LogCaptureFixture) -> None:
-    pulse_folder(home).touch()  # somebody else's file in the way
-    with pulse(home) as beat:
-        beat.stamp()
+    liveness_folder(home).touch()  # somebody else's file in the way
+    with liveness_file(home) as liveness:
+        liveness.stamp()
         assert not lives(home)
     assert "won't see this worker" in caplog.text
 
