@@ -18,7 +18,6 @@ from jobs.server.intake import Intake
 from jobs.server.model_list import ListModels, ModelList
 from jobs.server.price_list import PriceList
 from jobs.server.recent import Recent
-from jobs.server.together import Together
 from jobs.server.watcher import Watcher
 from jobs.submit.single import SingleQuestions
 
@@ -62,7 +61,6 @@ class Backend:
         self.questions = SingleQuestions()
         self.callers = Callers(self.session, key_required=self.services.key_required)
         self.models = ModelList(self.services.list_models)
-        self.together = Together()
         self.prices = PriceList(self.services.prices_of)
         self.intake = Intake(self.session, self.services.work_arrived)
 

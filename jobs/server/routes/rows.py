@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from jobs.batches.failures import failure_kinds
@@ -13,9 +14,12 @@ from jobs.server.shapes import ERRORS, Failures, Rows
 
 router = APIRouter(tags=["batches"])
 
+#: Events come once a second: what has changed, and then changed back, is asked again after two.
+_SEEN_FRESH_S = 1.5
+
 
 @router.get("/batches/{batch_id}/rows", responses={200: {"model": Rows}, **ERRORS}, response_class=Document)
-def rows(
+async def rows(
     batch_id: str,
     access: Granted,
     only: Shown,
@@ -32,8 +36,11 @@ def rows(
         data, total = access.session.window(access.batch(batch_id), only, offset=offset, limit=limit)
         return bytes(Document({"data": [{**row, "raw": None} for row in data], "offset": offset, "total": total}).body)
 
-    asked = (access.owner, batch_id, only, offset, limit, seen)
-    body = access.backend.together.answer(asked, read) if seen else read()
+    if not seen:
+        body = await run_in_threadpool(read)
+    else:
+        asked = ("rows", access.owner, batch_id, only, offset, limit, seen)
+        body = await access.backend.recent.get(asked, read, fresh_s=_SEEN_FRESH_S)
     return Response(body, media_type="application/json")
 
 

@@ -40,9 +40,24 @@ def test_what_is_older_than_a_moment_is_read_anew(monkeypatch: pytest.MonkeyPatc
         kept = Recent()
         return [await kept.get("a", read), await kept.get("a", read)]
 
-    monkeypatch.setattr(recent, "_FRESH_S", 0.0)
+    monkeypatch.setattr(recent, "FRESH_S", 0.0)
     read = Reads()
     assert asyncio.run(twice()) == [b"1", b"2"]
+
+
+def test_what_is_kept_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def many() -> int:
+        kept = Recent()
+        for name in range(20):
+            await kept.get(name, lambda: b"x" * 100)
+        return sum([await kept.get(name, read) == b"x" * 100 for name in range(19, -1, -1)])
+
+    read = Reads()
+    monkeypatch.setattr(recent, "_KEPT_BYTES", 500)
+    assert 0 < asyncio.run(many()) <= 6
+    monkeypatch.setattr(recent, "_KEPT_BYTES", 5_000)
+    monkeypatch.setattr(recent, "_KEPT", 3)
+    assert 0 < asyncio.run(many()) <= 3
 
 
 def test_an_error_is_told_to_all_who_asked_and_not_kept() -> None:

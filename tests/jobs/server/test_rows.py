@@ -8,6 +8,8 @@ from PIL import Image
 from support.http_api import error_of, png
 from support.producer import Producer
 
+from jobs.server.routes import rows
+
 
 def submitted(user: Producer, *names: str) -> str:
     for shade, name in enumerate(names):
@@ -69,10 +71,12 @@ def test_rows_come_by_a_field_of_their_answers(
     assert names(api, batch_id, field=field, value=value, status="failed") == ([], 0)
 
 
-def test_pages_that_have_seen_the_same_are_answered_together(user: Producer, api: TestClient) -> None:
+def test_pages_that_have_seen_the_same_are_answered_together(
+    user: Producer, api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     batch_id = submitted(user, "a.png")
     path = f"/batches/{batch_id}/rows"
-    api.app.state.backend.together.kept_s = 60  # type: ignore[attr-defined]  # it is our app
+    monkeypatch.setattr(rows, "_SEEN_FRESH_S", 60)
     first = api.get(path, params={"seen": "1"}).json()
     user.answer(batch_id)
     assert api.get(path, params={"seen": "1"}).json() == first
