@@ -209,6 +209,7 @@ def made(plan: Plan, folder: Path) -> Iterator[Scene]:
         provider = Provider(plan.seed)
         shutdown.enter_context(provider.server)
         user = shutdown.enter_context(stack(folder, **environment(provider.server.base_url, redis.url, store.url)))
+        user.home.mkdir()  # else workers that are killed leave their stamps in the system's temporary folder
         ledger = shutdown.enter_context(Ledger.open(store.url))
         crew = Crew(user, plan.workers, plan.in_flight)
         users = Users(user, provider.refused, plan.charts_each)

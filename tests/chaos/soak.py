@@ -55,6 +55,7 @@ def soak(folder: Path, *, jobs: int, workers: int, in_flight: int) -> Report:
         server = shutdown.enter_context(Rehearsal(Behaviour(look=False)))
         seen = dict(environment(server.base_url, redis.url, store.url), LOG_LEVEL="WARNING")
         user = shutdown.enter_context(stack(folder, **seen))
+        user.home.mkdir()
         submitting = user.start("submit", str(folder / "charts"), "-p", "Up?", "-q")
         batch_id = submitting.communicate()[0].strip()
         ledger = shutdown.enter_context(closing(Ledger.open(store.url)))
