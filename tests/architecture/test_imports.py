@@ -12,6 +12,22 @@ from jobs.core.errors import InstallationError
 
 _ROOT = Path(jobs.__file__).parent.parent
 _FILES = sorted([*_ROOT.glob("jobs/**/*.py"), *_ROOT.glob("worker/**/*.py")])
+#: Nothing that a command of one's own has left behind, say.
+_AT_THE_TOP = {
+    *(
+        "jobs",
+        "worker",
+        "tests",
+        "docs",
+        "docker-compose.yml",
+        "pyproject.toml",
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE",
+    ),
+    *("SECURITY.md", "Makefile", "Dockerfile", "requirements.lock", "requirements-build.lock"),
+    *(".ci", ".dockerignore", ".env.example", ".gitignore"),
+}
 
 
 def module_of(file: Path) -> str:
@@ -22,6 +38,11 @@ def module_of(file: Path) -> str:
 @pytest.mark.parametrize("folder", ["jobs", "worker", "tests"])
 def test_a_new_module_goes_into_a_room(folder: str) -> None:
     assert len(list((_ROOT / folder).glob("*.py"))) <= 6
+
+
+def test_at_the_top_stands_what_the_readme_names_and_what_tools_need() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True, cwd=_ROOT)
+    assert {path.partition("/")[0] for path in listed.stdout.split("\0")} - {""} == _AT_THE_TOP
 
 
 def test_no_module_is_named_like_one_of_the_standard_library() -> None:

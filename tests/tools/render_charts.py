@@ -4,10 +4,10 @@ Pillow only, its built-in font, seeded prices: the same Pillow draws the same by
 `trends.json` says of each chart where it goes (`up`, `down`, `sideways`), so that answers can be judged.
 """
 
+import argparse
 import json
 import math
 import random
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -442,4 +442,6 @@ def render_all(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    render_all(Path(sys.argv[1]) if len(sys.argv) > 1 else CHARTS)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=CHARTS)
+    render_all(parser.parse_args().folder)
