@@ -11,8 +11,9 @@ None of them needs cleaning up after a crash. A user that is killed leaves the s
 
 import logging
 import os
+import socket as sockets
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import redis
@@ -40,17 +41,28 @@ def embedded_redis(home: Path) -> Iterator[Path]:
         raise InstallationError(f"chartq can't start a Redis server on this system. {WAYS_OUT}")
     server = RedisServer(home / "redis")
     user: int | None = None
-    try:
-        with _file_errors_as_ours(home):
-            make_home(home)
-            make_private_folder(server.folder)
-            with _one_at_a_time(server):
-                user = try_lock(_users_lock(server), shared=True)
-                socket = server.join() or server.start()
-        yield socket
-    finally:
-        if user is not None:
-            _leave(server, user)
+    with sockets.socket(sockets.AF_UNIX) as connection:
+        try:
+            with _file_errors_as_ours(home):
+                make_home(home)
+                make_private_folder(server.folder)
+                with _one_at_a_time(server):
+                    user = try_lock(_users_lock(server), shared=True)
+                    socket = server.join() or server.start()
+                connection.connect(str(socket))
+            yield socket
+        finally:
+            if user is not None and os.fstat(user).st_nlink == 0:
+                _end_removed(user, connection)
+            elif user is not None:
+                _leave(server, user)
+
+
+def _end_removed(user: int, connection: sockets.socket) -> None:
+    """Its folder is gone, and its socket with it: only connections that are open still reach it."""
+    os.close(user)
+    with suppress(OSError):
+        connection.sendall(b"SHUTDOWN NOSAVE\r\n")
 
 
 def _leave(server: RedisServer, user: int) -> None:

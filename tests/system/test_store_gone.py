@@ -3,10 +3,12 @@
 import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.stack import Stack, draw_charts, eventually, finish
 
+from jobs.broker.file_lock import is_locked
 from worker.rehearsal import Behaviour, Rehearsal
 
 
@@ -27,6 +29,7 @@ def test_a_store_that_is_removed_ends_the_work_at_once_with_a_sentence(
         user.submit(charts)
     process = user.start(*asked, "--concurrency", "4", "--grace", "5")
     eventually(lambda: len(server.record) >= 8)
+    redis_lives = (user.home / "redis" / "server.lock").open()
     if removed == "home":
         shutil.rmtree(user.home, ignore_errors=True)
     else:
@@ -40,3 +43,5 @@ def test_a_store_that_is_removed_ends_the_work_at_once_with_a_sentence(
     assert "Traceback" not in ended.stderr
     assert len(server.record) <= made + 2 * 4
     assert time.monotonic() - began < 30
+    with redis_lives:  # by its lock, which has no name any more
+        eventually(lambda: not is_locked(Path(f"/proc/self/fd/{redis_lives.fileno()}")))
