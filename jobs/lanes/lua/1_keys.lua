@@ -26,7 +26,7 @@ local function account_key(account) return 'chartq:account:' .. account end     
 local function hour_key(gate) return 'chartq:hour:' .. gate end         -- hash minute -> calls, minute .. 'r' -> refusals
 local function permits_key(gate) return 'chartq:permits:' .. gate end   -- zset execution -> ms after which it is void
 local function last_poll_key(client) return 'chartq:last-turn:' .. client end  -- hash number, reply; see 4_work.lua
-local function streak_key(gate) return 'chartq:streak:' .. gate end     -- hash job id -> attempts and begin; see 3_gates.lua
+local function streak_key(gate) return 'chartq:failing:' .. gate end    -- hash job id -> attempts and begin; see 3_gates.lua
 local function failers_key(gate) return 'chartq:failers:' .. gate end   -- hash job id -> answers before it first failed
 local function spent_key(gate, window_ms) return 'chartq:spent:' .. gate .. ':' .. window_ms end
 

@@ -276,13 +276,20 @@ local function close(gate, state, windows, outcome, why, now_ms)
 end
 
 -- What failed since nobody who began later was answered: per job the attempts, and when the last of them began.
+local function streak_entry(written)
+    local attempts, begun_ms = written:match('^(%d+) (%d+)$')
+    return {attempts = tonumber(attempts), begun_ms = tonumber(begun_ms)}
+end
+
 local function streak_of(gate)
     local streak = {}
-    for job, entry in pairs(hash(streak_key(gate))) do
-        local attempts, begun_ms = entry:match('^(%d+) (%d+)$')
-        streak[job] = {attempts = tonumber(attempts), begun_ms = tonumber(begun_ms)}
-    end
+    for job, written in pairs(hash(streak_key(gate))) do streak[job] = streak_entry(written) end
     return streak
+end
+
+local function in_streak(gate, job)
+    local written = redis.call('HGET', streak_key(gate), job)
+    return written and streak_entry(written) or nil
 end
 
 local function note_in_streak(gate, job, attempts, begun_ms)
@@ -345,7 +352,7 @@ end
 -- A transient failure. Returns the attempts to give back when it looks like an outage.
 local function fail(gate, state, windows, outcome, current, now_ms)
     local streak, job = streak_key(gate), outcome.job
-    local alone, before = fails_alone(gate, state, outcome), streak_of(gate)[job]
+    local alone, before = fails_alone(gate, state, outcome), in_streak(gate, job)
     local asked_before = before ~= nil
     note_in_streak(gate, job, (before and before.attempts or 0) + 1, outcome.spent_ms)
     redis.call('PEXPIRE', streak, LONGEST_OUTAGE_MS)

@@ -456,6 +456,16 @@ def test_answers_that_were_on_their_way_when_the_server_went_make_no_failure_cou
     assert worker.failed(leases[-1]) == dict.fromkeys(jobs_of(leases), 1)
 
 
+def test_what_an_older_version_noted_of_failures_harms_nobody(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(20)
+    lanes.redis.hset(f"chartq:streak:{worker.account}:{LANE}", "some-job", 2)
+    answered, *leases = worker.take(6)
+    worker.answered(answered)
+    given_back = [worker.failed(lease, delay_s=60) for lease in leases]
+    assert given_back == [{}, {}, {}, {}, dict.fromkeys(jobs_of(leases), 1)]
+
+
 def test_a_lone_bad_job_is_no_outage(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(2)
