@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobs.ledger.counts import LATELY_S, RECENT_S
+
 if TYPE_CHECKING:
     from jobs.lanes import Gate
 
-
-#: The pace is that of the last minute; where the provider has refused calls, of the last ten: a minute may be a burst.
-RECENT_S, LATELY_S = 60.0, 600.0
 
 #: Seconds to which a budget's end is worked out.
 _PRECISION_S = 0.01

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from jobs.batches.documents import batch_document, job_document, result_document
-from jobs.batches.eta import RECENT_S
 from jobs.batches.pairing import Pair, redis_place
 from jobs.batches.results import Results, with_sources
 from jobs.batches.shapes import BatchDocument, JobDocument
@@ -20,6 +19,7 @@ from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.controls import Controls
 from jobs.core.errors import QueueError
 from jobs.ledger import Batch, Counts, Ledger, RowFilter, StoreUrl
+from jobs.ledger.counts import RECENT_S
 from jobs.schemas import schema_of
 from jobs.submit.submit import Order, Submitted, submit
 

@@ -13,7 +13,6 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.live import Live
 from rich.text import Text
 
-from jobs.batches.eta import RECENT_S
 from jobs.batches.follow import exit_code, summary
 from jobs.batches.session import Session
 from jobs.batches.shapes import BatchDocument
@@ -22,6 +21,7 @@ from jobs.cli.progress import Show, shown
 from jobs.core.text import visible
 from jobs.lanes import Gate
 from jobs.ledger import Batch, CallsMade, ResultRow, StoreUnavailableError
+from jobs.ledger.counts import RECENT_S
 
 #: Seconds between two looks at gates and rows, and how many times longer than a look it is at least.
 _LOOK_EVERY_S, _REST_FACTOR = 1.0, 10.0

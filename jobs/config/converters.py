@@ -20,7 +20,7 @@ WEBHOOK_URL = "write http(s)://host[:port]/path"
 WEBHOOK_KEY = "write whsec_ and 24 to 64 random bytes in base64, as `openssl rand -base64 32` makes them"
 BASE_URL = "write http(s)://host[:port][/path] without user, password, ? and #"
 
-
+#: Characters, more than any model's name has: then something else was pasted.
 _LONGEST_MODEL_ID = 300
 _ON, _OFF = ("1", "true", "t", "yes", "y", "on"), ("0", "false", "f", "no", "n", "off")
 

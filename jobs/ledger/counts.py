@@ -24,8 +24,8 @@ from jobs.ledger.transaction import Row, Transaction
 _STATES = (*OPEN_STATES, *ENDED_STATES)
 _SUMS = (*_STATES, "cut_off", "prompt_tokens", "completion_tokens")
 
-#: Seconds of which the pace is remembered, at least.
-LATELY_S = 600
+#: The pace is that of the last minute; where the provider has refused calls, of the last ten: a minute may be a burst.
+RECENT_S, LATELY_S = 60, 600
 
 
 @dataclass
@@ -129,7 +129,7 @@ def recounted(
 def read(tx: Transaction, batch_rows: Sequence[int], *, recent_since: float) -> dict[int, Counts]:
     """Where each of the batches (row ids) stands, at one moment; without those that were deleted."""
     found = {row.batch: row for row in tx.rows("counts", batches=list(batch_rows))}
-    since = {"since": int(recent_since), "lately_since": int(recent_since) + 60 - LATELY_S}
+    since = {"since": int(recent_since), "lately_since": int(recent_since) + RECENT_S - LATELY_S}
     pace = {row.batch: row for row in tx.rows("pace", batches=list(batch_rows), **since)}
     return {batch: _counts(found[batch], pace.get(batch)) for batch in batch_rows if batch in found}
 

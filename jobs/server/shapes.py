@@ -1,4 +1,8 @@
-"""The shapes of answers, for `/openapi.json`: what is sent are the commands' own documents, not made through these."""
+"""The shapes of answers, for `/openapi.json`: what is sent are the commands' own documents, not made through these.
+
+They repeat `jobs/batches/shapes.py`, as pydantic takes `typing.TypedDict` from Python 3.12 on only; a test compares
+what is answered with them.
+"""
 
 from typing import Any, Literal
 
