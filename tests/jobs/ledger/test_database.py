@@ -259,6 +259,15 @@ def test_a_connection_that_was_cut_is_replaced(tmp_path: Path) -> None:
         assert ledger.counts(batch, recent_since=0).total == 1
 
 
+@pytest.mark.parametrize("isolation", ["serializable", "repeatable read"])
+def test_whatever_isolation_the_server_has_by_default_many_write_at_once(isolation: str, tmp_path: Path) -> None:
+    url = new_store("postgresql", tmp_path)
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as other:
+        other.execute(f"ALTER DATABASE {other.info.dbname} SET default_transaction_isolation = '{isolation}'".encode())
+    users = [start_user(url, "write", f"user {n}") for n in range(USERS)]
+    assert [output(user) for user in users] == ["done\n"] * USERS
+
+
 def test_a_server_that_is_away_is_an_error_that_passes_and_keeps_the_password(tmp_path: Path) -> None:
     urls = [
         "postgresql://user:s3cret@127.0.0.1:1/db",
