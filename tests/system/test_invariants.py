@@ -51,7 +51,7 @@ def ended(counts: Counts) -> int:
 def test_at_every_moment_the_counts_add_up_and_redis_knows_nothing_before_the_ledger(
     user: Stack, server: Rehearsal
 ) -> None:
-    server.behave(latency_s=0.3, fail_every=(4, 500), first_faults=(429, None, 503), prompt_faults={"bad": 422})
+    server.behave(latency_s=0.3, fail_every=[(4, 500)], first_faults=(429, None, 503), prompt_faults={"bad": 422})
     charts = draw_charts(user.folder / "charts", 60)
     good, bad = user.submit(charts), user.submit(charts / "group-00", prompt="bad")
     user.worker("--concurrency", "4", MAX_RETRIES="1")

@@ -5,7 +5,7 @@ The worker, its Redis, store, gates and budgets are the real ones, in a home of 
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +69,12 @@ def rehearse_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="S",
                 help="Seconds that an answer takes.",
             ),
-            click.option("--fail-every", metavar="N:FAULT", help="Every Nth call fails, like 50:502."),
+            click.option(
+                "--fail-every",
+                multiple=True,
+                metavar="N:FAULT",
+                help="Every Nth call fails, like 50:502; also several times.",
+            ),
             click.option(
                 "--speed",
                 type=click.FloatRange(1, 100_000),
@@ -93,7 +98,7 @@ def rehearse(
     untold: bool,
     hints: bool,
     latency_s: float,
-    fail_every: str | None,
+    fail_every: tuple[str, ...],
     speed: float,
     concurrency: int,
     as_json: bool,
@@ -202,13 +207,13 @@ def _windows(rate: str | None, settings: Settings, model: str) -> tuple[Window, 
         raise click.BadParameter(str(error), param_hint="--rate") from None
 
 
-def _behaviour(provider: Provider, *, hints: bool, fail_every: str | None) -> Behaviour:
+def _behaviour(provider: Provider, *, hints: bool, fail_every: Sequence[str]) -> Behaviour:
     budgets = [(window.calls, window.window_ms / 1000) for window in provider.windows]
     return Behaviour(
         latency_s=provider.latency_s,
         further_budgets=budgets,
         hints="retry-after" if hints else "none",
-        fail_every=parse_fail_every(fail_every) if fail_every else None,
+        fail_every=[parse_fail_every(text) for text in fail_every],
         look=False,
     )
 

@@ -41,11 +41,22 @@ def _with(parse: Any) -> Any:
     return lambda _context, _parameter, text: None if text is None else parse(text)
 
 
+def _each_with(parse: Any) -> Any:
+    return lambda _context, _parameter, texts: tuple(map(parse, texts))
+
+
 @click.command()
 @click.option("--port", default=0, show_default="a free one")
 @click.option("--host", default="127.0.0.1", show_default=True, help="In a container 0.0.0.0.")
 @click.option("--latency", "latency_s", default=0.3, show_default=True, help="Seconds that an answer takes.")
-@click.option("--budget", callback=_with(parse_budget), metavar="N/WINDOW", help="Like 30/5s, 5/s, 30/h.")
+@click.option(
+    "--budget",
+    "budgets",
+    callback=_each_with(parse_budget),
+    multiple=True,
+    metavar="N/WINDOW",
+    help="Like 30/5s, 5/s, 30/h; several hold together.",
+)
 @click.option("--window", type=click.Choice(get_args(Window)), default="fixed", show_default=True)
 @click.option("--hints", type=click.Choice(get_args(Hints)), default="none", show_default=True)
 @click.option("--cold-start", "cold_start_s", default=0.0, help="Seconds that a model needs to load.")
@@ -55,12 +66,21 @@ def _with(parse: Any) -> Any:
 @click.option("--gated", multiple=True, help="Models whose terms nobody accepted.")
 @click.option("--max-concurrency", type=int, help="Most calls of a model in flight.")
 @click.option("--fault", callback=_with(parse_fault), help="For every call: a status, or hang, drop, html...")
-@click.option("--fail-every", callback=_with(parse_fail_every), metavar="N:FAULT", help="Like 10:502.")
+@click.option(
+    "--fail-every",
+    callback=_each_with(parse_fail_every),
+    multiple=True,
+    metavar="N:FAULT",
+    help="Like 10:502; also several times.",
+)
 @click.option("--think", is_flag=True, help="Answers begin with a <think> part.")
 @click.option("--look/--no-look", default=True, help="Whether answers come from the image's pixels.")
-def main(port: int, host: str, models: tuple[str, ...], **settings: Any) -> None:
+def main(
+    port: int, host: str, models: tuple[str, ...], budgets: tuple[tuple[int, float], ...], **settings: Any
+) -> None:
     """Stand in for Hugging Face's API on this machine. Prints the base URL, then serves until it is ended."""
-    behaviour = Behaviour(models=models or None, **settings)
+    budget = budgets[0] if budgets else None
+    behaviour = Behaviour(models=models or None, budget=budget, further_budgets=budgets[1:], **settings)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

@@ -71,8 +71,8 @@ class Behaviour:
     fault: Fault | None = None
     #: What the next calls get, in the order of arrival; None lets one through.
     first_faults: Sequence[Fault | None] = ()
-    #: `(n, fault)`: every n-th call gets the fault.
-    fail_every: tuple[int, Fault] | None = None
+    #: `(n, fault)`: every n-th call gets the fault; a call that several mean gets the first of them.
+    fail_every: Sequence[tuple[int, Fault]] = ()
     #: By the SHA-256 (hexadecimal) of the image as it was sent.
     image_faults: Mapping[str, Fault] = field(default_factory=dict)
     #: By a part of the prompt.
@@ -108,7 +108,7 @@ class Behaviour:
         return (*([self.budget] if self.budget else []), *self.further_budgets)
 
     def _faults(self) -> list[Fault]:
-        every = [self.fail_every[1]] if self.fail_every else []
+        every = [fault for _, fault in self.fail_every]
         named = [*self.image_faults.values(), *self.prompt_faults.values(), *self.first_faults, self.fault]
         return every + [fault for fault in named if fault is not None]
 

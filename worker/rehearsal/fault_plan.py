@@ -62,9 +62,7 @@ class FaultPlan:
         self._position += 1
         if self._position <= len(self.behaviour.first_faults):
             return self.behaviour.first_faults[self._position - 1]
-        if self.behaviour.fail_every and self._position % self.behaviour.fail_every[0] == 0:
-            return self.behaviour.fail_every[1]
-        return None
+        return next((fault for n, fault in self.behaviour.fail_every if self._position % n == 0), None)
 
     def _who_and_what(self, asked: ParsedRequest) -> Fault | None:
         behaviour = self.behaviour

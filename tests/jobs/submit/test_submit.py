@@ -349,7 +349,7 @@ def _batches(user: Producer) -> list[Batch]:
 def test_counts_add_up_while_a_worker_runs_and_others_submit(tmp_path: Path) -> None:
     draw_charts(tmp_path / "first", 60)
     draw_charts(tmp_path / "second", 60, start=40)  # 20 of them are the first's
-    behaviour = Behaviour(latency_s=0.1, fail_every=(7, 502))
+    behaviour = Behaviour(latency_s=0.1, fail_every=[(7, 502)])
     with Rehearsal(behaviour) as server, stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_x") as user:
         user.environment |= {"RETRY_DELAY": "0.05", "MAX_RETRIES": "20"}
         user.worker("--concurrency", "8")

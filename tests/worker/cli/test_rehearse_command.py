@@ -68,9 +68,10 @@ def test_an_untold_rate_costs_refusals_but_no_chart(user: Stack) -> None:
 
 def test_failures_that_are_ordered_come_and_are_counted(user: Stack) -> None:
     charts = draw_charts(user.folder / "charts", 8)
-    rehearsed = ("rehearse", str(charts), "--fail-every", "2:422", "--latency", "1", "--concurrency", "4")
+    ordered = ("--fail-every", "2:422", "--fail-every", "7:413")
+    rehearsed = ("rehearse", str(charts), *ordered, "--latency", "1", "--concurrency", "4")
     done = user.run(*rehearsed, expect=1)
-    assert "8 calls: 4 answered, 0 refused as too many, 4 failed; 4 charts failed for good" in done.stdout
+    assert "8 calls: 3 answered, 0 refused as too many, 5 failed; 5 charts failed for good" in done.stdout
     assert "limit none" in done.stdout
 
 

@@ -285,9 +285,9 @@ def test_the_same_budget_goes_on_when_something_else_changes() -> None:
     assert script.decide(asked(), 1.0).fault == "throttled"
 
 
-def test_every_nth_call_fails() -> None:
-    script = FaultPlan(Behaviour(fail_every=(3, 502)))
-    assert [script.decide(asked(), 0.0).fault for _ in range(6)] == [None, None, 502, None, None, 502]
+def test_every_nth_call_fails_by_all_that_was_ordered() -> None:
+    script = FaultPlan(Behaviour(fail_every=[(3, 502), (2, "drop")]))
+    assert [script.decide(asked(), 0.0).fault for _ in range(6)] == [None, "drop", 502, "drop", None, 502]
 
 
 @pytest.mark.parametrize(
@@ -554,6 +554,8 @@ def test_on_a_command_line_it_prints_its_address_and_ends_cleanly(ending: signal
         "0",
         "--budget",
         "1/h",
+        "--budget",
+        "100/s",
         "--hints",
         "message",
     ]
