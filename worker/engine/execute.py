@@ -18,6 +18,7 @@ from jobs.core.memory import out_of_memory
 from jobs.core.places import is_url, split_pictures
 from jobs.ledger import StartedJob
 from worker.engine.policy import Outcome, decide, machines_fault_s
+from worker.engine.shared_pictures import Made, PictureKey, SharedPictures
 from worker.engine.structured import check_of, checked
 from worker.hf.client import HuggingFaceClient
 from worker.hf.errors import HFAPIError, HFRequestError
@@ -73,6 +74,7 @@ class Task:
     pictures: Pictures = lambda _sha256: None
     #: How often this machine has failed a job: those that it fails now.
     _faults: Counter[str] = field(default_factory=Counter)
+    _shared: SharedPictures = field(default_factory=SharedPictures)
 
     def perform(self, job: StartedJob, question: Question, *, suspect: bool = False) -> ExecutionResult:
         """Make the call. Never raises for anything that a chart, a server or a network can do; a machine without
@@ -160,14 +162,15 @@ class Task:
         max_side, max_bytes = question.picture_limits
         with _IN_PREPARATION:
             data = self._submitted_bytes(job, place)
-            with _DECODERS:
-                image, metadata = preprocess_chart_image(data, max_side=max_side, max_bytes=max_bytes)
+            # Every job reads and hashes its file: one that has changed is told, and nobody gets another's picture.
+            key = PictureKey(_sha256(job, place), max_side, max_bytes)
+            image, metadata = self._shared.get(key, job.question_id, partial(_prepared, data, max_side, max_bytes))
         told.update(metadata)
         return image
 
     def _submitted_bytes(self, job: StartedJob, place: int) -> bytes:
         """The picture that was submitted, wherever it still lies; the error names what the first place holds now."""
-        stored, sha256 = split_pictures(job.image)[place], job.image_sha256.split(",")[place]
+        stored, sha256 = split_pictures(job.image)[place], _sha256(job, place)
         try:
             return self._verified(stored, sha256)
         except ImageError:
@@ -188,3 +191,13 @@ class Task:
                 f"{found[:12]}): submit it again"
             )
         return data
+
+
+def _sha256(job: StartedJob, place: int) -> str:
+    """Of the file that was submitted."""
+    return job.image_sha256.split(",")[place]
+
+
+def _prepared(data: bytes, max_side: int, max_bytes: int) -> Made:
+    with _DECODERS:
+        return preprocess_chart_image(data, max_side=max_side, max_bytes=max_bytes)
