@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw, ImageOps, PngImagePlugin
+from PIL import Image, ImageChops, ImageDraw, ImageOps, PngImagePlugin
 from support.pictures import FORMATS, encoded, icc_profile, mutations, picture, png_chunk, png_of_size
 
 from jobs.charts.image_check import MAX_PIXELS, PILLOW_ERRORS, check_image
@@ -237,16 +237,25 @@ def test_a_limit_that_no_image_fits_is_a_typed_error() -> None:
         preprocess_chart_image(noise(50), max_bytes=60)
 
 
-def test_thin_lines_survive_shrinking() -> None:
-    """The promise behind the choice of the filter: no 1-px line vanishes, wherever it falls between the pixels."""
+@pytest.mark.parametrize(("upright", "levels"), [(True, 110), (False, 105)])
+def test_thin_lines_survive_shrinking(upright: bool, levels: int) -> None:
+    """The promise behind the choice of the filters: no 1-px line vanishes, wherever it falls between the pixels."""
     image = Image.new("L", (1280, 20), 255)
     for x in range(20, 1260, 23):
         image.paste(0, (x, 0, x + 1, 20))
-    result, _ = shown(encoded(image))
-    row = [int(str(result.getpixel((x, 8)))) for x in range(1024)]
+    result, _ = shown(encoded(image if upright else image.transpose(Image.Transpose.TRANSPOSE)))
+    row = [int(str(result.getpixel((x, 8) if upright else (8, x)))) for x in range(1024)]
     for x in range(20, 1260, 23):
         at = int(x * 0.8)
-        assert min(row[at - 1 : at + 3]) < 145
+        assert 255 - min(row[at - 1 : at + 3]) > levels
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_picture_that_is_turned_is_shrunk_as_it_will_be_seen(orientation: int) -> None:
+    stored = encoded(chart(1600, 900), exif=exif(orientation))
+    upright = ImageOps.exif_transpose(Image.open(BytesIO(stored)))
+    difference = ImageChops.difference(shown(stored)[0], shown(encoded(upright))[0])
+    assert difference.convert("L").getextrema() == (0, 0)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
