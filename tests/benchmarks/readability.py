@@ -26,8 +26,17 @@ MAX_SIDES = (1024, 1536, 2048, 3072)
 #: What a token of today's vision models shows: 32 x 32 px (Qwen3-VL; others 28).
 _PATCH_PX = 32
 
-#: How high labels are made for Tesseract, which knows letters of 20 to 40 px.
-_OCR_PX = 36
+#: How high labels are made for Tesseract, which knows letters of 20 to 40 px, and how. A label counts that it reads in
+#: one of these: of the same 88 small ones it read 58 or 68, as the strip was a pixel higher or not.
+_ENLARGED = (
+    (30, Image.Resampling.LANCZOS),
+    (36, Image.Resampling.LANCZOS),
+    (42, Image.Resampling.LANCZOS),
+    (36, Image.Resampling.BICUBIC),
+)
+
+#: Labels in Pillow's own font (Aileron), whose digits are narrow, and in Matplotlib's and Debian's, a fifth wider.
+_FONTS = (None, "DejaVuSans.ttf")
 
 _RUNS = 5
 
@@ -63,7 +72,8 @@ class Reading:
     """One chart at one size."""
 
     size: tuple[int, int]
-    read: int
+    #: Of its labels, 0 to 1.
+    read: float
     sent_bytes: int
     cpu_ms: float
 
@@ -74,16 +84,16 @@ def read_labels(screens: Sequence[Screen], max_sides: Sequence[int]) -> Table:
         raise click.ClickException("readability needs tesseract (apt-get install tesseract-ocr)")
     rows = []
     for screen in screens:
-        charts = [draw(screen, theme) for theme in (LIGHT, DARK)]
+        charts = [[draw(screen, theme, font) for theme in (LIGHT, DARK)] for font in _FONTS]
         for max_side in max_sides:
-            readings = [_reading(screen, chart, max_side) for chart in charts]
-            rows.append(_row(screen, sum(len(chart.labels) for chart in charts), max_side, readings))
+            readings = [[_reading(screen, chart, max_side) for chart in of_it] for of_it in charts]
+            rows.append(_row(screen, max_side, readings))
             say(f"  {rows[-1]}")
-    columns = ("chart", "label px", "max side", "sent as", "labels read", "share", "kB", "tokens", "CPU ms")
+    columns = ("chart", "label px", "max side", "sent as", "read, narrow", "read, wide", "kB", "tokens", "CPU ms")
     return Table(columns, rows, [_version()])
 
 
-def draw(screen: Screen, theme: Theme) -> Drawn:
+def draw(screen: Screen, theme: Theme, font_file: str | None) -> Drawn:
     """Candles, two averages and a price every three heights of a label."""
     width, height = screen.size
     label_px, axis = screen.label_px, width - 6 * screen.label_px
@@ -94,8 +104,7 @@ def draw(screen: Screen, theme: Theme) -> Drawn:
     panel = Panel(image, (0, label_px, axis, height - label_px), theme, len(bars), low, high)
     count = (height - 2 * label_px) // (3 * label_px)
     ticks = [low + (high - low) * (number + 0.5) / count for number in range(count)]
-    font = ImageFont.load_default(label_px)
-    assert isinstance(font, ImageFont.FreeTypeFont), "this Pillow has no FreeType"
+    font = _font(font_file, label_px)
     panel.grid(ticks, font, 2)
     panel.candles(bars)
     for length, colour in zip((10, 30), theme.lines, strict=False):
@@ -105,6 +114,15 @@ def draw(screen: Screen, theme: Theme) -> Drawn:
     return Drawn(file.getvalue(), [f"{tick:,.2f}" for tick in ticks], axis / width)
 
 
+def _font(file: str | None, size: int) -> ImageFont.FreeTypeFont:
+    try:
+        font = ImageFont.load_default(size) if file is None else ImageFont.truetype(file, size)
+    except OSError:
+        raise click.ClickException(f"readability needs {file} (apt-get install fonts-dejavu-core)") from None
+    assert isinstance(font, ImageFont.FreeTypeFont), "this Pillow has no FreeType"
+    return font
+
+
 def _reading(screen: Screen, chart: Drawn, max_side: int) -> Reading:
     spent = []
     for _ in range(_RUNS):
@@ -112,34 +130,39 @@ def _reading(screen: Screen, chart: Drawn, max_side: int) -> Reading:
         sent, metadata = preprocess_chart_image(chart.file, max_side=max_side)
         spent.append((time.process_time() - started) * 1000)
     size = metadata["width"], metadata["height"]
-    words = _words(sent, chart.axis, _OCR_PX / (screen.label_px * size[0] / screen.size[0]))
-    return Reading(size, sum(label in words for label in chart.labels), len(sent), median(spent))
+    words = _words(sent, chart.axis, screen.label_px * size[0] / screen.size[0])
+    share = sum(label in words for label in chart.labels) / len(chart.labels)
+    return Reading(size, share, len(sent), median(spent))
 
 
-def _words(sent: bytes, axis: float, enlarged: float) -> set[str]:
+def _words(sent: bytes, axis: float, label_px: float) -> set[str]:
     """What Tesseract reads on the axis, dark on light and as high as it likes it."""
     with Image.open(BytesIO(sent)) as image:
         strip = image.convert("L").crop((int(image.width * axis), 0, image.width, image.height))
     if strip.getpixel((0, 0)) < 128:  # type: ignore[operator]  # one band
         strip = ImageOps.invert(strip)
+    return set().union(*(_read(strip, wanted / label_px, how) for wanted, how in _ENLARGED))
+
+
+def _read(strip: Image.Image, enlarged: float, how: Image.Resampling) -> set[str]:
     size = round(strip.width * enlarged), round(strip.height * enlarged)
     file = BytesIO()
-    strip.resize(size, Image.Resampling.BICUBIC).save(file, "PNG", compress_level=1)
+    strip.resize(size, how).save(file, "PNG", compress_level=1)
     command = ["tesseract", "-", "-", "--psm", "6", "-c", "tessedit_char_whitelist=0123456789.,"]
     environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
     done = subprocess.run(command, input=file.getvalue(), capture_output=True, check=True, env=environment)
     return set(done.stdout.decode().split())
 
 
-def _row(screen: Screen, labels: int, max_side: int, readings: Sequence[Reading]) -> list[str]:
-    (width, height), read = readings[0].size, sum(reading.read for reading in readings)
+def _row(screen: Screen, max_side: int, of_fonts: Sequence[Sequence[Reading]]) -> list[str]:
+    readings = [reading for of_it in of_fonts for reading in of_it]
+    width, height = readings[0].size
     return [
         f"{screen.name}, {screen.size[0]} x {screen.size[1]}",
         str(screen.label_px),
         str(max_side),
         f"{width} x {height}",
-        f"{read} of {labels}",
-        f"{100 * read / labels:.0f} %",
+        *(f"{100 * mean(reading.read for reading in of_it):.0f} %" for of_it in of_fonts),
         f"{mean(reading.sent_bytes for reading in readings) / 1000:.0f}",
         f"{math.ceil(width / _PATCH_PX) * math.ceil(height / _PATCH_PX):,}",
         f"{mean(reading.cpu_ms for reading in readings):.1f}",
