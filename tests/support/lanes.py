@@ -92,10 +92,14 @@ class Worker:
     def take(self, want: int = 1) -> list[Lease]:
         return list(self.poll([], want=want).leases)
 
-    def poll(self, settlements: Sequence[Settlement], *, want: int) -> PollResult:
+    def poll(
+        self, settlements: Sequence[Settlement], *, want: int, ahead: int = 0, in_hand: Sequence[Lease] = ()
+    ) -> PollResult:
         for settled in settlements:
             self.held.pop(settled.lease.execution, None)
-        self.turned = self.lane_client.poll(settlements, want=want, in_flight=len(self.held))
+        self.turned = self.lane_client.poll(
+            settlements, want=want, ahead=ahead, in_flight=len(self.held), in_hand=in_hand
+        )
         self.held.update((lease.execution, lease) for lease in self.turned.leases)
         return self.turned
 

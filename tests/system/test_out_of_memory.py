@@ -181,17 +181,18 @@ from threading import Event
 from support.memory import no_more_memory_than
 from worker.engine.threads import ThreadPool
 
-pool, none, go, done = ThreadPool(100), ThreadPool(100), Event(), []
+go, done = Event(), []
+pool, none = ThreadPool(100, lambda _: (go.wait(), done.append(1))), ThreadPool(100, print)
 with no_more_memory_than(20_000_000):
     for number in range(100):
-        pool.submit(lambda: (go.wait(), done.append(1)))
+        pool.submit(number)
     assert 1 <= pool.size < 100, pool.size
 go.set()
 while len(done) < 100:
     Event().wait(0.01)
 with no_more_memory_than(0):
     try:
-        none.submit(print)
+        none.submit(1)
     except RuntimeError as error:
         print(error)
 """

@@ -77,6 +77,24 @@ def test_what_does_not_end_within_the_grace_goes_back_unspent(user: Stack, serve
     assert len(server.record) == 16
 
 
+def test_jobs_in_hand_are_begun_at_once_and_go_back_when_it_leaves(user: Stack, server: Rehearsal) -> None:
+    """While some are called, others wait in hand: never more calls at a time, and not one after the signal."""
+    server.behave(latency_s=0.2)
+    batch_id = user.submit(draw_charts(user.folder / "charts", 400))
+    worker = user.worker("--concurrency", "10")
+    eventually(lambda: user.counts(batch_id).started > 10, every_s=0.01)
+    server.behave(latency_s=4)
+    eventually(lambda: server.record[-1].at < time.time() - 0.3, every_s=0.01)
+    made = len(server.record)
+    worker.send_signal(signal.SIGTERM)
+    leaves_with_0(worker, within_s=20)
+    assert len(server.record) == made
+    counts = user.counts(batch_id)
+    assert (counts.finished, counts.queued) == (made, 400 - made)
+    assert {row["attempts"] for row in user.results(batch_id)} == {0, 1}
+    assert server.record.most_concurrent == 10
+
+
 def test_behind_a_closed_gate_it_leaves_quickly(user: Stack, server: Rehearsal) -> None:
     server.behave(fault=429, hints="retry-after", hint_s=300)
     user.submit(draw_charts(user.folder / "charts", 3))

@@ -8,8 +8,9 @@ from worker.engine.policy import Done
 from worker.engine.settlement import FinishedExecution
 
 #: An answer waits for others to be settled with it, for this share of what its own call took, at most so many seconds.
-#: A round of the loop costs about the same for one as for ten.
-_BATCHING_SHARE, _BATCHING_MOST_S = 0.01, 0.05
+#: A round of the loop costs about the same for one as for ten. With jobs in hand no thread waits for it.
+_BATCHING_SHARE, _SHARE_IN_HAND, _BATCHING_MOST_S = 0.01, 0.05, 0.05
+_LOOKS = 5
 
 
 class Completions:
@@ -26,11 +27,14 @@ class Completions:
         """Let the loop look."""
         self._events.put(None)
 
-    def wait(self, wait_s: float, *, in_flight: int) -> list[FinishedExecution]:
+    def wait(self, wait_s: float, *, in_flight: int, in_hand: int = 0) -> list[FinishedExecution]:
         """All that has ended, after `wait_s` at most; nothing if it was woken or nothing came."""
         endings = self._come(wait_s)
-        if pause_s := batching_delay_s(endings, in_flight=in_flight):
-            time.sleep(pause_s)
+        pause_s, paused_s = batching_delay_s(endings, in_flight=in_flight, in_hand=in_hand), 0.0
+        step_s = pause_s / _LOOKS if in_hand else pause_s
+        while paused_s < pause_s and not (in_hand and len(endings) >= in_hand):
+            time.sleep(step_s)
+            paused_s += step_s
             endings += self._come(0.0)
         return endings
 
@@ -44,8 +48,11 @@ class Completions:
             return [event for event in events if event is not None]
 
 
-def batching_delay_s(endings: Sequence[FinishedExecution], *, in_flight: int) -> float:
+def batching_delay_s(endings: Sequence[FinishedExecution], *, in_flight: int, in_hand: int = 0) -> float:
     """Seconds to wait for more endings; 0 where no other can come, and where a gate has to hear of a refusal."""
     if not endings or len(endings) >= in_flight or not all(isinstance(one.ended.outcome, Done) for one in endings):
         return 0.0
-    return min(_BATCHING_MOST_S, _BATCHING_SHARE * min(one.ended.latency_s for one in endings))
+    if in_hand and len(endings) >= in_hand:
+        return 0.0  # threads wait for the loop already
+    share = _SHARE_IN_HAND if in_hand else _BATCHING_SHARE
+    return min(_BATCHING_MOST_S, share * min(one.ended.latency_s for one in endings))

@@ -7,7 +7,7 @@ from jobs.core.job import model_of
 from jobs.core.time_text import iso
 from jobs.ledger import StartedJob
 from worker.engine.lane_client import Closing, Lease
-from worker.engine.policy import Hold, Outcome, Throttled, Transient, Unreachable
+from worker.engine.policy import Hold, NotBegun, Outcome, Throttled, Transient, Unreachable
 from worker.engine.settlement import FinishedExecution
 from worker.hf.errors import HFAPIError
 
@@ -34,7 +34,9 @@ def log_ending(ending: FinishedExecution) -> None:
         "latency_s": round(ended.latency_s, 3) if ended.called else None,
         **_trouble(ended.error, ended.outcome),
     }
-    if ended.error is None:
+    if isinstance(ended.outcome, NotBegun):
+        log.debug("%s goes back, not begun", lease.job, extra=about)
+    elif ended.error is None:
         log.info("%s in %.2f s", lease.job, ended.latency_s, extra=about)
     elif isinstance(ended.outcome, Hold):
         log.error("%s on hold: %s", about["model"], ended.outcome.message, extra=about)

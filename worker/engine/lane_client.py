@@ -104,6 +104,8 @@ class PollResult:
     #: Attempts that an outage ate: job id -> how many to give back.
     give_back: Mapping[str, int]
     suspended: bool
+    #: Something speaks against beginning the jobs in hand.
+    recalled: bool = False
     closings: Sequence[Closing] = ()
 
 
@@ -155,8 +157,18 @@ class LaneClient:
         #: Polls are numbered, and Redis is told which reply was the last to arrive (see lua/4_work.lua).
         self._id, self._number, self._heard = uuid4().hex, 0, 0
 
-    def poll(self, settlements: Sequence[Settlement], *, want: int, in_flight: int, **clock: Any) -> PollResult:
-        """Settle, then take up to `want` jobs. Only one at a time.
+    def poll(
+        self,
+        settlements: Sequence[Settlement],
+        *,
+        want: int,
+        in_flight: int,
+        ahead: int = 0,
+        in_hand: Sequence[Lease] = (),
+        **clock: Any,
+    ) -> PollResult:
+        """Settle, then take up to `want` jobs, and up to `ahead` more that may wait in hand, as those `in_hand` do.
+        Only one at a time.
 
         May be repeated after an error: what was heard before is ignored, and what was given with a reply that never
         arrived is taken back. A Redis that knows of no controls gets them first: then there are no jobs this time.
@@ -169,8 +181,10 @@ class LaneClient:
             outcomes=[self._spoken(settlement) for settlement in settlements],
             number=self._number,
             want=want,
+            ahead=ahead,
             in_flight=in_flight,
-            executions=[uuid4().hex for _ in range(want)],
+            in_hand=sorted({(lease.lane, lease.queue) for lease in in_hand}),
+            executions=[uuid4().hex for _ in range(want + ahead)],
             accounts=self._accounts,
             store=self._store,
             **self._about(),
@@ -186,6 +200,7 @@ class LaneClient:
             waiting=reply["waiting"],
             give_back=_summed(reply["give_back"] or ()),
             suspended=reply.get("suspended", False),
+            recalled=reply["recalled"],
             closings=[
                 Closing(lane=lane, why=why, until_s=until_ms / 1000) for lane, why, until_ms in reply["closings"] or ()
             ],

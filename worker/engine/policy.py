@@ -1,6 +1,6 @@
 """What to do after a call: the one pure decision between a reply and the queue.
 
-Done | Throttled | Unreachable | Transient | Refused | Hold. Nothing here sleeps, stores or logs.
+Done | Throttled | Unreachable | NotBegun | Transient | Refused | Hold. Nothing here sleeps, stores or logs.
 """
 
 import errno
@@ -52,6 +52,11 @@ class Unreachable:
 
 
 @dataclass(frozen=True)
+class NotBegun:
+    """The job waited in hand for a call to end, and goes back as it came."""
+
+
+@dataclass(frozen=True)
 class Transient:
     """It may go better next time: one attempt spent."""
 
@@ -76,7 +81,7 @@ class Hold:
     message: str
 
 
-Outcome = Done | Throttled | Unreachable | Transient | Refused | Hold
+Outcome = Done | Throttled | Unreachable | NotBegun | Transient | Refused | Hold
 
 _HOLDS: dict[type[HFAPIError], tuple[Scope, Reason, str]] = {
     HFPermissionError: (

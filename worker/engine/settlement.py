@@ -13,6 +13,7 @@
 | either, in an outage | queued, nothing spent           | (heard)     | back              |
 | Throttled            | queued, a refusal               | throttled   | front             |
 | Unreachable          | queued                          | unreachable | front             |
+| NotBegun             | queued                          | unused      | front             |
 | Hold                 | queued                          | hold        | front             |
 """
 

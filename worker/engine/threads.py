@@ -1,34 +1,36 @@
-"""Up to N threads that run what they are given. Daemons: a call that hangs must not keep the process from leaving."""
+"""Up to N threads for what they are given. Daemons: a call that hangs must not keep the process from leaving."""
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Generic, TypeVar
 
 #: A thread's stack: calls and Pillow need little, and a hundred threads at the usual 8 MB look like a leak.
 _STACK_BYTES = 1024 * 1024
 
 log = logging.getLogger("chartq.worker")
 
-Work = Callable[[], None]
+Work = TypeVar("Work")
 
 
-class ThreadPool:
+class ThreadPool(Generic[Work]):
     """Threads start when they are first needed, at most `size` of them, and live as long as the process.
 
-    Where the system starts no more (`ulimit -u`, `-v`), `size` falls to what there are.
+    Where the system starts no more (`ulimit -u`, `-v`), `size` falls to what there are. Work beyond that waits for the
+    first that is free, and can be had back until then.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int, perform: Callable[[Work], None]) -> None:
+        self.size, self._perform = size, perform
         self._threads: list[threading.Thread] = []
-        self._work: SimpleQueue[Work | None] = SimpleQueue()
+        self._waiting: deque[Work] = deque()
+        #: One for each work handed in; after a recall there are more.
+        self._bell: SimpleQueue[bool] = SimpleQueue()
 
     def submit(self, work: Work) -> None:
-        """Run `work` in a thread. The caller never hands in more than `size` at a time.
-
-        Raises RuntimeError: not even one thread can be started.
-        """
+        """Perform `work` in a thread. Raises RuntimeError: not even one thread can be started."""
         if len(self._threads) < self.size:
             try:
                 self._start_thread()
@@ -37,12 +39,26 @@ class ThreadPool:
                 if not self.size:
                     raise
                 log.warning("no more than %d calls at a time: %s", self.size, error)
-        self._work.put(work)
+        self._waiting.append(work)
+        self._bell.put(True)
+
+    def waiting(self) -> list[Work]:
+        """What no thread has begun, the oldest first. Some of it may be begun by now."""
+        return list(self._waiting.copy())
+
+    def recall(self) -> list[Work]:
+        """What no thread has begun, and none will: the newest first."""
+        recalled: list[Work] = []
+        try:
+            while True:
+                recalled.append(self._waiting.pop())
+        except IndexError:
+            return recalled
 
     def close(self) -> None:
         """Let idle threads end."""
         for _ in self._threads:
-            self._work.put(None)
+            self._bell.put(False)
 
     def _start_thread(self) -> None:
         default_bytes = threading.stack_size(_STACK_BYTES)
@@ -54,5 +70,9 @@ class ThreadPool:
         self._threads.append(thread)
 
     def _run(self) -> None:
-        while (work := self._work.get()) is not None:
-            work()
+        while self._bell.get():
+            try:
+                work = self._waiting.popleft()
+            except IndexError:
+                continue  # it was recalled
+            self._perform(work)

@@ -1,16 +1,16 @@
 """The worker: keeps N jobs in flight on threads, and takes a permit before it takes a job.
 
 One thread decides: it settles what ended (ledger, then Redis), takes new jobs with permits, writes them down as
-started and hands them to threads that make the calls. Only it takes and settles, so nothing needs a lock; the
-heartbeat and the maintenance have threads of their own, so that neither waits for the other or for the ledger.
+started and hands them to threads that make the calls, a few more than there are threads (`in_hand.py`). Only it takes
+and settles, so nothing needs a lock; the heartbeat and the maintenance have threads of their own, so that neither waits
+for the other or for the ledger.
 """
 
 import dataclasses
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
+from typing import NamedTuple
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -24,25 +24,24 @@ from jobs.core.memory import out_of_memory
 from jobs.lanes import SUSPENDED
 from jobs.ledger import Ledger, StartedJob, StoreGoneError
 from worker.engine.completions import Completions
-from worker.engine.event_log import log_closing, log_ending, log_started
+from worker.engine.event_log import log_started
 from worker.engine.execute import ExecutionResult, StoppedError, Task
 from worker.engine.heartbeat import Heartbeat
 from worker.engine.hooks import NO_HOOKS, Hooks
-from worker.engine.lane_client import LaneClient, Lease, PollResult, Settlement
+from worker.engine.in_hand import LONGEST_S, LOOK_EVERY_S, InHand
+from worker.engine.lane_client import LaneClient, Lease, PollResult
 from worker.engine.maintenance import Maintenance
 from worker.engine.payload import is_our_payload
-from worker.engine.policy import Done, Refused, Unreachable
+from worker.engine.policy import Done, NotBegun, Refused, Unreachable
 from worker.engine.rq_worker import RqWorker
 from worker.engine.settlement import (
     FinishedExecution,
-    change,
     dropped,
     given_back,
     returned,
     set_aside,
-    settlement,
-    verdict_first,
 )
+from worker.engine.settler import Settler
 from worker.engine.shutdown import Shutdown
 from worker.engine.threads import ThreadPool
 
@@ -50,6 +49,15 @@ log = logging.getLogger("chartq.worker")
 
 #: After trouble with Redis or the ledger, seconds until it is tried again.
 _TROUBLE_WAIT_S = 1.0
+
+
+class Begun(NamedTuple):
+    """A job that stands in the ledger as started, for a thread."""
+
+    lease: Lease
+    job: StartedJob
+    #: By the steady clock.
+    at_s: float
 
 
 class ChartWorker(RqWorker):
@@ -73,15 +81,13 @@ class ChartWorker(RqWorker):
         self._ledger, self._task = ledger, task
         self._lane_client = lane_client_for(self.name)
         self._revive_redis, self._hooks, self._clock = revive_redis, hooks, clock
-        self._pool = ThreadPool(concurrency)
+        self._pool = ThreadPool(concurrency, self._perform)
+        self._in_hand = InHand()
         self._completions = Completions()
         self.shutdown = Shutdown(grace_s, told=self.wake)
         self._in_flight: dict[str, Lease] = {}  # by execution
         self._stopped: set[str] = set()  # executions that somebody stopped
-        self._endings: list[FinishedExecution] = []  # ended, not yet in the ledger
-        self._settlements: list[Settlement] = []  # in the ledger, not yet in Redis
-        self._owed: Counter[str] = Counter()  # attempts that an outage gives back, not yet in the ledger
-        self._answered_lanes: set[str] = set()  # as far as it was looked up
+        self._settler = Settler(ledger, self._lane_client, self._recorded)
         self._trouble: str | None = None
         self._wait_s = 0.0
         self._taken = 0
@@ -105,7 +111,9 @@ class ChartWorker(RqWorker):
         try:
             while not self._is_over():
                 self._hooks.polled()
-                self._step(self._completions.wait(self.shutdown.left_s(self._wait_s), in_flight=len(self._in_flight)))
+                in_hand = len(self._pool.waiting())
+                wait_s = self.shutdown.left_s(min(self._wait_s, LOOK_EVERY_S) if in_hand else self._wait_s)
+                self._step(self._completions.wait(wait_s, in_flight=len(self._in_flight), in_hand=in_hand))
         finally:
             self._go()
 
@@ -134,17 +142,18 @@ class ChartWorker(RqWorker):
     def _is_over(self) -> bool:
         if self.shutdown.is_overdue:
             return True
-        if self._in_flight or self._endings or self._settlements:
+        if self._in_flight or not self._settler.is_idle:
             return False
         done = self._max_jobs is not None and self._taken >= self._max_jobs
         return self.shutdown.is_requested or done or (self._burst and not self._work_left)
 
     def _step(self, ended: Sequence[FinishedExecution]) -> None:
-        self._endings.extend(ended)
+        self._settler.add(ended)
+        fair = self._in_hand.hear([ending.ended.outcome for ending in ended], self._clock.steady())
+        if not fair or self.shutdown.is_requested or self._waits_too_long():
+            self._recall()
         try:
-            self._write_endings()  # answers first: they are paid for, whatever becomes of Redis
-            self._hear_failures()
-            self._write_endings()
+            self._settler.record()
             polled = self._poll()
             self._trouble = None
             self._begin(polled)
@@ -159,8 +168,9 @@ class ChartWorker(RqWorker):
             self._trouble = type(error).__name__
             what = "the results store" if isinstance(error, StoreError) else "Redis"
             why = redis_trouble(error) if isinstance(error, RedisError) else error
-            log.warning("waiting for %s; %d answers held: %s", what, len(self._endings), why)
+            log.warning("waiting for %s; %d answers held: %s", what, self._settler.unwritten, why)
         self._wait_s = _TROUBLE_WAIT_S
+        self._recall()
         if isinstance(error, RedisConnectionError):
             self._try_to_revive_redis()
 
@@ -171,83 +181,49 @@ class ChartWorker(RqWorker):
         except (ChartqError, OSError) as error:
             log.warning("the embedded Redis can't be started again: %s", error)
 
-    # Settling ------------------------------------------------------------------------------------------
+    def _recorded(self, ending: FinishedExecution) -> None:
+        """It stands in the ledger."""
+        self._hooks.ended(ending)
+        self._stopped.discard(ending.lease.execution)
+        self._taken -= isinstance(ending.ended.outcome, NotBegun)
 
-    def _hear_failures(self) -> None:
-        """Tell the gates of transient failures before they are written: in an outage they cost no attempt."""
-        unheard = {
-            ending.lease.job: spoken
-            for ending in self._endings
-            if not ending.heard and (spoken := verdict_first(ending))
-        }
-        if not unheard:
-            return
-        polled = self._lane_client.poll(list(unheard.values()), want=0, in_flight=len(self._in_flight))
-        self._owed.update(polled.give_back)
-        self._log_closings(polled)
-        for index, ending in enumerate(self._endings):
-            job = ending.lease.job
-            if job in unheard and not ending.heard:
-                outage = job in polled.give_back
-                self._owed[job] -= outage  # the present attempt, which is never written
-                self._endings[index] = dataclasses.replace(ending, heard=True, outage=outage)
-
-    def _write_endings(self, *, unheard_too: bool = False) -> None:
-        """Into the ledger with all that ended, but for failures that the gate has still to hear of."""
-        if owed := {job: attempts for job, attempts in self._owed.items() if attempts > 0}:
-            self._ledger.give_back_attempts(owed)
-        self._owed.clear()
-        ready: list[FinishedExecution] = []
-        later: list[FinishedExecution] = []
-        for ending in self._endings:
-            (ready if unheard_too or ending.heard or not verdict_first(ending) else later).append(ending)
-        if not ready:
-            return
-        self._ledger.record([change(ending) for ending in ready], now=self._lane_client.now())
-        for ending in ready:
-            log_ending(ending)
-            self._hooks.ended(ending)
-            self._stopped.discard(ending.lease.execution)
-        self._settlements.extend(self._settled(ending) for ending in ready)
-        self._endings = later
-
-    def _settled(self, ending: FinishedExecution) -> Settlement:
-        """What fails alike in a lane that has answered says nothing of its other jobs."""
-        settled = settlement(ending)
-        if settled.kind is None:
-            return settled
-        lane = ending.lease.lane
-        if lane not in self._answered_lanes and self._ledger.was_answered(lane):
-            self._answered_lanes.add(lane)
-        return dataclasses.replace(settled, kind=None) if lane in self._answered_lanes else settled
+    # Taking --------------------------------------------------------------------------------------------
 
     def _poll(self) -> PollResult:
-        settlements = self._settlements
         calls = self._calls()
-        polled = self._lane_client.poll(settlements, want=self._want(calls), in_flight=len(calls))
-        self._log_closings(polled)
-        self._settlements = []
-        for settled in settlements:
-            self._in_flight.pop(settled.lease.execution, None)
+        want, ahead = self._want(calls)
+        in_hand = [begun.lease for begun in self._pool.waiting()]
+        settled = self._settler.executions
+        polled = self._settler.poll(want=want, ahead=ahead, in_flight=len(calls), in_hand=in_hand)
+        for execution in settled:
+            self._in_flight.pop(execution, None)
         return polled
-
-    @staticmethod
-    def _log_closings(polled: PollResult) -> None:
-        for closing in polled.closings:
-            log_closing(closing)
 
     def _calls(self) -> list[Lease]:
         """What is really in flight: leases that are not about to be settled."""
-        settled = {settled.lease.execution for settled in self._settlements}
+        settled = self._settler.executions
         return [lease for execution, lease in self._in_flight.items() if execution not in settled]
 
-    def _want(self, calls: Sequence[Lease]) -> int:
+    def _want(self, calls: Sequence[Lease]) -> tuple[int, int]:
+        """How many jobs to take for threads that are free, and how many to have in hand."""
         if self.shutdown.is_requested or any(lease.alone for lease in calls):
-            return 0
-        free = self._pool.size - len(calls)
+            return 0, 0
+        most = self._pool.size + self._in_hand.wanted(self._pool.size) - len(calls)
         if self._max_jobs is not None:
-            free = min(free, self._max_jobs - self._taken)
-        return max(free, 0)
+            most = min(most, self._max_jobs - self._taken)
+        free = max(0, min(most, self._pool.size - len(calls)))
+        return free, max(0, most - free)
+
+    # In hand -------------------------------------------------------------------------------------------
+
+    def _waits_too_long(self) -> bool:
+        waiting = self._pool.waiting()
+        return bool(waiting) and self._clock.steady() - waiting[0].at_s > LONGEST_S
+
+    def _recall(self) -> None:
+        """What waits in hand goes back."""
+        recalled = self._pool.recall()
+        self._settler.add(not_begun(begun) for begun in recalled)
 
     # Beginning -----------------------------------------------------------------------------------------
 
@@ -263,17 +239,19 @@ class ChartWorker(RqWorker):
             pairs = [(lease.job, lease.execution) for lease in ours]
             started = self._ledger.start(pairs, now=self._lane_client.now()) if ours else {}
         except StoreError:
-            self._settlements.extend(given_back(lease, used=False) for lease in ours)
+            self._settler.settle(given_back(lease, used=False) for lease in ours)
             raise
         self._taken += len(started)
         for lease in ours:
             if row := started.get(lease.job):
                 log_started(lease, row)
                 self._hooks.started(lease, row)
-                self._pool.submit(partial(self._perform, lease, row))
+                self._pool.submit(Begun(lease, row, self._clock.steady()))
             else:
-                self._settlements.append(dropped(lease))
-        if self._settlements:
+                self._settler.settle([dropped(lease)])
+        if polled.recalled:
+            self._recall()
+        if not self._settler.is_idle:
             self._wait_s = 0.0
 
     def _note_suspension(self, polled: PollResult) -> None:
@@ -293,14 +271,22 @@ class ChartWorker(RqWorker):
         if is_our_payload(lease.data, lease.job):
             return True
         log.error("set aside: job %s on %s carries a payload that is not ours", lease.job, lease.queue)
-        self._settlements.append(set_aside(lease))
+        self._settler.settle([set_aside(lease)])
         return False
 
-    def _perform(self, lease: Lease, job: StartedJob) -> None:
+    def _perform(self, begun: Begun) -> None:
         """In a thread of the pool."""
+        lease, job, at_s = begun
+        if self._clock.steady() - at_s > LONGEST_S:  # while the loop waits for Redis, say
+            self._completions.put(not_begun(begun))
+            return
         try:
+            if lease.execution in self._stopped:
+                raise StoppedError
             question = self._ledger.question(job.question_id)
             ended = self._task.perform(job, question, suspect=bool(lease.suspect))
+        except StoppedError as error:  # while it waited in hand
+            ended = ExecutionResult(outcome=Refused(), error=error)
         except StoreError as error:
             log.warning("job %s goes back: %s", job.job_id, error)
             ended = ExecutionResult(outcome=Unreachable(), error=error)
@@ -319,6 +305,7 @@ class ChartWorker(RqWorker):
     def _go(self) -> None:
         """Give back what is still in flight, and say goodbye. Best effort: leases run out by themselves."""
         self._maintenance.stop()
+        self._recall()
         try:
             self._give_back_rest()
             self._heartbeat.stop()
@@ -334,14 +321,18 @@ class ChartWorker(RqWorker):
         log.info("worker %s stopped", self.name)
 
     def _give_back_rest(self) -> None:
-        self._endings.extend(self._completions.wait(0.0, in_flight=0))
-        with suppress(RedisError, OSError):
-            self._hear_failures()
-        self._write_endings(unheard_too=True)
+        self._settler.add(self._completions.wait(0.0, in_flight=0))
+        self._settler.record_all()
         rest = self._calls()
         if rest:
             log.info("giving back %d jobs that are still in flight", len(rest))
             self._ledger.record([returned(lease) for lease in rest], now=self._lane_client.now())
-        self._settlements.extend(given_back(lease, used=True) for lease in rest)
-        if self._settlements:
-            self._lane_client.poll(self._settlements, want=0, in_flight=0)
+        self._settler.settle(given_back(lease, used=True) for lease in rest)
+        if not self._settler.is_idle:
+            self._settler.poll(want=0, ahead=0, in_flight=0, in_hand=())
+
+
+def not_begun(begun: Begun) -> FinishedExecution:
+    """The job goes back as it came: it only waited in hand."""
+    ended = ExecutionResult(outcome=NotBegun())
+    return FinishedExecution(lease=begun.lease, ended=ended, batch_id=begun.job.batch_id)

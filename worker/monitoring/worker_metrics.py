@@ -39,7 +39,7 @@ class WorkerMetrics:
         )
         self._uncalled = Counter(
             "chartq_uncalled",
-            "Executions that ended without a call: the chart was gone, changed or broken",
+            "Executions that ended without a call: the chart was gone, changed or broken, or the job was given back",
             ["model", "outcome"],
             registry=registry,
         )
@@ -59,7 +59,12 @@ class WorkerMetrics:
             buckets=_WAIT_BUCKETS,
             registry=registry,
         )
-        self._in_flight = Gauge("chartq_in_flight", "Jobs that this worker has begun", ["model"], registry=registry)
+        self._in_flight = Gauge(
+            "chartq_in_flight",
+            "Jobs that this worker has begun, or has in hand",
+            ["model"],
+            registry=registry,
+        )
         Info("chartq_build", "The program", registry=registry).info({"version": version("chartq")})
         ProcessCollector(registry=registry)
 

@@ -100,19 +100,45 @@ local function place_for_alone(args, lane)
     return waits and 1 or 0
 end
 
--- Up to `want` jobs with a permit each, lanes in turn: {claims, refused (ids set aside), wait_ms (when to look
--- again), waiting (lanes that will have work without anybody's help, lost workers' jobs besides), suspended,
--- needs_controls}.
-local function take(args, now_ms)
-    local claims, refused, wait_ms, waiting = {}, {}, 1000, 0
-    local function taken() return {claims = claims, refused = refused, wait_ms = wait_ms, waiting = waiting} end
-    if args.want < 1 then return taken() end
-    -- Nobody has told this Redis yet what is paused: it is new, or has lost everything. Or another project has it now.
-    if not controls_now() or controls.store ~= args.store then
-        return {claims = claims, refused = refused, wait_ms = 0, waiting = 1, needs_controls = true}
+-- A job may wait in a worker's hand for a call to end only where nothing counts when calls begin, or how many there are.
+local function may_wait_in_hand(windows, ceiling, state, owner)
+    return #windows == 0 and not ceiling and not state.limit and not state.probe and owner.proven
+end
+
+-- Nobody has told this Redis yet what is paused: it is new, or has lost everything. Or another project has it now.
+local function needs_controls(args) return not controls_now() or controls.store ~= args.store end
+
+local function is_suspended() return redis.call('EXISTS', rq .. ':suspended') == 1 end
+
+-- Whether something speaks against beginning them: {lane, queue}... of the jobs that wait in the worker's hand.
+local function is_recalled(args, now_ms)
+    local in_hand = list(args.in_hand)
+    if #in_hand > 0 and (needs_controls(args) or is_suspended()) then return true end
+    for _, job in ipairs(in_hand) do
+        local lane, account = job[1], args.accounts[string.match(job[1], '^%a+')]
+        local windows, ceiling = windows_of(args, lane), ceiling_of(args, lane)
+        local closed_ms, state, owner = closed_for_ms(account .. ':' .. lane, account, windows, ceiling, now_ms)
+        if closed_ms or lane_paused_for_ms(lane, now_ms) or queue_paused_for_ms(job[2], now_ms)
+            or not may_wait_in_hand(windows, ceiling, state, owner) then return true end
     end
-    if redis.call('EXISTS', rq .. ':suspended') == 1 then
-        return {claims = claims, refused = refused, wait_ms = wait_ms, waiting = 1, suspended = true}
+    return false
+end
+
+-- Up to `want` jobs with a permit each, and up to `ahead` more to wait in the worker's hand, lanes in turn: {claims,
+-- refused (ids set aside), wait_ms (when to look again), waiting (lanes that will have work without anybody's help,
+-- lost workers' jobs besides), recalled (those in hand are to come back), suspended, needs_controls}.
+local function take(args, now_ms)
+    local claims, refused, wait_ms, waiting, most = {}, {}, 1000, 0, args.want + args.ahead
+    local recalled = is_recalled(args, now_ms)
+    local function taken()
+        return {claims = claims, refused = refused, wait_ms = wait_ms, waiting = waiting, recalled = recalled}
+    end
+    if most < 1 then return taken() end
+    if needs_controls(args) then
+        return {claims = claims, refused = refused, wait_ms = 0, waiting = 1, recalled = recalled, needs_controls = true}
+    end
+    if is_suspended() then
+        return {claims = claims, refused = refused, wait_ms = wait_ms, waiting = 1, recalled = recalled, suspended = true}
     end
     -- Half a lease without a heartbeat: that worker is lost or about to be, and its jobs will be here again.
     if redis.call('ZCOUNT', LEASES, '-inf', now_ms + args.lease_ms / 2) > 0 then waiting = 1 end
@@ -123,17 +149,19 @@ local function take(args, now_ms)
         if alone ~= 'drain' then claims[1] = alone end
         return taken()
     end
-    while #claims < args.want and #lanes > 0 do
+    while #claims < most and #lanes > 0 do
         local still = {}
         for _, lane in ipairs(lanes) do
             local account, windows = args.accounts[string.match(lane, '^%a+')], windows_of(args, lane)
-            if account and #claims < args.want then
-                local reserved = place_for_alone(args, lane)
+            if account and #claims < most then
+                local reserved, ceiling = place_for_alone(args, lane), ceiling_of(args, lane)
                 local wait, state, owner =
-                    closed_for_ms(account .. ':' .. lane, account, windows, ceiling_of(args, lane), now_ms, reserved)
+                    closed_for_ms(account .. ':' .. lane, account, windows, ceiling, now_ms, reserved)
                 wait = lane_paused_for_ms(lane, now_ms) or wait
                 local job = nil
-                if not wait then
+                if #claims >= args.want and not may_wait_in_hand(windows, ceiling, state, owner) then
+                    wait = nil
+                elseif not wait then
                     job, wait = pop(lane, now_ms, refused, probing_of(account .. ':' .. lane, state))
                 end
                 if job then

@@ -1,12 +1,15 @@
 """Taking jobs: a permit before a job, fair turns, and one holder at a time."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from redis import Redis
 from support.lanes import LANE, OTHER_LANE, Lanes, Worker, jobs_of
 
+from jobs.core.controls import NO_CONTROLS, Limit, Pause
+from jobs.core.rates import Window
 from jobs.lanes import TASK, queue_name
 from jobs.lanes.scripts import text
 from worker.engine.lane_client import EXECUTION_TTL_S, LEASE_S, Lease, Settlement
@@ -96,6 +99,66 @@ def test_a_held_lane_is_nothing_to_wait_for(lanes: Lanes) -> None:
     worker.held_up(*worker.take(1))
     worker.take(1)
     assert worker.turned.waiting == 0
+
+
+# In hand ------------------------------------------------------------------------------------------------
+
+
+def test_beyond_what_a_worker_wants_it_gets_jobs_to_have_in_hand(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(9)
+    assert len(worker.poll([], want=3, ahead=4).leases) == 7
+    assert len(worker.poll([], want=0, ahead=4).leases) == 2
+
+
+@pytest.mark.parametrize("counted", ["budget", "in flight", "after a refusal", "a new account", "set by somebody"])
+def test_nothing_is_had_in_hand_where_it_counts_when_calls_begin_or_how_many_there_are(
+    lanes: Lanes, counted: str
+) -> None:
+    worker = lanes.worker(
+        limits="9/m" if counted == "budget" else "",
+        ceiling=9 if counted == "in flight" else None,
+        proven=counted != "a new account",
+    )
+    lanes.submit(20)
+    if counted == "after a refusal":
+        worker.refused(*worker.take(4))
+        lanes.clock.pass_s(1.1)
+        worker.answered(*worker.take(1))
+        lanes.submit(1)
+    if counted == "set by somebody":
+        told(lanes, limits={"org/model": Limit(by="ann", since=0, concurrency=9)})
+    assert len(worker.poll([], want=1, ahead=4).leases) == 1
+
+
+@pytest.mark.parametrize(
+    "against", ["paused lane", "paused batch", "suspended", "refused", "held", "limited", "flushed"]
+)
+def test_what_speaks_against_a_call_recalls_the_jobs_in_hand(lanes: Lanes, against: str) -> None:
+    worker, other = lanes.worker(), lanes.worker("w2")
+    lanes.submit(9)
+    in_hand, others = worker.poll([], want=0, ahead=2).leases, other.take(1)
+    assert not worker.poll([], want=0, in_hand=in_hand).recalled
+    match against:
+        case "paused lane":
+            told(lanes, pauses={"model org/model": Pause(by="ann", since=0)})
+        case "paused batch":
+            told(lanes, pauses={"batch b1": Pause(by="ann", since=0)})
+        case "suspended":
+            lanes.redis.set("rq:suspended", 1)
+        case "refused":
+            other.refused(*others)
+        case "held":
+            other.held_up(*others)
+        case "limited":
+            told(lanes, limits={"org/model": Limit(by="ann", since=0, windows=(Window(calls=90, window_ms=60_000),))})
+        case "flushed":
+            lanes.redis.flushall()
+    assert worker.poll([], want=0, in_hand=in_hand).recalled
+
+
+def told(lanes: Lanes, **controls: Any) -> None:
+    lanes.queues.set_controls(replace(NO_CONTROLS, version=1, **controls))
 
 
 # Order --------------------------------------------------------------------------------------------------

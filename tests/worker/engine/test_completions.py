@@ -21,22 +21,25 @@ def ending(latency_s: float, outcome: Outcome | None = None) -> FinishedExecutio
 
 
 @pytest.mark.parametrize(
-    ("endings", "in_flight", "pause_s"),
+    ("endings", "in_flight", "in_hand", "pause_s"),
     [
-        ([], 100, 0.0),
-        ([ending(1.0)], 100, 0.01),
-        ([ending(1.0), ending(0.3)], 100, 0.003),  # a hundredth of the quickest
-        ([ending(60.0)], 100, 0.05),  # never more
-        ([ending(0.0)], 100, 0.0),
-        ([ending(1.0)], 1, 0.0),  # nobody else can come
-        ([ending(1.0), ending(1.0)], 2, 0.0),
-        ([ending(1.0), ending(1.0, Throttled())], 100, 0.0),  # the gate has to know
+        ([], 100, 0, 0.0),
+        ([ending(1.0)], 100, 0, 0.01),
+        ([ending(1.0), ending(0.3)], 100, 0, 0.003),  # a hundredth of the quickest
+        ([ending(60.0)], 100, 0, 0.05),  # never more
+        ([ending(0.0)], 100, 0, 0.0),
+        ([ending(1.0)], 1, 0, 0.0),  # nobody else can come
+        ([ending(1.0), ending(1.0)], 2, 0, 0.0),
+        ([ending(1.0), ending(1.0, Throttled())], 100, 5, 0.0),  # the gate has to know
+        ([ending(0.3)], 100, 5, 0.015),  # threads go on meanwhile
+        ([ending(60.0)], 100, 5, 0.05),
+        ([ending(1.0)] * 5, 100, 5, 0.0),  # until none is left in hand
     ],
 )
-def test_an_answer_waits_a_hundredth_of_its_call_for_others(
-    endings: list[FinishedExecution], in_flight: int, pause_s: float
+def test_an_answer_waits_a_hundredth_of_its_call_for_others_and_longer_while_there_are_jobs_in_hand(
+    endings: list[FinishedExecution], in_flight: int, in_hand: int, pause_s: float
 ) -> None:
-    assert batching_delay_s(endings, in_flight=in_flight) == pytest.approx(pause_s)
+    assert batching_delay_s(endings, in_flight=in_flight, in_hand=in_hand) == pytest.approx(pause_s)
 
 
 def test_what_ends_meanwhile_is_settled_in_the_same_turn(monkeypatch: pytest.MonkeyPatch) -> None:

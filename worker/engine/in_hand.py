@@ -1,0 +1,43 @@
+"""How many jobs to have in hand for the calls that end next, so that a thread goes on at once.
+
+Otherwise it waits for the loop: until the answer is in the ledger, Redis has heard of it and given another job. With
+more jobs in hand, answers can wait for company without any thread waiting for them. Only in fair weather: after
+anything but an answer there are none until answers come again, since what is in hand may be what must not be called.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from worker.engine.policy import Done, Outcome
+
+#: The pace is that of so many seconds.
+_PACE_OVER_S = 1.0
+
+#: Nobody waits in hand for longer: another worker may be free.
+LONGEST_S = 1.0
+
+#: So often a worker with jobs in hand asks whether something speaks against them.
+LOOK_EVERY_S = 0.25
+
+
+class InHand:
+    """The decision; times are seconds of any clock that goes on."""
+
+    def __init__(self) -> None:
+        self._answers: deque[tuple[float, int]] = deque()
+
+    def hear(self, outcomes: Sequence[Outcome], now: float) -> bool:
+        """What has ended since the last time. Returns whether the weather is fair."""
+        while self._answers and self._answers[0][0] <= now - _PACE_OVER_S:
+            self._answers.popleft()
+        if not all(isinstance(outcome, Done) for outcome in outcomes):
+            self._answers.clear()
+            return False
+        if outcomes:
+            self._answers.append((now, len(outcomes)))
+        return True
+
+    def wanted(self, slots: int) -> int:
+        """As many as ended in the busiest round, but no more than end in half a second, or than half the `slots`."""
+        counts = [count for _, count in self._answers]
+        return min(max(counts, default=0), sum(counts) // 2, slots // 2)
