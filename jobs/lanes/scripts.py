@@ -79,6 +79,9 @@ _NESTED = (dict, list, tuple)
 
 def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
-        kept = ((key, item) for key, item in value.items() if item is not None)
-        return {key: _without_none(item) if isinstance(item, _NESTED) else item for key, item in kept}
+        return {
+            key: _without_none(item) if isinstance(item, _NESTED) else item
+            for key, item in value.items()
+            if item is not None
+        }
     return [_without_none(item) if isinstance(item, _NESTED) else item for item in value]

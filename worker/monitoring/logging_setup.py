@@ -24,12 +24,13 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
+        known = vars(record)
         entry = {
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
-            "event": getattr(record, "event", message),
+            "event": known.get("event", message),
             "message": message,
-            **{name: value for name in _FIELDS if (value := getattr(record, name, None)) is not None},
+            **{name: value for name in _FIELDS if (value := known.get(name)) is not None},
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
@@ -41,6 +42,9 @@ def configure_logging(level: str, form: str, *, folder: Path | None = None) -> N
 
     `folder`: where a log file is kept as well, for `chartq logs`; it has all from INFO on, whatever `level` is.
     """
+    # No line of ours tells these, and finding them out is half of what a line costs (Python's logging HOWTO).
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     formatter = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
