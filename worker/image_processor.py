@@ -37,6 +37,7 @@ from jobs.core.errors import ImageError
 from worker.hf.color_profiles import foreign_profile, in_srgb
 from worker.hf.picture_metadata import without_metadata
 from worker.hf.png_encoder import png_of
+from worker.hf.shrinking import Shrunk
 
 #: EXIF's Orientation (tag 0x0112, EXIF 2.32 table 4.6.4-A) and what undoes it; 1 is upright.
 _ORIENTATION = 0x0112
@@ -54,9 +55,6 @@ _QUARTER_TURNS = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}
 
 #: What every model can be shown as it is: grey, RGB, black and white, a palette.
 _PLAIN_MODES = ("L", "RGB", "1", "P")
-
-#: How pictures are shrunk, first across, then down: the two steps that Pillow makes of one, with one filter for both.
-_ACROSS, _DOWN = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
 
 #: Qualities of JPEG, best first.
 _QUALITIES = (95, 88, 80, 70)
@@ -96,13 +94,10 @@ def preprocess_chart_image(
         with _one_large_at_a_time if image.width * image.height > _LARGE_PIXELS else contextlib.nullcontext():
             _load(image, max_side)
             turn = _turn(image.getexif)
-            profile = foreign_profile(image)
-            flat = _flattened(image if profile is None else in_srgb(image, profile))
-            picture = _shrunk(flat, max_side, lies=turn in _QUARTER_TURNS)
-            if picture is image:  # which is closed at the end of this block
-                picture = image.copy()
+            picture = _shrunk(image, max_side, lies=turn in _QUARTER_TURNS)
     if turn is not None:
-        picture = picture.transpose(turn)
+        turned = picture.whole.transpose(turn)
+        picture = Shrunk(turned, turned.size)
     sent, kind, size = _encoded(picture, max_bytes, lossy=source["format"] == "JPEG")
     return sent, _metadata(sent, kind, size, source, changed=True)
 
@@ -204,33 +199,38 @@ def _fitting(size: tuple[int, int], max_side: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _shrunk(picture: Image.Image, max_side: int, *, lies: bool = False) -> Image.Image:
-    """No side longer than `max_side`. `lies`: what goes down here will go across when it is turned."""
-    size = _fitting(picture.size, max_side)
-    if size == picture.size:
-        return picture
-    narrower = (picture.width, size[1]) if lies else (size[0], picture.height)
-    return picture.resize(narrower, _ACROSS, reducing_gap=3.0).resize(size, _DOWN, reducing_gap=3.0)
+def _shrunk(image: ImageFile, max_side: int, *, lies: bool) -> Shrunk:
+    """The picture without what only its file knows, in the size that goes out. `lies`: see Shrunk."""
+    profile = foreign_profile(image)
+    flat = _flattened(image if profile is None else in_srgb(image, profile))
+    size = _fitting(flat.size, max_side)
+    if flat is image and (size[0] == image.width or size[1] == image.height):
+        flat = image.copy()  # Shrunk may go on with the picture itself, and the file is closed soon
+    return Shrunk(flat, size, lies=lies)
 
 
-def _encoded(picture: Image.Image, max_bytes: int, *, lossy: bool) -> tuple[bytes, str, tuple[int, int]]:
+def _encoded(picture: Shrunk, max_bytes: int, *, lossy: bool) -> tuple[bytes, str, tuple[int, int]]:
     """The best file of at most `max_bytes`: exact if possible, then lossy, then smaller."""
-    side = max(picture.size)
-    while side >= 1:
-        smaller = _shrunk(picture, side)
+    for smaller in _sizes(picture):
         for kind, sent in _files(smaller, lossy=lossy):
             if len(sent) <= max_bytes:
                 return sent, kind, smaller.size
-        side = int(side * _SHRINK_STEP)
     raise ImageError(f"no image fits into {max_bytes} bytes: raise IMAGE_MAX_BYTES")
 
 
-def _files(picture: Image.Image, *, lossy: bool) -> Iterator[tuple[str, bytes]]:
+def _sizes(picture: Shrunk) -> Iterator[Shrunk]:
+    yield picture
+    side = max(picture.size)
+    while side := int(side * _SHRINK_STEP):
+        yield Shrunk(picture.whole, _fitting(picture.size, side))
+
+
+def _files(picture: Shrunk, *, lossy: bool) -> Iterator[tuple[str, bytes]]:
     """What the picture can be sent as, best first; each is made when it is asked for."""
     if not lossy:
         yield "PNG", png_of(picture)
     if max(picture.size) <= _JPEG_MAX_SIDE:
-        yield from (("JPEG", _jpeg_of(picture, quality)) for quality in _QUALITIES)
+        yield from (("JPEG", _jpeg_of(picture.whole, quality)) for quality in _QUALITIES)
     if lossy:
         yield "PNG", png_of(picture)
 
