@@ -73,12 +73,12 @@ class Bench:
 
     def scaling(self) -> Table:
         plan = Scaling(
-            jobs=100 if self.quick else 800,
+            waves=5 if self.quick else 15,
             in_flight=10 if self.quick else 25,
             latency_s=0.5 if self.quick else 1.0,
             workers=(1, 2) if self.quick else (1, 2, 4, 8),
         )
-        return scale(self.lab, plan, self._charts(plan.jobs + plan.in_flight * max(plan.workers)))
+        return scale(self.lab, plan, self._charts(plan.stretch(max(plan.workers)).all_jobs))
 
     def reading(self) -> Table:
         return read_all(self.lab, Sizes(100, 2000, 10) if self.quick else Sizes(1000, 100_000, 200))

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.measuring import Stretch
 from benchmarks.place import Lab, opened, wait_until
 from benchmarks.systems import PROVIDER, Chartq
 from benchmarks.table import Table, say
@@ -14,12 +15,16 @@ _PATIENCE_S = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
-    """The same work for each number of workers."""
+    """For each number of workers as many jobs as make so many calls in each slot."""
 
-    jobs: int
+    waves: int
     in_flight: int
     latency_s: float
     workers: Sequence[int]
+
+    def stretch(self, workers: int) -> Stretch:
+        in_flight = self.in_flight * workers
+        return Stretch(jobs=self.waves * in_flight, in_flight=in_flight)
 
 
 def scale(lab: Lab, plan: Scaling, charts: Sequence[Path]) -> Table:
@@ -27,33 +32,42 @@ def scale(lab: Lab, plan: Scaling, charts: Sequence[Path]) -> Table:
     for workers in plan.workers:
         rows.append(_row(lab, plan, charts, workers))
         say(f"  {rows[-1]}")
-    columns = ("workers", "in flight", "seconds", "wall / ideal", "jobs/s", "worker CPU ms a job", "calls a job")
+    columns = (
+        "workers",
+        "in flight",
+        "jobs",
+        "seconds",
+        "wall / ideal",
+        "jobs/s",
+        "worker CPU ms a job",
+        "calls a job",
+    )
     return Table(columns, rows)
 
 
 def _row(lab: Lab, plan: Scaling, charts: Sequence[Path], workers: int) -> list[str]:
-    """The workers run already and have had a wave of calls each when the batch is submitted."""
-    system, warm = Chartq("chartq", plan.in_flight), plan.in_flight * workers
-    ideal_s = plan.jobs / warm * plan.latency_s
+    system, stretch = Chartq("chartq", plan.in_flight), plan.stretch(workers)
+    ideal_s = plan.waves * plan.latency_s
+    within_s = _PATIENCE_S + 3 * ideal_s
     with opened(lab, provider=[*PROVIDER, str(plan.latency_s)]) as place, ExitStack() as running:
         system.send(place, "ask", charts[:1])
         programs = [running.enter_context(place.running(system.worker(place, "ask"))) for _ in range(workers)]
         wait_until(lambda: all("started" in one.said() for one in programs), within_s=_PATIENCE_S)
-        system.send(place, "ask", charts[1:warm])
-        wait_until(lambda: place.look_up("/counts")["answered"] >= warm, within_s=_PATIENCE_S)
+        system.send(place, "ask", charts[1 : stretch.all_jobs])
+        wait_until(lambda: place.look_up("/counts")["arrived"] > stretch.first, within_s=within_s)
         cpu_s = sum(one.cpu_s() for one in programs)
-        system.send(place, "ask", charts[warm : warm + plan.jobs])
-        within_s = _PATIENCE_S + 3 * ideal_s
-        wait_until(lambda: place.look_up("/counts")["answered"] >= warm + plan.jobs, within_s=within_s)
+        wait_until(lambda: place.look_up("/counts")["arrived"] > stretch.last, within_s=within_s)
         spent_s = sum(one.cpu_s() for one in programs) - cpu_s
-        times = place.look_up("/times")
-    took_s = max(times["answered"]) - times["arrived"][warm]
+        wait_until(lambda: place.look_up("/counts")["answered"] >= stretch.all_jobs, within_s=within_s)
+        arrived = place.look_up("/times")["arrived"]
+    took_s = arrived[stretch.last] - arrived[stretch.first]
     return [
         str(workers),
-        str(warm),
+        str(stretch.in_flight),
+        f"{stretch.jobs:,}",
         f"{took_s:.1f}",
         f"{took_s / ideal_s:.3f}",
-        f"{plan.jobs / took_s:.0f}",
-        f"{spent_s * 1000 / plan.jobs:.2f}",
-        f"{(len(times['arrived']) - warm) / plan.jobs:.3f}",
+        f"{stretch.jobs / took_s:.0f}",
+        f"{spent_s * 1000 / stretch.jobs:.2f}",
+        f"{len(arrived) / stretch.all_jobs:.3f}",
     ]
