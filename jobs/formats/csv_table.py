@@ -2,7 +2,8 @@
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Any, TextIO
 
 from jobs.core.text import dumps, encodable
@@ -55,26 +56,33 @@ def write_csv(
 ) -> None:
     """A table with a header; a column for each field of structured answers; no cell is a spreadsheet's formula."""
     names = (*_CSV_FIELDS, *_SOURCE_FIELDS) if with_source else _CSV_FIELDS
-    out.write(csv_line([*_FIRST_FIELDS, *(spreadsheet_cell(field.column) for field in fields), *names]))
+    line_of = _line_maker()
+    out.write(line_of([*_FIRST_FIELDS, *(spreadsheet_cell(field.column) for field in fields), *names]))
+    empty, first, others = dict.fromkeys(names), itemgetter(*_FIRST_FIELDS), itemgetter(*names)
     for row in rows:
-        answer, flat = row.get("answer"), row | (row["usage"] or {})
-        first, others = ([flat.get(name) for name in some] for some in (_FIRST_FIELDS, names))
-        out.write(_disarmed_line([*first, *(field.value(answer) for field in fields), *others]))
+        flat = {**empty, **row, **(row["usage"] or {})}
+        answer = row.get("answer")
+        out.write(_disarmed_line(line_of, [*first(flat), *(field.value(answer) for field in fields), *others(flat)]))
 
 
-def _disarmed_line(values: Sequence[Any]) -> str:
+def _disarmed_line(line_of: Callable[[Iterable[Any]], str], values: Sequence[Any]) -> str:
     """The line of these cells; most hold nothing that any of them could need to be looked at for."""
-    line = csv_line([value if type(value) in _PLAIN else dumps(value) for value in values])
-    if any(mark in f",{line}" for mark in _MARKS):
-        return csv_line(map(spreadsheet_cell, values))
+    line = line_of([value if type(value) in _PLAIN else dumps(value) for value in values])
+    if any(map(f",{line}".__contains__, _MARKS)):
+        return line_of(map(spreadsheet_cell, values))
     return line if line.isascii() else encodable(line)
 
 
 def csv_line(cells: Iterable[Any]) -> str:
     """A line of CSV."""
+    return _line_maker()(cells)
+
+
+def _line_maker() -> Callable[[Iterable[Any]], str]:
+    """`csv_line`, for many lines."""
     # Python quotes the characters of the line's end, and a lone \r must be quoted too; lines end as Unix has it.
-    line: str = csv.writer(_Echo, lineterminator="\r\n").writerow(cells)
-    return line[: -len("\r\n")] + "\n"
+    writerow = csv.writer(_Echo, lineterminator="\r\n").writerow
+    return lambda cells: writerow(cells)[:-2] + "\n"
 
 
 class _Echo:

@@ -93,7 +93,7 @@ def test_a_line_is_disarmed_as_each_of_its_cells_is(start: str, formula: str) ->
         [1, start + formula],
         [0.5, start + formula + start, None, True, {"a": formula}],
     ):
-        assert _disarmed_line(cells) == csv_line(map(spreadsheet_cell, cells))
+        assert _disarmed_line(csv_line, cells) == csv_line(map(spreadsheet_cell, cells))
 
 
 @pytest.mark.parametrize("text", ["a\rb", "a\r\nb", "a\nb", 'a "quoted" word', "a,b", "", "é 📈", "two\u2028lines"])
