@@ -1,7 +1,7 @@
 """(g) What is left of a chart's labels in the picture that a model is shown. OCR stands in for the model's eyes.
 
 Charts with known prices on their axis, as today's screens show them, go through the real preparation; Tesseract
-(Debian's package tesseract-ocr) reads the axis of what comes out.
+(Debian's package tesseract-ocr; fonts-dejavu-core for the second font) reads the axis of what comes out.
 """
 
 import math
