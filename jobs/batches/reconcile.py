@@ -31,6 +31,8 @@ class Requeued:
     looked_at: int = 0
     requeue_missing: int = 0
     failed: int = 0
+    #: For which their queue had no room.
+    beyond: int = 0
     #: Started jobs whose worker may still report them; look again in TWO_HEARTBEATS_S.
     left_alone: int = 0
 
@@ -39,6 +41,7 @@ class Requeued:
             looked_at=self.looked_at + other.looked_at,
             requeue_missing=self.requeue_missing + other.requeue_missing,
             failed=self.failed + other.failed,
+            beyond=self.beyond + other.beyond,
             left_alone=self.left_alone + other.left_alone,
         )
 
@@ -46,15 +49,30 @@ class Requeued:
 def put_back_all(ledger: Ledger, queues: "LaneQueues", *, batch: Batch | None = None) -> Requeued:
     """Look at every open row (of one batch, if given)."""
     total = Requeued()
+    if batch is None:
+        queues.nothing_beyond()
+    else:
+        queues.nothing_beyond(lane=batch.question.lane, batch_id=batch.batch_id)
     for page in _pages(ledger, batch):
-        total += requeue_missing(ledger, queues, page)
+        total += requeue_missing(ledger, queues, page, in_order=True, notes=True)
     return total
 
 
-def requeue_missing(ledger: Ledger, queues: "LaneQueues", rows: Sequence[OpenJob]) -> Requeued:
+def refill(ledger: Ledger, queues: "LaneQueues", batch: Batch) -> None:
+    """Bring the batch's next jobs, as many as its queue has room for."""
+    for page in _pages(ledger, batch):
+        if requeue_missing(ledger, queues, page, in_order=True).beyond:
+            return
+    queues.nothing_beyond(lane=batch.question.lane, batch_id=batch.batch_id)
+
+
+def requeue_missing(
+    ledger: Ledger, queues: "LaneQueues", rows: Sequence[OpenJob], *, in_order: bool = False, notes: bool = False
+) -> Requeued:
     """Put back those of `rows` that Redis doesn't know. May run anywhere, at any time, twice at once.
 
     What nobody wants now waits in the ledger alone: batches that were put on hold themselves have no queue.
+    `in_order`, `notes`: see `LaneQueues.put_back`.
     """
     theirs = [row for row in rows if row.batch_id is not None or row.status == "started"]
     unknown = set(queues.unknown([row.job_id for row in theirs]))
@@ -65,10 +83,12 @@ def requeue_missing(ledger: Ledger, queues: "LaneQueues", rows: Sequence[OpenJob
     lost = ledger.lose([(row.job_id, row.execution_id or "") for row in gone], max_losses=MAX_LOSSES, now=now)
     again = set(lost.again)
     waiting = [row for row in missing if row.batch_id and (row.status != "started" or row.job_id in again)]
+    new, beyond = _enqueue(queues, waiting, alone=again, in_order=in_order, notes=notes)
     return Requeued(
         looked_at=len(rows),
-        requeue_missing=_enqueue(queues, waiting, alone=again),
+        requeue_missing=new,
         failed=len(lost.failed),
+        beyond=beyond,
         left_alone=len(started) - len(gone),
     )
 
@@ -90,15 +110,27 @@ def is_given_up(started_at: float | None, known_since: float, now: float) -> boo
     return now - max(started_at, known_since) >= TWO_HEARTBEATS_S
 
 
-def _enqueue(queues: "LaneQueues", rows: Sequence[OpenJob], *, alone: set[str]) -> int:
+def _enqueue(
+    queues: "LaneQueues", rows: Sequence[OpenJob], *, alone: set[str], in_order: bool, notes: bool
+) -> tuple[int, int]:
     by_queue: dict[tuple[str, str, Priority], list[str]] = defaultdict(list)
     for row in rows:
         batch_id = ALONE if row.losses > 0 or row.job_id in alone else str(row.batch_id)
         by_queue[row.lane, batch_id, cast("Priority", row.priority or "normal")].append(row.job_id)
-    return sum(
-        queues.enqueue(job_ids, lane=lane, batch_id=batch_id, priority=priority)
-        for (lane, batch_id, priority), job_ids in by_queue.items()
-    )
+    new, beyond = 0, 0
+    for (lane, batch_id, priority), job_ids in by_queue.items():
+        bounded = batch_id != ALONE
+        found = queues.put_back(
+            job_ids,
+            lane=lane,
+            batch_id=batch_id,
+            priority=priority,
+            bounded=bounded,
+            in_order=in_order,
+            notes=notes,
+        )
+        new, beyond = new + found[0], beyond + found[1]
+    return new, beyond
 
 
 def _pages(ledger: Ledger, batch: Batch | None) -> Iterator[Sequence[OpenJob]]:

@@ -1,9 +1,13 @@
-"""The queues: one RQ queue per lane and batch. Jobs go in here; workers take them out (worker/claims.py)."""
+"""The queues: one RQ queue per lane and batch. Jobs go in here; workers take them out (lua/4_work.lua).
+
+A queue holds at most WINDOW jobs, about 400 bytes of Redis each. Of a larger batch the others wait in the ledger alone;
+maintenance brings them in order when the queue is half empty (`jobs.batches.reconcile`).
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.controls import Controls
@@ -18,6 +22,9 @@ _RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 
 #: Ids per script call: keeps Redis busy for about 5 ms at a time.
 _CHUNK = 1000
+
+#: Jobs of one queue in Redis: a thousand a second take half of them in 25 s, and maintenance looks every two.
+WINDOW = 50_000
 
 #: A store that nobody has worked with for so long, and that has no jobs here, has left this Redis. Workers say every
 #: two seconds that they are there.
@@ -63,23 +70,66 @@ class LaneQueues:
         priority: Priority = "normal",
         front: bool = False,
     ) -> int:
-        """Put jobs on the batch's queue, unless Redis has them as open already. Returns how many were new."""
+        """Put jobs on the batch's queue, unless Redis has them as open already. Returns how many were new.
+
+        What the queue has no room for waits in the ledger.
+        """
         return sum(
-            int(
+            new
+            for new, _ in self._enqueue(
+                job_ids, lane, batch_id, priority, front=front, window=None if front else WINDOW, notes=True
+            )
+        )
+
+    def put_back(
+        self,
+        job_ids: Sequence[str],
+        *,
+        lane: str,
+        batch_id: str,
+        priority: Priority,
+        bounded: bool,
+        in_order: bool = False,
+        notes: bool = False,
+    ) -> tuple[int, int]:
+        """`enqueue` for what stands in the ledger. Returns how many were new, and how many found no room.
+
+        `in_order`: the caller goes through the ledger's rows from the first. `notes`: those without room are to be
+        counted, as they are not yet. `bounded`: by the window.
+        """
+        window = WINDOW if bounded else None
+        done = self._enqueue(job_ids, lane, batch_id, priority, window=window, in_order=in_order, notes=notes)
+        news, beyonds = zip(*done, strict=True) if done else ((), ())
+        return sum(news), sum(beyonds)
+
+    def half_empty(self) -> list[tuple[str, str]]:
+        """Lanes and batches (ids) of which jobs wait in the ledger alone, and whose queues have room for them."""
+        queues = [text(queue).rpartition("@") for queue in self._scripts.call("half_empty", window=WINDOW)]
+        return [(lane, batch_id) for lane, _, batch_id in queues]
+
+    def nothing_beyond(self, *, lane: str | None = None, batch_id: str = "") -> None:
+        """Nothing of the batch (without a lane: of any) waits in the ledger alone."""
+        self._scripts.call("nothing_beyond", queue=None if lane is None else queue_name(lane, batch_id))
+
+    def _enqueue(
+        self, job_ids: Sequence[str], lane: str, batch_id: str, priority: Priority, **how: Any
+    ) -> list[tuple[int, int]]:
+        return [
+            tuple(
                 self._scripts.call(
                     "enqueue",
                     lane=lane,
                     queue=queue_name(lane, batch_id),
                     priority=_RANKS[priority],
                     ids=list(chunk),
-                    front=front,
                     task=TASK,
                     timeout_s=JOB_TIMEOUT_S,
                     now_iso=rq_time(),
+                    **how,
                 )
             )
             for chunk in _chunks(job_ids)
-        )
+        ]
 
     def owner(self, controls: Controls, *, ours: bool, new_id: str | None) -> tuple[str | None, list[str]]:
         """This Redis's own name (`new_id` if it had none), and jobs in it whose store is not told, if any.

@@ -9,8 +9,8 @@ import time
 
 from redis.exceptions import RedisError
 
-from jobs.batches.reconcile import MAX_LOSSES, PAGE, TWO_HEARTBEATS_S, drop_held, put_back_all, requeue_missing
-from jobs.core.errors import QueueError, StoreError
+from jobs.batches.reconcile import MAX_LOSSES, PAGE, TWO_HEARTBEATS_S, drop_held, put_back_all, refill, requeue_missing
+from jobs.core.errors import InputError, QueueError, StoreError
 from jobs.ledger import Ledger
 from worker.engine.heartbeat import Heartbeat
 from worker.engine.lane_client import LaneClient, Move, Settlement
@@ -68,6 +68,7 @@ class Maintenance:
         self._take_over()
         for batch_id, jobs in drop_held(self._ledger, self._queues).items():
             log.warning("too many failures: %d jobs wait for `chartq resume %s`", jobs, batch_id)
+        self._refill()
         self._ledger.remove_hidden()  # what a deletion that was interrupted has left
         self._sweep_a_page()
 
@@ -89,6 +90,14 @@ class Maintenance:
             log.warning("Redis had lost %d jobs: put back", found.requeue_missing)
         again_at = time.monotonic() + TWO_HEARTBEATS_S + 1
         self._look_again_at = again_at if found.left_alone else None
+
+    def _refill(self) -> None:
+        """Of a large batch Redis has only the jobs that are next."""
+        for lane, batch_id in self._queues.half_empty():
+            try:
+                refill(self._ledger, self._queues, self._ledger.batch(batch_id))
+            except InputError:  # it was deleted
+                self._queues.nothing_beyond(lane=lane, batch_id=batch_id)
 
     def _take_over(self) -> None:
         found = self._lane_client.expired(_LOST_AT_A_TIME)

@@ -18,6 +18,7 @@ local CLAIM = 'chartq:claim'        -- the store that works through this Redis; 
 local CLOCK = 'chartq:clock'        -- 'told ahead': what Redis's clock last told, and how far our time is before it (ms)
 local MAINTENANCE = 'chartq:maintenance'    -- the worker that looks after what is lost; for a moment
 local ID = 'chartq:id'              -- this Redis's own name, drawn once: the ledger knows it by it
+local BEYOND = 'chartq:beyond'        -- hash queue -> jobs that wait in the ledger alone, as the queue is full
 local PRIORITIES = 'chartq:priorities'      -- hash queue -> 0 (high) | 2 (low); normal queues aren't in it
 
 local function ring_key(lane) return 'chartq:ring:' .. lane end         -- zset queue -> priority and turn

@@ -36,15 +36,25 @@ local function write_job(id, queue, args)
 end
 
 -- Put jobs on a lane's queue unless Redis has them already. args: lane, queue, priority, ids, front, task, ...
--- Returns how many were new.
+-- `window`: so many jobs the queue holds; others wait in the ledger alone (and are noted if `notes`), and from then on
+-- only who brings them in the ledger's order (`in_order`) adds to it. Returns how many were new, and how many wait.
 function ops.enqueue(args)
-    local new = {}
+    local new, beyond = {}, 0
+    local room = args.window and args.window - redis.call('LLEN', queue_key(args.queue)) or math.huge
+    local is_full = redis.call('HEXISTS', BEYOND, args.queue) == 1
+    if is_full and args.window and not args.in_order then room = 0 end
     for _, id in ipairs(list(args.ids)) do
         if not is_open(redis.call('HGET', job_key(id), 'status')) then
-            write_job(id, args.queue, args)
-            new[#new + 1] = id
+            if #new < room then
+                write_job(id, args.queue, args)
+                new[#new + 1] = id
+            else
+                beyond = beyond + 1
+            end
         end
     end
+    if args.notes and beyond > 0 then redis.call('HINCRBY', BEYOND, args.queue, beyond)
+    elseif is_full and args.in_order then redis.call('HINCRBY', BEYOND, args.queue, -#new) end
     if #new > 0 then
         if args.priority ~= 1 then redis.call('HSET', PRIORITIES, args.queue, args.priority) end
         for first = 1, #new, 5000 do     -- Lua's stack bounds unpack
@@ -54,7 +64,22 @@ function ops.enqueue(args)
         enter_ring(args.lane, args.queue)
         redis.call('PUBLISH', 'chartq:wake', args.lane)
     end
-    return #new
+    return {#new, beyond}
+end
+
+-- Queues with jobs that wait in the ledger, and less than half full.
+function ops.half_empty(args)
+    local found = {}
+    for _, queue in ipairs(redis.call('HKEYS', BEYOND)) do
+        if redis.call('LLEN', queue_key(queue)) * 2 < args.window then found[#found + 1] = queue end
+    end
+    return found
+end
+
+-- Nothing of this queue (of none, without `queue`) waits in the ledger alone any more, as far as anybody knows.
+function ops.nothing_beyond(args)
+    if args.queue then redis.call('HDEL', BEYOND, args.queue) else redis.call('DEL', BEYOND) end
+    return 0
 end
 
 -- The ids that Redis doesn't know as open, in the order given.
@@ -78,6 +103,7 @@ function ops.drop(args)
     local delayed = redis.call('ZPOPMIN', scheduled_key(args.queue), args.limit)
     for index = 1, #delayed, 2 do ids[#ids + 1] = delayed[index] end
     for _, id in ipairs(ids) do redis.call('DEL', job_key(id)) end
+    redis.call('HDEL', BEYOND, args.queue)
     leave_ring_if_empty(args.lane, args.queue)
     return #ids
 end

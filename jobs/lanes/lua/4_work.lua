@@ -142,6 +142,9 @@ local function take(args, now_ms)
     end
     -- Half a lease without a heartbeat: that worker is lost or about to be, and its jobs will be here again.
     if redis.call('ZCOUNT', LEASES, '-inf', now_ms + args.lease_ms / 2) > 0 then waiting = 1 end
+    for _, queue in ipairs(redis.call('HKEYS', BEYOND)) do     -- maintenance is about to fill it
+        if redis.call('LLEN', queue_key(queue)) == 0 then waiting = 1 end
+    end
     local lanes = redis.call('ZRANGE', LANES, 0, -1)
     local alone = take_alone(args, lanes, now_ms, refused)
     if alone ~= 'none' then

@@ -67,6 +67,7 @@ function ops.depths(args)
         local queued, scheduled, started = 0, 0, 0
         for _, queue in ipairs(redis.call('ZRANGE', ring_key(lane), 0, -1)) do
             queued = queued + redis.call('LLEN', queue_key(queue))
+                + math.max(0, tonumber(redis.call('HGET', BEYOND, queue) or 0))
             scheduled = scheduled + redis.call('ZCARD', scheduled_key(queue))
             started = started + redis.call('ZCARD', started_key(queue))
         end
