@@ -4,6 +4,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
@@ -46,14 +47,17 @@ class ThreadPool(Generic[Work]):
         """What no thread has begun, the oldest first. Some of it may be begun by now."""
         return list(self._waiting.copy())
 
-    def recall(self) -> list[Work]:
+    def recall(self, which: Callable[[Work], bool]) -> list[Work]:
         """What no thread has begun, and none will: the newest first."""
-        recalled: list[Work] = []
-        try:
+        waiting: list[Work] = []
+        with suppress(IndexError):
             while True:
-                recalled.append(self._waiting.pop())
-        except IndexError:
-            return recalled
+                waiting.append(self._waiting.pop())
+        for work in reversed(waiting):
+            if not which(work):
+                self._waiting.append(work)
+                self._bell.put(True)
+        return [work for work in waiting if which(work)]
 
     def close(self) -> None:
         """Let idle threads end."""

@@ -58,6 +58,8 @@ class Begun(NamedTuple):
     job: StartedJob
     #: By the steady clock.
     at_s: float
+    #: No thread was free for it.
+    in_hand: bool
 
 
 class ChartWorker(RqWorker):
@@ -111,7 +113,7 @@ class ChartWorker(RqWorker):
         try:
             while not self._is_over():
                 self._hooks.polled()
-                in_hand = len(self._pool.waiting())
+                in_hand = len(self._waiting())
                 wait_s = self.shutdown.left_s(min(self._wait_s, LOOK_EVERY_S) if in_hand else self._wait_s)
                 self._step(self._completions.wait(wait_s, in_flight=len(self._in_flight), in_hand=in_hand))
         finally:
@@ -192,7 +194,7 @@ class ChartWorker(RqWorker):
     def _poll(self) -> PollResult:
         calls = self._calls()
         want, ahead = self._want(calls)
-        in_hand = [begun.lease for begun in self._pool.waiting()]
+        in_hand = [begun.lease for begun in self._waiting()]
         settled = self._settler.executions
         polled = self._settler.poll(want=want, ahead=ahead, in_flight=len(calls), in_hand=in_hand)
         for execution in settled:
@@ -216,13 +218,16 @@ class ChartWorker(RqWorker):
 
     # In hand -------------------------------------------------------------------------------------------
 
+    def _waiting(self) -> list[Begun]:
+        return [begun for begun in self._pool.waiting() if begun.in_hand]
+
     def _waits_too_long(self) -> bool:
-        waiting = self._pool.waiting()
+        waiting = self._waiting()
         return bool(waiting) and self._clock.steady() - waiting[0].at_s > LONGEST_S
 
     def _recall(self) -> None:
         """What waits in hand goes back."""
-        recalled = self._pool.recall()
+        recalled = self._pool.recall(lambda begun: begun.in_hand)
         self._settler.add(not_begun(begun) for begun in recalled)
 
     # Beginning -----------------------------------------------------------------------------------------
@@ -234,6 +239,7 @@ class ChartWorker(RqWorker):
         for job in polled.refused:
             log.error("set aside: %r stands on one of our queues, but is no job of ours", job)
         ours = [lease for lease in polled.leases if self._is_ours(lease)]
+        free = self._pool.size - len(self._in_flight)
         self._in_flight.update((lease.execution, lease) for lease in ours)
         try:
             pairs = [(lease.job, lease.execution) for lease in ours]
@@ -242,11 +248,11 @@ class ChartWorker(RqWorker):
             self._settler.settle(given_back(lease, used=False) for lease in ours)
             raise
         self._taken += len(started)
-        for lease in ours:
+        for place, lease in enumerate(ours):
             if row := started.get(lease.job):
                 log_started(lease, row)
                 self._hooks.started(lease, row)
-                self._pool.submit(Begun(lease, row, self._clock.steady()))
+                self._pool.submit(Begun(lease, row, self._clock.steady(), in_hand=place >= free))
             else:
                 self._settler.settle([dropped(lease)])
         if polled.recalled:
@@ -276,8 +282,8 @@ class ChartWorker(RqWorker):
 
     def _perform(self, begun: Begun) -> None:
         """In a thread of the pool."""
-        lease, job, at_s = begun
-        if self._clock.steady() - at_s > LONGEST_S:  # while the loop waits for Redis, say
+        lease, job = begun.lease, begun.job
+        if begun.in_hand and self._clock.steady() - begun.at_s > LONGEST_S:  # while the loop waits for Redis, say
             self._completions.put(not_begun(begun))
             return
         try:

@@ -56,12 +56,14 @@ def test_what_no_thread_has_begun_can_be_had_back_and_nothing_else() -> None:
     assert began.acquire(timeout=30)
     assert began.acquire(timeout=30)
     assert pool.waiting() == [2, 3, 4]
-    assert pool.recall() == [4, 3, 2]
-    assert pool.waiting() == pool.recall() == []
+    assert pool.recall(lambda number: number != 3) == [4, 2]
+    assert pool.waiting() == [3]
+    assert pool.recall(lambda _: False) == []
     pool.submit(5)
     go.set()
+    assert began.acquire(timeout=30)
     assert began.acquire(timeout=30)
     pool.close()
     for thread in pool._threads:
         thread.join(30)
-    assert sorted(done) == [0, 1, 5]
+    assert sorted(done) == [0, 1, 3, 5]
