@@ -55,7 +55,7 @@ ORDER BY jobs.id /*postgresql FOR UPDATE OF jobs */
 UPDATE members SET ended = NULL WHERE batch = :batch AND job IN :jobs...
 
 -- name: give_up_claims
-UPDATE members SET ended = 'canceled' WHERE batch = :batch AND job IN :jobs... AND ended IS NULL
+UPDATE members SET ended = 'canceled' WHERE +batch = :batch AND job IN :jobs... AND ended IS NULL
 
 -- name: waiting_jobs
 SELECT id FROM jobs WHERE id IN :jobs... AND status IN ('queued', 'scheduled') ORDER BY id /*postgresql FOR UPDATE */

@@ -53,6 +53,7 @@ LEFT JOIN batches ON batches.id = (
 WHERE jobs.id > :after AND jobs.status IN ('queued', 'started', 'scheduled')
 ORDER BY jobs.id LIMIT :page
 
+-- `+`: SQLite would go through the whole batch for each job.
 -- name: open_jobs_of_batch
 SELECT jobs.id, jobs.job_id, jobs.status, questions.lane, batches.batch_id, batches.priority, jobs.execution_id,
     jobs.started_at, jobs.losses
@@ -64,5 +65,5 @@ LEFT JOIN batches ON batches.id = (
         AND members.batch NOT IN (SELECT id FROM batches WHERE hold_reason IS NOT NULL)
 )
 WHERE jobs.id > :after AND jobs.status IN ('queued', 'started', 'scheduled')
-    AND EXISTS (SELECT 1 FROM members WHERE members.job = jobs.id AND members.batch = :batch AND members.ended IS NULL)
+    AND EXISTS (SELECT 1 FROM members WHERE members.job = jobs.id AND +members.batch = :batch AND members.ended IS NULL)
 ORDER BY jobs.id LIMIT :page

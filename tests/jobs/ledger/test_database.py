@@ -1,6 +1,7 @@
 """The ledger's database: many users at once, versions, files, and errors that say what to do."""
 
 import dataclasses
+import re
 import sqlite3
 import subprocess
 import sys
@@ -320,3 +321,20 @@ def test_a_second_ledger_of_the_process_costs_the_first_nothing(tmp_path: Path) 
         counts = f"from jobs.ledger import Ledger\nprint(len(list(Ledger.open({url!r}).batches())))"
         seen = subprocess.run([sys.executable, "-c", counts], check=True, capture_output=True, text=True).stdout
         assert (seen.strip(), len(list(first.batches()))) == ("4", 4)
+
+
+def test_no_statement_about_some_jobs_goes_through_a_whole_batch_for_each(tmp_path: Path) -> None:
+    """A million rows are a million looks, not a million times a million."""
+    store = tmp_path / "results.sqlite"
+    Ledger.open(f"sqlite:///{store}").close()
+    about_jobs = {
+        name: sql
+        for name, sql in statements("sqlite").items()
+        if "members" in sql and (":jobs" in sql or name == "open_jobs_of_batch")
+    }
+    assert {"give_up_claims", "open_jobs_of_batch"} <= about_jobs.keys()
+    with closing(sqlite3.connect(store)) as connection:
+        for name, sql in about_jobs.items():
+            values = dict.fromkeys(re.findall(r":(\w+)", sql), 1)
+            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+            assert not [step for step in plan if "members_in_order (batch=?)" in step], (name, plan)
