@@ -1,5 +1,6 @@
 """The workers: started, hurt, replaced, and weighed as long as they live."""
 
+import itertools
 import json
 import os
 import re
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from support.stack import Program, Stack
+
+from chaos.hosts import program
 
 #: What a worker says when a call is about to be made, and when a job's execution has ended and stands in the ledger.
 _BEGINS = re.compile(r"^(\w+) begins: execution (\w+)$")
@@ -54,6 +57,8 @@ class Worker:
     frozen: bool = False
     #: Told to go, by whatever signal: its end is no surprise.
     going: bool = False
+    #: Of its host's clock, and so of the times in its log.
+    wrong_s: float = 0.0
 
     @property
     def lives(self) -> bool:
@@ -78,16 +83,16 @@ class Worker:
         said = self.program.said.splitlines()
         for number, text in enumerate(said):
             try:
-                yield _line(json.loads(text))
+                yield _line(json.loads(text), self.wrong_s)
             except (ValueError, KeyError, TypeError):
                 if self.program.returncode == -signal.SIGKILL and number == len(said) - 1:
                     return  # cut off in the middle of a word
                 yield text
 
 
-def _line(entry: Mapping[str, Any]) -> Line:
+def _line(entry: Mapping[str, Any], wrong_s: float) -> Line:
     return Line(
-        at=datetime.fromisoformat(entry["ts"]).timestamp(),
+        at=datetime.fromisoformat(entry["ts"]).timestamp() - wrong_s,
         level=entry["level"],
         message=entry["message"],
         event=entry["event"],
@@ -97,10 +102,14 @@ def _line(entry: Mapping[str, Any]) -> Line:
 
 
 class Crew:
-    """`size` workers at any time; the first one is never killed, so that it can be weighed at the end."""
+    """`size` workers at any time; the first one is never killed, so that it can be weighed at the end.
 
-    def __init__(self, stack: Stack, size: int, in_flight: int) -> None:
+    `clocks_wrong_s`: of the hosts that they run on, in turns.
+    """
+
+    def __init__(self, stack: Stack, size: int, in_flight: int, clocks_wrong_s: Sequence[float] = (0,)) -> None:
         self._stack, self._size, self._in_flight = stack, size, in_flight
+        self._clocks = itertools.cycle(clocks_wrong_s)
         self.all: list[Worker] = []
         #: Workers that left although nobody told them to.
         self.deserters: list[Worker] = []
@@ -121,8 +130,9 @@ class Crew:
     def _start(self) -> None:
         log = self._stack.folder / f"worker-{len(self.all)}.log"
         arguments = ("--concurrency", str(self._in_flight), "--grace", "2")
-        program = self._stack.launch("-m", "worker.main", "worker", *arguments, log=log)
-        self.all.append(Worker(program, time.time()))
+        wrong_s = next(self._clocks)
+        process = self._stack.launch(*program(wrong_s), "worker", *arguments, log=log)
+        self.all.append(Worker(process, time.time(), wrong_s=wrong_s))
 
     def hurt(self, what: str, pick: int) -> Worker | None:
         """Kill, freeze, or tell to leave some worker; None if there is none to be had."""

@@ -23,6 +23,7 @@ FAULTS: Mapping[str, tuple[float, float]] = {
     "slow": (3, 8),
     "crowded": (3, 8),
     "away": (0.5, 4),
+    "stranger": (0, 0),
 }
 
 #: Those that hit a worker: they wait for a moment at which calls are in flight.

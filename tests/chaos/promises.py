@@ -1,16 +1,23 @@
 """What was promised, and what speaks against it: pure functions of what a run has left behind."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from chaos.crew import Execution, Line, Worker
-from chaos.provider import Asking, Key, by_key, number_of
+from chaos.provider import UNPROCESSABLE, Asking, Key, by_key, number_of
+from chaos.stranger import Visit
 from chaos.users import Order
+from jobs.ledger import Counts
+from worker.rehearsal.behaviour import Fault
 
 #: Words of a worker's log that mean a fault of ours wherever they stand.
 _FAULT = "a fault in chartq"
+
+#: What a command says that finds Redis away, at its start and in the middle.
+_NO_REDIS = ("can't be used: ", "Redis at ", "Redis: ")
 
 #: A worker's memory is compared from this age on: until then caches and pools fill up.
 _WARM_S = 120.0
@@ -18,6 +25,9 @@ _RSS_GROWTH, _RSS_SLACK_BYTES = 1.10, 4_000_000
 #: Descriptors and threads of a worker besides those of its calls.
 _OTHER_FILES, _OTHER_THREADS = 40, 12
 _FILES_SLACK = 6
+
+#: An answer is written down so soon after its call: freezes and outages are shorter, what clocks are wrong by is more.
+_WRITTEN_WITHIN_S = 120.0
 
 
 @dataclass
@@ -45,23 +55,44 @@ class Row:
     throttled: int
     error: str | None
     raw: Any
+    finished_at: float | None
 
 
-def all_ended(rows: Iterable[Row], *, refused: Collection[str], canceled: Collection[str]) -> Promise:
+def all_ended(rows: Iterable[Row], *, poison: Collection[str], canceled: Collection[str]) -> Promise:
     """Finished, or failed or canceled where the script wanted it."""
-    promise = Promise("every job has ended, and none failed that was not to fail")
+    promise = Promise("every job has ended, and exactly the poison charts have failed")
     count = 0
     for row in rows:
         count += 1
         if row.status == "finished":
-            wrong = row.key[0] in refused
+            wrong = row.key[0] in poison
         elif row.status == "failed":
-            wrong = row.key[0] not in refused
+            wrong = row.key[0] not in poison
         else:
             wrong = row.status != "canceled" or row.batch_id not in canceled
         if wrong:
             promise.against.append(f"{row.batch_id} {row.job_id}: {row.status}, {row.error}")
     promise.figures = f"{count} rows"
+    return promise
+
+
+def poison_spent(
+    rows: Iterable[Row], calls: Iterable[Asking], poison: Mapping[str, Fault], *, max_attempts: int
+) -> Promise:
+    """It failed by the provider's fault, when its attempts were used up; what can't be processed, at once."""
+    promise = Promise("a poison chart has failed by what it got, after all its attempts and no sooner")
+    asked, kinds = by_key(calls), Counter[Fault]()
+    most = 0
+    for row in rows:
+        if row.status != "failed" or not (fault := poison.get(row.key[0])):
+            continue
+        kinds[fault] += 1
+        most = max(most, len(asked.get(row.key, ())))
+        spent = fault == UNPROCESSABLE or row.attempts == max_attempts
+        if not spent or not (row.error or "").startswith("HF"):
+            promise.against.append(f"{row.batch_id} {row.job_id}, {fault}: {row.attempts} attempts, {row.error}")
+    told = ", ".join(f"{count} by {fault}" for fault, count in kinds.items())
+    promise.figures = f"{told}; none was asked more than {most} times"
     return promise
 
 
@@ -135,18 +166,61 @@ def _story(key: Key, asked: Sequence[Asking], executions: Mapping[str, Execution
 
 
 def attempts_earned(rows: Iterable[Row], calls: Sequence[Asking]) -> Promise:
-    """A finished job has spent one attempt for its answer and at most one for each failed call: none for a kill."""
+    """A job has spent one attempt for its answer, if any, and at most one for each failed call: none for a kill."""
     promise = Promise("kills, freezes and outages of our own cost no attempt")
     asked = by_key(calls)
     for row in rows:
-        if row.status != "finished":
+        if row.status not in ("finished", "failed"):
             continue
         mine = asked.get(row.key, ())
         refusals = sum(not asking.answered and not asking.costs_an_attempt for asking in mine)
         # Refused as the probe for the fourth time while others pass, a job is suspect: that costs.
-        earned = 1 + sum(asking.costs_an_attempt for asking in mine) + max(0, refusals - 3)
+        settled = any(asking.answered or asking.call.outcome == UNPROCESSABLE for asking in mine)
+        earned = settled + sum(asking.costs_an_attempt for asking in mine) + max(0, refusals - 3)
         if row.attempts > earned:
             promise.against.append(f"{row.job_id}: {row.attempts} attempts, {earned} were earned")
+    return promise
+
+
+def stranger_refused(visits: Sequence[Visit], *, labels: Collection[str]) -> Promise:
+    """Each of its commands left with 1, and named both stores, unless Redis was away just then."""
+    promise = Promise("a second project on our Redis is refused in a sentence that names both")
+    named = 0
+    for visit in visits:
+        code, said = visit.ended.code, visit.ended.stderr
+        names_both = all(label in said for label in labels)
+        named += names_both
+        if code != 1 or "Traceback" in said or not (names_both or any(words in said for words in _NO_REDIS)):
+            promise.against.append(f"{' '.join(visit.command)} left with {code}: {said[-600:]}")
+    promise.figures = f"{named} refusals; {len(visits) - named} commands found no Redis"
+    return promise
+
+
+def stranger_kept_out(
+    calls: Iterable[Asking], *, fingerprint: str, before: Sequence[Counts], after: Sequence[Counts], left_in_redis: int
+) -> Promise:
+    """It called nobody, has no answers, and lost none of its own jobs. `left_in_redis`: its jobs that are in ours."""
+    promise = Promise("it took and asked nothing, left nothing, and its own jobs still wait")
+    asked = sum(asking.call.token_fingerprint == fingerprint for asking in calls)
+    if asked or left_in_redis:
+        promise.against.append(f"{asked} calls, {left_in_redis} of its jobs in our Redis")
+    if list(before) != list(after):
+        promise.against.append(f"its jobs were {before}, and are {after}")
+    return promise
+
+
+def dated_right(rows: Iterable[Row], calls: Sequence[Asking]) -> Promise:
+    """By the clock of everybody: an answer is dated like the call that it was given to."""
+    promise = Promise("what hosts with wrong clocks write down is dated right")
+    most_s = 0.0
+    for row in rows:
+        if row.status != "finished":
+            continue
+        beside_s = abs((row.finished_at or 0.0) - calls[number_of(row.raw) - 1].call.at)
+        most_s = max(most_s, beside_s)
+        if beside_s > _WRITTEN_WITHIN_S:
+            promise.against.append(f"{row.batch_id} {row.job_id} is dated {beside_s:.0f} s beside its call")
+    promise.figures = f"at most {most_s:.0f} s after the call"
     return promise
 
 
@@ -194,8 +268,10 @@ def weights_flat(workers: Iterable[Worker], *, in_flight: int) -> Promise:
         before, after = median(w.rss_bytes for w in first), median(w.rss_bytes for w in last)
         if after > before * _RSS_GROWTH + _RSS_SLACK_BYTES:
             promise.against.append(f"{worker.program.log}: {before / 1e6:.1f} MB became {after / 1e6:.1f} MB")
-        if max(w.files for w in last) > max(w.files for w in first) + _FILES_SLACK:
-            promise.against.append(f"{worker.program.log}: {first[0].files} descriptors became {last[-1].files}")
+        # Those of calls and of the store's connections come and go: a quarter may have been an idle one.
+        files_before, files_after = (max(w.files for w in some) for some in (weights[: len(weights) // 2], last))
+        if files_after > files_before + _FILES_SLACK:
+            promise.against.append(f"{worker.program.log}: {files_before} descriptors became {files_after}")
         minutes = (weights[-1].at - worker.started_at) / 60
         figures.append((minutes, f"{before / 1e6:.1f} -> {after / 1e6:.1f} MB in {minutes:.0f} min"))
     promise.figures = "; ".join(text for _, text in sorted(figures, reverse=True)[:3])

@@ -29,17 +29,20 @@ _BAD_LUCK: Mapping[Fault, int] = {
 #: Faults that cost a job an attempt; refusals don't.
 REFUSALS: frozenset[int | str] = frozenset({429, "throttled", "overloaded", "loading"})
 
-#: What a chart that is to fail gets.
+#: A chart that can't be processed: it fails at once, and costs no attempt more.
 UNPROCESSABLE = 422
+
+#: What poison charts get, each always the same: all but the first look like bad luck until the attempts are spent.
+POISONS: Sequence[Fault] = (UNPROCESSABLE, 500, "drop", "hang")
 
 _LATENCY_S = 0.8
 
 
 class Provider:
-    """Answers, mostly. `refused`: the pictures that it can't process, by SHA-256."""
+    """Answers, mostly. `poison`: the pictures that it never answers, by SHA-256."""
 
     def __init__(self, seed: int, *, lucky: bool = False) -> None:
-        self.refused: set[str] = set()
+        self.poison: dict[str, Fault] = {}
         self._rng = random.Random(seed)
         self._lucky = lucky
         self._fair = {"fault": None, "latency_s": _LATENCY_S, "max_concurrency": None, "hints": "none", "hint_s": 1.0}
@@ -88,8 +91,8 @@ class Provider:
         self.end()
 
     def _fault_of(self, asked: ParsedRequest) -> Fault | None:
-        if asked.image_sha256 in self.refused:
-            return UNPROCESSABLE
+        if poison := self.poison.get(asked.image_sha256 or ""):
+            return poison
         luck = self._rng.randrange(1000)
         if self._lucky or luck >= sum(_BAD_LUCK.values()):
             return None

@@ -10,7 +10,8 @@ from chaos.crew import Worker, executions
 from chaos.plan import FAULTS
 from chaos.promises import Promise, Row
 from chaos.provider import askings
-from chaos.scene import TIMEOUT_S, TOKEN, Scene
+from chaos.scene import MAX_RETRIES, TIMEOUT_S, TOKEN, Scene
+from chaos.stranger import TOKEN as STRANGERS_TOKEN
 from chaos.watch import Watch, wrong_sum
 
 _LEAVE_WITHIN_S = 60.0
@@ -47,14 +48,16 @@ def report_of(scene: Scene, watch: Watch, finished_s: float | None) -> Report:
     told = executions(scene.crew.all)
     documents = scene.users.documents
     wrong_sums = seen.wrong_sums + [wrong for document in documents if (wrong := wrong_sum(document))]
-    refused, canceled = scene.provider.refused, scene.users.canceled
+    poison, canceled, stranger = scene.provider.poison, scene.users.canceled, scene.stranger
     unfinished = [] if finished_s is not None else [f"{scene.open_rows()} rows are still open"]
-    leaks = where_found(TOKEN, [scene.stack.folder, scene.store.folder])
+    folders = [scene.stack.folder, scene.store.folder]
+    leaks = where_found(TOKEN, folders) + where_found(STRANGERS_TOKEN, folders)
     deserters = [f"{worker.program.log} left by itself" for worker in scene.crew.deserters if not _may_leave(worker)]
     report = Report()
     report.promises = [
         promises.seen("it all came to an end", unfinished, f"{finished_s or 0:.0f} s after the last fault"),
-        promises.all_ended(rows, refused=refused, canceled=canceled),
+        promises.all_ended(rows, poison=poison, canceled=canceled),
+        promises.poison_spent(rows, calls, poison, max_attempts=MAX_RETRIES + 1),
         promises.nothing_missing(rows, scene.users.orders),
         promises.one_answer(rows, calls),
         promises.seen("the first answer stays", seen.changed_answers, f"{len(seen.answers)} answers watched"),
@@ -62,6 +65,15 @@ def report_of(scene: Scene, watch: Watch, finished_s: float | None) -> Report:
         promises.attempts_earned(rows, calls),
         promises.seen("counts add up", wrong_sums, f"{seen.samples + len(documents)} samples, {seen.missed} missed"),
         promises.seen("what has ended stays ended", seen.falls),
+        promises.dated_right(rows, calls),
+        promises.stranger_refused(stranger.visits, labels=[scene.ledger.label, stranger.label]),
+        promises.stranger_kept_out(
+            calls,
+            fingerprint=stranger.fingerprint,
+            before=stranger.counts_before,
+            after=stranger.counts(),
+            left_in_redis=scene.redis.jobs_among(stranger.job_ids()),
+        ),
         promises.weights_flat(scene.crew.all, in_flight=scene.plan.in_flight),
         promises.logs_clean(scene.crew.all),
         promises.seen("no command failed otherwise than in a sentence", scene.users.complaints),
@@ -95,7 +107,7 @@ def _figures(scene: Scene, rows: Sequence[Row], calls: int) -> list[str]:
         f"seed {scene.plan.seed}, {scene.plan.store}, {scene.plan.workers} x {scene.plan.in_flight} in flight, "
         f"{scene.plan.seconds / 60:.1f} minutes of faults",
         f"{len({row.job_id for row in rows})} jobs in {len({row.batch_id for row in rows})} batches, {calls} calls, "
-        f"{len(scene.crew.all)} workers",
+        f"{len(scene.crew.all)} workers, {sum(worker.wrong_s != 0 for worker in scene.crew.all)} with a wrong clock",
         f"{sum(faults.values())} faults: " + ", ".join(f"{what} {count}" for what, count in sorted(faults.items())),
         "commands: " + ", ".join(f"{what} left with {code}: {n}" for (what, code), n in sorted(users.codes.items())),
     ]

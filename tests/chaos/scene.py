@@ -13,10 +13,13 @@ from pathlib import Path
 from support.stack import Stack, stack
 
 from chaos.crew import Crew
+from chaos.hosts import CLOCKS_WRONG_S
 from chaos.plan import HURTS, Event
 from chaos.promises import Row
 from chaos.provider import Provider
 from chaos.servers import PostgresStore, RedisUnderFire, SqliteStore, Store, until
+from chaos.stranger import TOKEN as STRANGERS_TOKEN
+from chaos.stranger import Stranger
 from chaos.users import Users, sha256_of
 from jobs.ledger import Ledger
 
@@ -25,6 +28,9 @@ TOKEN = "hf_ChaosRunTokenThatBelongsNowhere"
 
 #: Of a call.
 TIMEOUT_S = 10.0
+
+#: Enough for bad luck, which no chart has so often, and few enough for poison to use them up.
+MAX_RETRIES = 5
 
 _TICK_S = 0.05
 #: How long a fault waits for a busy moment.
@@ -45,8 +51,9 @@ class Plan:
     workers: int = 3
     in_flight: int = 8
     store: str = "sqlite"
-    #: How long the jobs may take after the last fault.
-    finish_within_s: float = 240.0
+    #: How long the jobs may take after the last fault: what waits takes minutes, and poison charts that are left alone
+    #: are asked once a minute, as often as they have attempts.
+    finish_within_s: float = 900.0
 
 
 @dataclass
@@ -60,6 +67,7 @@ class Scene:
     provider: Provider
     crew: Crew
     users: Users
+    stranger: Stranger
     ledger: Ledger
     #: What happened, by kind.
     happened: Counter[str] = field(default_factory=Counter)
@@ -99,6 +107,7 @@ class Scene:
     def _tick(self) -> None:
         self.crew.fill_up()
         self.users.look()
+        self.stranger.look()
         time.sleep(_TICK_S)
 
     def _happen(self, event: Event, patience_s: float = _PATIENCE_S) -> None:
@@ -128,6 +137,8 @@ class Scene:
                 return None if worker is None else lambda: self.crew.thaw(worker)
             case "redis killed" | "redis flushed" | "redis paused" | "store out":
                 return self._take_away(what)
+            case "stranger":
+                return _nothing if self._stranger_came() else None
             case "submit" | "submit and die" | "overlap" | "cancel" | "retry" | "resume" | "status":
                 self.users.wish(what, pick)
                 return _nothing
@@ -142,6 +153,8 @@ class Scene:
         if thing in self._away:
             return None
         if what == "redis flushed":
+            if self.stranger.is_there:  # a Redis that has forgotten whose it is belongs to who comes first
+                return None
             self.redis.flush()
             return _nothing
         go, come = {
@@ -161,6 +174,12 @@ class Scene:
 
         return back
 
+    def _stranger_came(self) -> bool:
+        if "redis" in self._away or self.stranger.is_there or not self.redis.is_claimed:
+            return False
+        self.stranger.come()
+        return True
+
     def finish(self) -> float | None:
         """No more faults: let everything end. Seconds that it took; None if it didn't."""
         self.provider.calm()
@@ -168,7 +187,7 @@ class Scene:
         while time.monotonic() < started + self.plan.finish_within_s:
             for _ in range(10):
                 self._tick()
-            if self.users.are_done and self.open_rows() == 0:
+            if self.users.are_done and not self.stranger.is_there and self.open_rows() == 0:
                 return time.monotonic() - started
         return None
 
@@ -188,6 +207,7 @@ class Scene:
                 throttled=row.throttled,
                 error=f"{row.error.type}: {row.error.message}" if row.error else None,
                 raw=row.raw,
+                finished_at=row.finished_at,
             )
             for batch in self.ledger.batches()
             for row in self.ledger.results(batch)
@@ -211,9 +231,12 @@ def made(plan: Plan, folder: Path) -> Iterator[Scene]:
         user = shutdown.enter_context(stack(folder, **environment(provider.server.base_url, redis.url, store.url)))
         user.home.mkdir()  # else workers that are killed leave their stamps in the system's temporary folder
         ledger = shutdown.enter_context(Ledger.open(store.url))
-        crew = Crew(user, plan.workers, plan.in_flight)
-        users = Users(user, provider.refused, plan.charts_each)
-        yield Scene(plan, user, redis, store, provider, crew, users, ledger)
+        crew = Crew(user, plan.workers, plan.in_flight, CLOCKS_WRONG_S)
+        users = Users(user, provider.poison, plan.charts_each)
+        (folder / "stranger").mkdir()
+        mistaken = {"HF_BASE_URL": provider.server.base_url, "HF_TOKEN": STRANGERS_TOKEN, "REDIS_URL": redis.url}
+        stranger = Stranger(shutdown.enter_context(stack(folder / "stranger", **mistaken)))
+        yield Scene(plan, user, redis, store, provider, crew, users, stranger, ledger)
 
 
 def environment(base_url: str, redis_url: str, results_url: str) -> Mapping[str, str]:
@@ -224,7 +247,7 @@ def environment(base_url: str, redis_url: str, results_url: str) -> Mapping[str,
         "REDIS_URL": redis_url,
         "RESULTS_URL": results_url,
         "VISION_TIMEOUT": str(TIMEOUT_S),
-        "MAX_RETRIES": "12",
+        "MAX_RETRIES": str(MAX_RETRIES),
         "RETRY_DELAY": "0.2",
         "LOG_LEVEL": "DEBUG",
         "LOG_FORMAT": "json",

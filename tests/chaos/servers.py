@@ -4,7 +4,7 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -40,6 +40,17 @@ class RedisUnderFire:
     def flush(self) -> None:
         with closing(self.client()) as client:
             client.flushall()
+
+    @property
+    def is_claimed(self) -> bool:
+        """Some project has said that it is theirs."""
+        with closing(self.client()) as client:
+            return bool(client.exists("chartq:claim"))
+
+    def jobs_among(self, ids: Iterable[str]) -> int:
+        """How many of these it has."""
+        with closing(self.client()) as client:
+            return int(client.exists(*(f"rq:job:{id_}" for id_ in ids)))
 
     def pause(self) -> None:
         self._signal(signal.SIGSTOP)

@@ -1,6 +1,7 @@
 """The users: they submit folders, alone and over each other, kill their own commands, cancel, retry and resume."""
 
 import hashlib
+import itertools
 import json
 import signal
 import threading
@@ -13,10 +14,14 @@ from typing import Any
 
 from support.stack import Program, Stack, draw_charts
 
+from chaos.hosts import CLOCKS_WRONG_S, program
+from chaos.provider import POISONS
+from worker.rehearsal.behaviour import Fault
+
 PROMPTS = ("Up or down?", "Which pattern do you see?")
 
-#: Of so many charts one can't be processed: its job is to fail.
-_REFUSED_EVERY = 40
+#: Of so many charts one is poison: its job is to fail.
+_POISON_EVERY = 40
 
 
 @dataclass
@@ -64,10 +69,11 @@ class Retries:
 
 
 class Users:
-    """`refused`: filled with the pictures whose jobs are to fail."""
+    """`poison`: filled with the pictures whose jobs are to fail. Their hosts' clocks are wrong, as the workers' are."""
 
-    def __init__(self, stack: Stack, refused: set[str], charts_each: int) -> None:
-        self._stack, self._refused, self._charts_each = stack, refused, charts_each
+    def __init__(self, stack: Stack, poison: dict[str, Fault], charts_each: int) -> None:
+        self._stack, self._poison, self._charts_each = stack, poison, charts_each
+        self._poisons, self._clocks = itertools.cycle(POISONS), itertools.cycle(CLOCKS_WRONG_S)
         self._folders: list[tuple[Path, frozenset[str]]] = []
         self._running: list[Command] = []
         self.orders: list[Order] = []
@@ -115,7 +121,7 @@ class Users:
         folder = self._stack.folder / f"charts-{number:04d}"
         draw_charts(folder, self._charts_each, start=number * self._charts_each)
         names = [sha256_of(path) for path in sorted(folder.rglob("*.png"))]
-        self._refused.update(names[::_REFUSED_EVERY])
+        self._poison.update((name, next(self._poisons)) for name in names[::_POISON_EVERY])
         self._folders.append((folder, frozenset(names)))
         return self._folders[-1]
 
@@ -128,7 +134,8 @@ class Users:
     def _run(
         self, args: Sequence[str], charts: frozenset[str] = frozenset(), dies_after_s: float | None = None
     ) -> None:
-        self._running.append(Command(args, self._stack.start(*args), time.monotonic(), charts, dies_after_s))
+        process = self._stack.launch(*program(next(self._clocks)), *args)
+        self._running.append(Command(args, process, time.monotonic(), charts, dies_after_s))
 
     def _ended(self, command: Command, said: str, complained: str) -> None:
         what, code = command.args[0], command.program.returncode

@@ -6,8 +6,9 @@ import time
 
 
 def main() -> None:
-    wrong_s, right = float(sys.argv.pop(1)), time.time
+    wrong_s, right, right_ns = float(sys.argv.pop(1)), time.time, time.time_ns
     time.time = lambda: right() + wrong_s
+    time.time_ns = lambda: right_ns() + int(wrong_s * 1e9)  # logs are dated by it from Python 3.13 on
     runpy.run_module("worker.main", run_name="__main__", alter_sys=True)
 
 
