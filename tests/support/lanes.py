@@ -17,7 +17,8 @@ from jobs.broker.embedded import embedded_redis
 from jobs.core import clock as clocks
 from jobs.core.rates import RateLimits
 from jobs.lanes import Gate, Gates, LaneQueues, Priority, account_of
-from worker.engine.lane_client import HeartbeatReply, LaneClient, Lease, PollResult, Settlement
+from worker.engine.exchange import HeartbeatReply, Lease, PollResult, Settlement
+from worker.engine.lane_client import LaneClient
 
 LANE, OTHER_LANE = "chat:org/model", "chat:org/other"
 

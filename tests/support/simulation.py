@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from support.lanes import HOUR_S, Lanes, Worker
-from worker.engine.lane_client import LEASE_S, Lease, Settlement
+from worker.engine.exchange import Lease, Settlement
+from worker.engine.lane_client import LEASE_S
 
 #: Of a job (MAX_RETRIES=2).
 MAX_ATTEMPTS = 3

@@ -13,7 +13,8 @@ from redis import Redis
 from support.lanes import Lanes, Worker, running_redis
 from support.simulation import Simulation
 
-from worker.engine.lane_client import HEARTBEAT_S, Lease, Settlement
+from worker.engine.exchange import Lease, Settlement
+from worker.engine.lane_client import HEARTBEAT_S
 
 CHARTS, IN_FLIGHT, ANSWER_S = 100, 16, 1.0
 

@@ -15,7 +15,8 @@ from support.redis_servers import BrokenWay, OwnRedis, When, broken_way, own_red
 
 from jobs.core.rates import RateLimits
 from jobs.lanes import LaneQueues, account_of
-from worker.engine.lane_client import LaneClient, Settlement
+from worker.engine.exchange import Settlement
+from worker.engine.lane_client import LaneClient
 
 BOTH: list[When] = ["before", "after"]
 

@@ -33,8 +33,8 @@ from jobs.submit.submit import Order, Submitted
 from worker.cli.forecast import Forecast, Provider, Tally, fitting_speed
 from worker.cli.options import concurrency_option
 from worker.cli.run import Run, run_order
+from worker.engine.exchange import Lease
 from worker.engine.hooks import Hooks
-from worker.engine.lane_client import Lease
 from worker.engine.settlement import FinishedExecution
 from worker.monitoring.logging_setup import configure_logging
 from worker.rehearsal import Behaviour, Rehearsal

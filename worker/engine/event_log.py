@@ -6,7 +6,7 @@ from typing import Any
 from jobs.core.job import model_of
 from jobs.core.time_text import iso
 from jobs.ledger import StartedJob
-from worker.engine.lane_client import Closing, Lease
+from worker.engine.exchange import Closing, Lease
 from worker.engine.policy import Hold, NotBegun, Outcome, Throttled, Transient, Unreachable
 from worker.engine.settlement import FinishedExecution
 from worker.hf.errors import HFAPIError

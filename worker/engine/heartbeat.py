@@ -8,7 +8,8 @@ from typing import Protocol
 
 from redis.exceptions import RedisError
 
-from worker.engine.lane_client import HeartbeatReply, LaneClient, Lease
+from worker.engine.exchange import HeartbeatReply, Lease
+from worker.engine.lane_client import LaneClient
 
 log = logging.getLogger("chartq.worker")
 

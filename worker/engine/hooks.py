@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.ledger import StartedJob
-from worker.engine.lane_client import Lease
+from worker.engine.exchange import Lease
 from worker.engine.settlement import FinishedExecution
 
 

@@ -12,8 +12,9 @@ from redis.exceptions import RedisError
 from jobs.batches.reconcile import MAX_LOSSES, PAGE, TWO_HEARTBEATS_S, drop_held, put_back_all, refill, requeue_missing
 from jobs.core.errors import InputError, QueueError, StoreError
 from jobs.ledger import Ledger
+from worker.engine.exchange import Move, Settlement
 from worker.engine.heartbeat import Heartbeat
-from worker.engine.lane_client import LaneClient, Move, Settlement
+from worker.engine.lane_client import LaneClient
 from worker.engine.payload import is_our_job_id
 
 log = logging.getLogger("chartq.worker")

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from jobs.core.error_kind import error_kind
 from jobs.core.errors import OutOfMemoryError
 from jobs.ledger import AnswerRow, Change, Failed, Finished, JobError, Returned
+from worker.engine.exchange import Lease, Move, Settlement, Verdict
 from worker.engine.execute import ExecutionResult, StoppedError
-from worker.engine.lane_client import Lease, Move, Settlement, Verdict
 from worker.engine.policy import Done, Hold, Refused, Throttled, Transient, Unreachable
 from worker.hf.errors import HFAPIError, HFBadAnswerError, HFErrorReplyError, HFModelLoadingError, HFRateLimitError
 

@@ -9,7 +9,8 @@ from redis.exceptions import RedisError
 
 from jobs.ledger import Ledger
 from worker.engine.event_log import log_closing, log_ending
-from worker.engine.lane_client import LaneClient, Lease, PollResult, Settlement
+from worker.engine.exchange import Lease, PollResult, Settlement
+from worker.engine.lane_client import LaneClient
 from worker.engine.settlement import FinishedExecution, change, settlement, verdict_first
 
 

@@ -25,11 +25,12 @@ from jobs.lanes import SUSPENDED
 from jobs.ledger import Ledger, StartedJob, StoreGoneError
 from worker.engine.completions import Completions
 from worker.engine.event_log import log_started
+from worker.engine.exchange import Lease, PollResult
 from worker.engine.execute import ExecutionResult, StoppedError, Task
 from worker.engine.heartbeat import Heartbeat
 from worker.engine.hooks import NO_HOOKS, Hooks
 from worker.engine.in_hand import LONGEST_S, LOOK_EVERY_S, InHand
-from worker.engine.lane_client import LaneClient, Lease, PollResult
+from worker.engine.lane_client import LaneClient
 from worker.engine.maintenance import Maintenance
 from worker.engine.payload import is_our_payload
 from worker.engine.policy import Done, NotBegun, Refused, Unreachable

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from jobs.core.job import model_of
 from jobs.ledger import StartedJob
+from worker.engine.exchange import Lease
 from worker.engine.execute import ExecutionResult
-from worker.engine.lane_client import Lease
 from worker.engine.policy import Done, Transient
 from worker.engine.settlement import FinishedExecution
 from worker.hf.errors import HFAPIError, HFConnectionError, HFTimeoutError, HFUnreachableError

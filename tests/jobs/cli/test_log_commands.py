@@ -16,8 +16,8 @@ from jobs.cli.log_commands import words
 from jobs.config.log_dir import log_folder, read_entries
 from jobs.config.settings import Settings
 from worker.engine.event_log import log_ending
+from worker.engine.exchange import Lease
 from worker.engine.execute import ExecutionResult
-from worker.engine.lane_client import Lease
 from worker.engine.policy import Done
 from worker.engine.settlement import FinishedExecution
 from worker.monitoring.log_file import LogFile, prune

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from support.lanes import LANE, OTHER_LANE, Lanes, Worker, jobs_of
 
-from worker.engine.lane_client import Lease
+from worker.engine.exchange import Lease
 
 
 def closed_for_s(lanes: Lanes, lane: str = LANE) -> float:

@@ -12,7 +12,8 @@ from jobs.core.controls import NO_CONTROLS, Limit, Pause
 from jobs.core.rates import Window
 from jobs.lanes import TASK, queue_name
 from jobs.lanes.scripts import text
-from worker.engine.lane_client import EXECUTION_TTL_S, LEASE_S, Lease, Settlement
+from worker.engine.exchange import Lease, Settlement
+from worker.engine.lane_client import EXECUTION_TTL_S, LEASE_S
 
 
 def one_by_one(worker: Worker, count: int) -> list[str]:

@@ -16,8 +16,8 @@ from jobs.batches.shapes import BatchDocument
 from jobs.core.clock import SYSTEM_CLOCK, FastClock
 from jobs.core.rates import RateLimits
 from worker.cli.forecast import Forecast, Provider, Tally, fitting_speed
+from worker.engine.exchange import Lease
 from worker.engine.execute import ExecutionResult
-from worker.engine.lane_client import Lease
 from worker.engine.policy import Done, Outcome, Refused, Throttled
 from worker.engine.settlement import FinishedExecution
 from worker.main import chartq

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from worker.engine.completions import Completions, batching_delay_s
+from worker.engine.exchange import Lease
 from worker.engine.execute import ExecutionResult
-from worker.engine.lane_client import Lease
 from worker.engine.policy import Done, Outcome, Throttled
 from worker.engine.settlement import FinishedExecution
 

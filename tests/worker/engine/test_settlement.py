@@ -7,8 +7,8 @@ import pytest
 
 from jobs.core.errors import ImageError, OutOfMemoryError
 from jobs.ledger import Change, Failed, Finished, JobError, Returned
+from worker.engine.exchange import Lease, Move, Verdict
 from worker.engine.execute import ExecutionResult
-from worker.engine.lane_client import Lease, Move, Verdict
 from worker.engine.policy import Done, Hold, Outcome, Refused, Throttled, Transient, Unreachable
 from worker.engine.settlement import (
     FinishedExecution,

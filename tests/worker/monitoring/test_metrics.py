@@ -20,8 +20,8 @@ from support.stack import draw_charts, eventually, stack
 from jobs.core.rates import Window
 from jobs.lanes import Depth, Gate, Gates, LaneQueues
 from jobs.ledger import StartedJob
+from worker.engine.exchange import Lease
 from worker.engine.execute import ExecutionResult
-from worker.engine.lane_client import Lease
 from worker.engine.policy import Done, Outcome, Refused, Throttled, Transient, Unreachable
 from worker.engine.settlement import FinishedExecution
 from worker.hf.errors import HFConnectionError, HFRateLimitError, HFServerError, HFTimeoutError, HFUnreachableError
