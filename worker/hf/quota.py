@@ -20,6 +20,8 @@ _WORDS = re.compile(
     r"|(?:reached|exceeded|used up|exhausted) [a-z ]{0,20}\b(?:monthly|billing|spending|spend|plan)(?:'s)? [a-z ]{0,30}"
     r"\b(?:limit|quota|cap|budget|allowance)\b"
     r"|quota [a-z ]{0,20}for (?:the|this|your) (?:current )?(?:month|billing period|plan)\b"
+    r"|key(?:'s)? (?:spending|credit) limit (?:exceeded|reached)"
+    r"|key limit exceeded \((?:total|monthly) limit\)"  # OpenRouter: what this key may spend
     r"|payment required",
     re.I,
 )
