@@ -69,11 +69,6 @@ class StoreUrl:
         return cls(dialect="postgresql", label=label, uri=uri)
 
 
-def url_in_home(home: Path, name: str) -> StoreUrl:
-    """The store of a CHARTQ_HOME."""
-    return StoreUrl.of_file(home / name)
-
-
 def _timeout_s(label: str, options: str) -> float | None:
     given: Mapping[str, str] = dict(parse_qsl(options, keep_blank_values=True)) if options else {}
     try:

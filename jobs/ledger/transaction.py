@@ -14,18 +14,6 @@ from jobs.ledger.statements import Dialect, statements
 Row = Any
 
 
-class Cursor(Protocol):
-    """What we use of the drivers' cursors."""
-
-    @property
-    def description(self) -> Any: ...
-
-    @property
-    def rowcount(self) -> int: ...
-
-    def fetchall(self) -> list[Any]: ...
-
-
 class Connection(Protocol):
     """What we use of sqlite3's and psycopg's connections."""
 

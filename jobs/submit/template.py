@@ -8,8 +8,6 @@ from typing import Any, Self
 from jobs.core.errors import InputError
 from jobs.core.text import dumps
 
-_BRACE = "a brace itself is written {{ or }}"
-
 #: What every answer has.
 ALWAYS = ("text", "custom_id")
 

@@ -89,7 +89,7 @@ def test_both_stages_run_at_once_and_the_second_ones_document_is_last(tmp_path: 
         Rehearsal(Behaviour(latency_s=0.5)) as server,
         stack(tmp_path, HF_BASE_URL=server.base_url, CHARTQ_REHEARSAL="1", REASONING_MODEL=TEXT) as user,
     ):
-        draw_charts(tmp_path / "charts", 12)
+        draw_charts(tmp_path / "charts", 32)
         ask = (
             "run",
             "charts",
@@ -104,13 +104,13 @@ def test_both_stages_run_at_once_and_the_second_ones_document_is_last(tmp_path: 
             "--json",
         )
         done = user.run(*ask).json()
-        assert (done["status"], done["request_counts"]["finished"], done["model"]) == ("completed", 12, TEXT)
-        assert user.status(done["from"])["request_counts"]["finished"] == 12
+        assert (done["status"], done["request_counts"]["finished"], done["model"]) == ("completed", 32, TEXT)
+        assert user.status(done["from"])["request_counts"]["finished"] == 32
         began = {model: [call.at for call in server.record if call.model == model] for model in (VISION, TEXT)}
         assert min(began[TEXT]) < max(began[VISION]), "the first answers are asked about before the last chart is"
-        assert (len(began[VISION]), len(began[TEXT])) == (12, 12)
+        assert (len(began[VISION]), len(began[TEXT])) == (32, 32)
         assert user.run(*ask).json()["status"] == "completed"
-        assert len(server.record) == 24, "asked again, nothing is paid again"
+        assert len(server.record) == 64, "asked again, nothing is paid again"
 
 
 def most_within(times: Sequence[float], window_s: float) -> int:
