@@ -2,7 +2,7 @@
 -- Hash fields: gen (generation: counts closings), until_ms, why, refusals (closings in a row without a success),
 -- probe ('1': one call goes first), probe_execution, limit (concurrency in force; absent: the ceiling),
 -- granted / passed (permits given, answers had, in this generation), learned (what passed before it was last
--- refused), edge (learned was reached: 1 + the calls that were on their way then), passes (answers ever),
+-- refused), edge ('1': learned was reached, and what was on its way then has ended), passes (answers ever),
 -- alike / alike_jobs (what the first jobs failed with, and which), mixed ('1': they failed with this and that),
 -- failures (transient, in a row), outage (ms since when), passed_begun_ms (of the calls that passed, when the last
 -- began), away_since (ms), hold_reason / _message / _since, shut_ms (since when it has been refused without an answer),
@@ -149,12 +149,9 @@ local function in_flight(gate, now_ms)
 end
 
 -- Near the count at which the provider last said no, one at a time goes on: it costs one refusal, not many.
-local function approach_edge(gate, state, flying)
+local function nears_edge(state)
     local learned = tonumber(state.learned or 0)
-    if learned > 0 and not state.probe and not state.edge and tonumber(state.granted or 0) >= learned then
-        redis.call('HSET', gate_key(gate), 'edge', 1 + flying, 'limit', 1)
-        state.limit = 1
-    end
+    return learned > 0 and not state.probe and not state.edge and tonumber(state.granted or 0) >= learned
 end
 
 local function concurrency(state, ceiling)
@@ -177,7 +174,7 @@ local function closed_for_ms(gate, account, windows, ceiling, now_ms, reserved)
         return 1000, state, owner
     end
     if state.probe then state.limit = nil end       -- late answers of an older generation don't hold it up
-    approach_edge(gate, state, flying)
+    if nears_edge(state) then state.edge, state.limit = 1, 1 end    -- written with the next permit
     if flying >= concurrency(state, ceiling) - (reserved or 0) then return 1000, state, owner end
     local wait = budget_wait_ms(gate, windows, now_ms)
     if wait > 0 then return wait, state, owner end
@@ -215,6 +212,7 @@ local function grant(account, lane, state, owner, execution, windows, now_ms, le
     redis.call('ZADD', permits_key(gate), now_ms + lease_ms, execution)
     redis.call('SADD', GATES, gate)
     redis.call('HINCRBY', gate_key(gate), 'granted', 1)
+    if state.edge == 1 then redis.call('HSET', gate_key(gate), 'edge', 1, 'limit', 1) end
     if state.probe and not all_may_go(gate, lane, state, now_ms) then redis.call('HSET', gate_key(gate), 'probe_execution', execution) end
     if not owner.proven and not owner.first_ms then redis.call('HSET', account_key(account), 'first_ms', now_ms) end
     return generation(state, owner), state.probe and 1 or 0
@@ -313,10 +311,8 @@ local function succeed(gate, state, begun_ms, ceiling, now_ms)
     redis.call('HDEL', gate_key(gate), 'outage', 'until_ms', 'why', 'probe', 'probe_execution', 'away_since', 'shut_ms')
     redis.call('HSET', gate_key(gate), 'refusals', 0, 'failures', 0)
     redis.call('HINCRBY', gate_key(gate), 'passed', 1)
-    local limit, old = tonumber(state.limit or 0), tonumber(state.edge or 0) > 1
-    if old then
-        redis.call('HINCRBY', gate_key(gate), 'edge', -1)     -- called before the edge: it says nothing about it
-    elseif limit > 0 then
+    local limit = tonumber(state.limit or 0)
+    if limit > 0 then
         limit = limit + 1 / limit
         if limit >= (ceiling or 1000) then redis.call('HDEL', gate_key(gate), 'limit')
         else redis.call('HSET', gate_key(gate), 'limit', string.format('%.6f', limit)) end

@@ -222,6 +222,10 @@ def test_near_the_count_that_was_refused_before_one_at_a_time_goes_on(lanes: Lan
         granted += len(leases)
         worker.answered(*leases)
     assert granted == 30, "the edge is not overrun"
+    key = f"chartq:gate:{worker.account}:{LANE}"
+    before = lanes.redis.hgetall(key)
+    assert lanes.gate().limit == 1
+    assert lanes.redis.hgetall(key) == before, "to look changes nothing"
     assert len(worker.take(64)) == 1
     worker.refused(*worker.held.values(), hint_s=5)
     after_the_gate(lanes)
