@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from support.faults import by_prompt
 from support.lanes import HOUR_S, Clock, Lanes, Worker, jobs_of
 from support.simulation import FixedWindows, Simulation
 from support.stack import Finished, Stack, draw_charts, finish, stack
@@ -246,7 +247,7 @@ def test_a_started_job_that_redis_lost_is_given_up_after_two_heartbeats(
 
 @pytest.fixture
 def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.05, prompt_faults={"bad": 422})) as running:
+    with Rehearsal(Behaviour(latency_s=0.05, fault_for=by_prompt({"bad": 422}))) as running:
         yield running
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from support.faults import by_image, by_prompt
 from support.hf_server import Scripted, ScriptedServer, chat_reply
 from support.pictures import png_of_size
 from support.stack import Stack, draw_charts, eventually, finish, stack
@@ -51,7 +52,8 @@ def ended(counts: Counts) -> int:
 def test_at_every_moment_the_counts_add_up_and_redis_knows_nothing_before_the_ledger(
     user: Stack, server: Rehearsal
 ) -> None:
-    server.behave(latency_s=0.3, fail_every=[(4, 500)], first_faults=(429, None, 503), prompt_faults={"bad": 422})
+    bad_ones = by_prompt({"bad": 422})
+    server.behave(latency_s=0.3, fail_every=[(4, 500)], first_faults=(429, None, 503), fault_for=bad_ones)
     charts = draw_charts(user.folder / "charts", 60)
     good, bad = user.submit(charts), user.submit(charts / "group-00", prompt="bad")
     user.worker("--concurrency", "4", MAX_RETRIES="1")
@@ -288,7 +290,7 @@ def test_bombs_are_refused_and_damage_fails_its_own_job_uncalled(user: Stack, se
 def test_a_server_that_never_answers_or_drips_costs_no_more_than_the_timeout(user: Stack, server: Rehearsal) -> None:
     charts = draw_charts(user.folder / "charts", 6)
     names = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(charts.rglob("*.png"))]
-    server.behave(image_faults={names[1]: "hang", names[4]: "drip"})
+    server.behave(fault_for=by_image({names[1]: "hang", names[4]: "drip"}))
     started_at = time.monotonic()
     arguments = ("run", str(charts), "-p", "Up?", "--json")
     document = user.run(*arguments, expect=1, VISION_TIMEOUT="1.5", MAX_RETRIES="0").json()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.faults import by_image, by_prompt
 from support.hf_server import Scripted, ScriptedServer, chat_reply
 from support.stack import Program, Stack, draw_charts, eventually, stack
 
@@ -45,7 +46,7 @@ def attempts(user: Stack, batch_id: str) -> list[int]:
 
 def test_a_known_budget_is_kept_by_all_workers_together(user: Stack, server: Rehearsal) -> None:
     # Permits are 5 in any second; on their way to the server two more may catch up with them.
-    server.behave(latency_s=0.3, budget=(7, 1.0), window="sliding")
+    server.behave(latency_s=0.3, budgets=[(7, 1.0)], window="sliding")
     batch_id = user.submit(draw_charts(user.folder / "charts", 40))
     workers(user, 3, "--concurrency", "8", HF_RATE_LIMIT="5/s")
     assert wait(user, batch_id).finished == 40
@@ -56,7 +57,7 @@ def test_a_known_budget_is_kept_by_all_workers_together(user: Stack, server: Reh
 
 
 def test_an_unknown_limit_costs_few_refusals_and_no_chart(user: Stack, server: Rehearsal) -> None:
-    server.behave(latency_s=0.3, budget=(30, 5.0), hints="retry-after")
+    server.behave(latency_s=0.3, budgets=[(30, 5.0)], hints="retry-after")
     batch_id = user.submit(draw_charts(user.folder / "charts", 100))
     workers(user, 3, "--concurrency", "8", MAX_RETRIES="0")
     assert wait(user, batch_id).finished == 100
@@ -127,7 +128,7 @@ def test_a_model_that_is_not_served_holds_its_own_lane_only(user: Stack, server:
 
 
 def test_a_lane_that_waits_holds_up_no_other(user: Stack, server: Rehearsal) -> None:
-    server.behave(latency_s=0.05, hints="retry-after", hint_s=60.0, prompt_faults={"closed": 429})
+    server.behave(latency_s=0.05, hints="retry-after", hint_s=60.0, fault_for=by_prompt({"closed": 429}))
     charts = draw_charts(user.folder / "charts", 12)
     closed = user.submit(charts, prompt="closed", VISION_MODEL="org/closed")
     workers(user, 1, "--concurrency", "2")
@@ -174,7 +175,7 @@ def test_six_charts_that_always_fail_are_no_outage(user: Stack, server: Rehearsa
     charts = draw_charts(user.folder / "charts", 60)
     first_six = sorted((charts / "group-00").glob("*.png"))[:6]
     bad = [hashlib.sha256(chart.read_bytes()).hexdigest() for chart in first_six]
-    server.behave(latency_s=0.5, image_faults=dict.fromkeys(bad, 500))
+    server.behave(latency_s=0.5, fault_for=by_image(dict.fromkeys(bad, 500)))
     batch_id = user.submit(charts)
     workers(user, 1, "--concurrency", "16", MAX_RETRIES="1")
     counts = wait(user, batch_id, expect=1)
@@ -211,7 +212,7 @@ def test_five_broken_charts_of_different_kinds_hold_nothing(user: Stack, server:
     charts = draw_charts(user.folder / "charts", 20)
     first_five = sorted((charts / "group-00").glob("*.png"))[:5]
     hashes = [hashlib.sha256(chart.read_bytes()).hexdigest() for chart in first_five]
-    server.behave(image_faults=dict(zip(hashes, (400, 413, 422, 400, 413), strict=True)))
+    server.behave(fault_for=by_image(dict(zip(hashes, (400, 413, 422, 400, 413), strict=True))))
     batch_id = user.submit(charts)
     workers(user, 1, "--concurrency", "1")
     counts = wait(user, batch_id, expect=1)
@@ -224,7 +225,7 @@ def test_a_lane_that_has_answered_is_not_held_by_what_fails_alike(
 ) -> None:
     charts = draw_charts(user.folder / "charts", 20)
     bad = [hashlib.sha256(chart.read_bytes()).hexdigest() for chart in sorted(charts.rglob("*.png"))[1:12]]
-    server.behave(image_faults=dict.fromkeys(bad, 400), latency_s=0.5)
+    server.behave(fault_for=by_image(dict.fromkeys(bad, 400)), latency_s=0.5)
     batch_id = user.submit(charts)
     workers(user, 1, "--concurrency", "1")
     eventually(lambda: len(server.record) >= 2)
@@ -247,7 +248,7 @@ def test_answers_without_content_are_asked_for_again_before_they_hold_anything(u
 def test_one_chart_that_is_always_refused_does_not_hold_up_the_others(user: Stack, server: Rehearsal) -> None:
     charts = draw_charts(user.folder / "charts", 21)
     refused = hashlib.sha256((charts / "group-00" / "chart-0004.png").read_bytes()).hexdigest()
-    server.behave(latency_s=0.1, image_faults={refused: 429}, hints="retry-after", hint_s=1.0)
+    server.behave(latency_s=0.1, fault_for=by_image({refused: 429}), hints="retry-after", hint_s=1.0)
     batch_id = user.submit(charts)
     workers(user, 1, "--concurrency", "4", MAX_RETRIES="1")
     counts = wait(user, batch_id, expect=1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from support.faults import by_prompt
 from support.lanes import Clock, running_redis
 from support.producer import producer_in
 from support.stack import Stack, draw_charts, eventually, stack
@@ -122,7 +123,7 @@ def test_retry_and_resume_put_a_held_batch_back_at_once(tmp_path: Path, monkeypa
 
 @pytest.fixture
 def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.05, prompt_faults={"bad": 422})) as running:
+    with Rehearsal(Behaviour(latency_s=0.05, fault_for=by_prompt({"bad": 422}))) as running:
         yield running
 
 
@@ -156,7 +157,7 @@ def test_run_stops_at_the_limit_and_goes_on_after_resume(user: Stack, server: Re
     assert again["hold"] == held["hold"]
     assert user.run("wait", held["batch_id"], expect=3).code == 3
 
-    server.behave(prompt_faults={})
+    server.behave(fault_for=None)
     bare = user.run("resume").stderr
     assert f"chartq resume {held['batch_id']}" in bare
     assert user.run(*command, expect=3).json()["status"] == "on_hold"
@@ -191,7 +192,7 @@ def test_a_worker_calls_no_more_for_a_held_batch_while_others_go_on(user: Stack,
     assert sum(counts(document)[:3]) == 60
     assert counts(document)[2] >= 60 - 10 - 3 - 2 * 4
 
-    server.behave(prompt_faults={})
+    server.behave(fault_for=None)
     user.run("retry", bad)
     user.run("wait", bad, "--timeout", "50")
     assert user.counts(bad).finished == 60

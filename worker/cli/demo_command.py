@@ -31,7 +31,7 @@ _PROMPT = "Is the trend of this trading chart up, down or sideways? Answer in on
 _PIPE_COLUMNS = 120
 
 #: A provider that throttles a little, so that the demo shows what chartq is for.
-_REHEARSED = Behaviour(latency_s=0.4, budget=(8, 2.0), hints="retry-after")
+_REHEARSED = Behaviour(latency_s=0.4, budgets=[(8, 2.0)], hints="retry-after")
 
 
 def show_demo() -> int:

@@ -211,7 +211,7 @@ def _behaviour(provider: Provider, *, hints: bool, fail_every: Sequence[str]) ->
     budgets = [(window.calls, window.window_ms / 1000) for window in provider.windows]
     return Behaviour(
         latency_s=provider.latency_s,
-        further_budgets=budgets,
+        budgets=budgets,
         hints="retry-after" if hints else "none",
         fail_every=[parse_fail_every(text) for text in fail_every],
         look=False,

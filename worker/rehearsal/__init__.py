@@ -2,7 +2,7 @@
 
     from worker.rehearsal import Behaviour, Rehearsal
 
-    with Rehearsal(Behaviour(latency_s=0.3, budget=(30, 5.0), hints="retry-after")) as server:
+    with Rehearsal(Behaviour(latency_s=0.3, budgets=[(30, 5.0)], hints="retry-after")) as server:
         ...                               # point HF_BASE_URL at server.base_url
         server.behave(fault=502)          # from now on
         server.record.with_status(429)    # what it saw

@@ -1,6 +1,5 @@
 """`python -m worker.rehearsal`: the stand-in as a process of its own, until SIGTERM or SIGINT."""
 
-import re
 import signal
 import sys
 import threading
@@ -8,19 +7,17 @@ from typing import Any, get_args
 
 import click
 
+from jobs.core.rates import RateLimits
 from worker.rehearsal import Behaviour, Rehearsal
 from worker.rehearsal.behaviour import Fault, Hints, Window, check_fault
 
-_UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_BUDGET = re.compile(r"^(\d+)/(\d+(?:\.\d+)?)?([smhd]?)$")
 
-
-def parse_budget(text: str) -> tuple[int, float]:
-    """`30/5s`, `5/s`, `30/h`: calls and the window in seconds."""
-    match = _BUDGET.match(text.strip())
-    if match is None or not (match[2] or match[3]):
-        raise click.BadParameter(f"{text!r} is not like 30/5s, 5/s or 30/h")
-    return int(match[1]), float(match[2] or 1) * _UNITS_S[match[3]]
+def parse_budgets(text: str | None) -> list[tuple[int, float]]:
+    """`30/5s` or `5/s,30/h`: calls and the window in seconds, of each."""
+    try:
+        return [(window.calls, window.window_ms / 1000) for window in RateLimits.parse(text or "").default]
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def parse_fault(text: str) -> Fault:
@@ -37,14 +34,6 @@ def parse_fail_every(text: str) -> tuple[int, Fault]:
     return int(count), parse_fault(fault or "500")
 
 
-def _with(parse: Any) -> Any:
-    return lambda _context, _parameter, text: None if text is None else parse(text)
-
-
-def _each_with(parse: Any) -> Any:
-    return lambda _context, _parameter, texts: tuple(map(parse, texts))
-
-
 @click.command()
 @click.option("--port", default=0, show_default="a free one")
 @click.option("--host", default="127.0.0.1", show_default=True, help="In a container 0.0.0.0.")
@@ -52,10 +41,9 @@ def _each_with(parse: Any) -> Any:
 @click.option(
     "--budget",
     "budgets",
-    callback=_each_with(parse_budget),
-    multiple=True,
-    metavar="N/WINDOW",
-    help="Like 30/5s, 5/s, 30/h; several hold together.",
+    callback=lambda _context, _parameter, text: parse_budgets(text),
+    metavar="N/WINDOW,...",
+    help="Like 30/5s or 5/s,30/h: several hold together.",
 )
 @click.option("--window", type=click.Choice(get_args(Window)), default="fixed", show_default=True)
 @click.option("--hints", type=click.Choice(get_args(Hints)), default="none", show_default=True)
@@ -63,28 +51,26 @@ def _each_with(parse: Any) -> Any:
 @click.option("--credits", type=int, help="Answers per token until 402.")
 @click.option("--token", help="The only token that is let in; made up, it shows in the process list.")
 @click.option("--model", "models", multiple=True, help="The only models that are served.")
-@click.option("--gated", multiple=True, help="Models whose terms nobody accepted.")
 @click.option("--max-concurrency", type=int, help="Most calls of a model in flight.")
-@click.option("--fault", callback=_with(parse_fault), help="For every call: a status, or hang, drop, html...")
+@click.option(
+    "--fault",
+    callback=lambda _context, _parameter, text: text and parse_fault(text),
+    help="For every call: a status, or hang, drop, html...",
+)
 @click.option(
     "--fail-every",
-    callback=_each_with(parse_fail_every),
+    callback=lambda _context, _parameter, texts: tuple(map(parse_fail_every, texts)),
     multiple=True,
     metavar="N:FAULT",
     help="Like 10:502; also several times.",
 )
-@click.option("--think", is_flag=True, help="Answers begin with a <think> part.")
 @click.option("--look/--no-look", default=True, help="Whether answers come from the image's pixels.")
-def main(
-    port: int, host: str, models: tuple[str, ...], budgets: tuple[tuple[int, float], ...], **settings: Any
-) -> None:
+def main(port: int, host: str, models: tuple[str, ...], **settings: Any) -> None:
     """Stand in for Hugging Face's API on this machine. Prints the base URL, then serves until it is ended."""
-    budget = budgets[0] if budgets else None
-    behaviour = Behaviour(models=models or None, budget=budget, further_budgets=budgets[1:], **settings)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with Rehearsal(behaviour, port=port, host=host) as server:
+    with Rehearsal(Behaviour(models=models or None, **settings), port=port, host=host) as server:
         click.echo(server.base_url)
         sys.stdout.flush()
         ended.wait()

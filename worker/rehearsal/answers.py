@@ -9,19 +9,23 @@ from jobs.schemas import CHART
 from worker.rehearsal.behaviour import Behaviour
 from worker.rehearsal.fake_json import fit, requested_schema
 from worker.rehearsal.fake_vision import ImageStats, look_at
-from worker.rehearsal.reply import EVENTS, HTML, JSON, Reply, json_reply
+from worker.rehearsal.reply import HTML, JSON, Reply, json_reply
 from worker.rehearsal.request_parser import ParsedRequest
 
 #: With this every text begins, so that nobody takes it for a model's.
 MARK = "[rehearsal]"
 
+#: What the values of an enum may call a trend.
+_WORDS = {
+    "up": ("up", "upward", "rising", "bullish", "uptrend"),
+    "down": ("down", "downward", "falling", "bearish", "downtrend"),
+    "sideways": ("sideways", "flat", "neutral", "ranging"),
+}
 _SAYS = {"up": "rises", "down": "falls", "sideways": "ends about where it began"}
 #: Of a vision model's prompt tokens: one for each square of so many pixels (Qwen-VL's patches).
 _PATCH_PX = 28 * 28
 #: How much of the question is repeated in the answer.
 _QUESTION_CHARS = 60
-#: Characters in a piece of a streamed answer.
-_PIECE = 12
 
 
 def answer(asked: ParsedRequest, behaviour: Behaviour, number: int, *, misfit: str | None = None) -> Reply:
@@ -33,12 +37,8 @@ def answer(asked: ParsedRequest, behaviour: Behaviour, number: int, *, misfit: s
         return json_reply([{"score": 0.9, "answer": f"{MARK} {word}"}, {"score": 0.1, "answer": text}])
     if asked.kind != "chat":
         return json_reply([{"generated_text": text}])
-    content = _content(asked, glance, text, misfit)
-    if behaviour.think:
-        content = f"<think>\n{MARK} Looking at the pixels.\n</think>\n\n{content}"
     reason = "length" if misfit == "cut-short" else "stop"
-    completion = _completion(asked, number, {"role": "assistant", "content": content}, reason, glance)
-    return _streamed(asked, completion) if asked.body.get("stream") else json_reply(completion)
+    return json_reply(_completion(asked, number, _content(asked, glance, text, misfit), reason, glance))
 
 
 def bad_answer(kind: str, asked: ParsedRequest, number: int) -> Reply:
@@ -49,16 +49,13 @@ def bad_answer(kind: str, asked: ParsedRequest, number: int) -> Reply:
         return Reply(200, b'{"object": "chat.completion", "choices": [{"index": 0, "mess', JSON)
     if kind == "error-in-200":
         return json_reply({"error": "CUDA out of memory (rehearsal)"})
+    nothing = None if kind == "null-content" else ""
     if asked.kind != "chat":
-        return json_reply([] if kind == "no-choices" else [{"generated_text": _nothing(kind)}])
-    completion = _completion(asked, number, {"role": "assistant", "content": _nothing(kind)}, "stop", None)
+        return json_reply([] if kind == "no-choices" else [{"generated_text": nothing}])
+    completion = _completion(asked, number, nothing, "stop", None)
     if kind == "no-choices":
         completion["choices"] = []
     return json_reply(completion)
-
-
-def _nothing(kind: str) -> str | None:
-    return None if kind == "null-content" else ""
 
 
 def _sentence(asked: ParsedRequest, glance: ImageStats | None) -> str:
@@ -79,7 +76,7 @@ def _content(asked: ParsedRequest, glance: ImageStats | None, text: str, misfit:
     if schema == CHART:
         value = _chart_answer(glance, text)
     else:
-        value = fit(schema, text, _words_for(glance.trend) if glance else (), short=MARK)
+        value = fit(schema, text, _WORDS[glance.trend] if glance else (), short=MARK)
     said = json.dumps(_spoiled(value) if misfit == "misfit" else value)
     return said[: len(said) // 2] if misfit == "cut-short" else said
 
@@ -103,21 +100,12 @@ def _spoiled(value: Any) -> Any:
     return {name: {"misfit": MARK} for name in value} if isinstance(value, dict) and value else [MARK]
 
 
-def _words_for(trend: str) -> tuple[str, ...]:
-    """What the values of an enum may call this trend."""
-    names = {
-        "up": ("up", "upward", "rising", "bullish", "uptrend"),
-        "down": ("down", "downward", "falling", "bearish", "downtrend"),
-        "sideways": ("sideways", "flat", "neutral", "ranging"),
-    }[trend]
-    return names + tuple(name.upper() for name in names) + tuple(name.capitalize() for name in names)
-
-
 def _completion(
-    asked: ParsedRequest, number: int, message: dict[str, Any], finish_reason: str, glance: ImageStats | None
+    asked: ParsedRequest, number: int, content: str | None, finish_reason: str, glance: ImageStats | None
 ) -> dict[str, Any]:
     prompt_tokens = 8 + len(asked.prompt) // 4 + (glance.width * glance.height // _PATCH_PX if glance else 0)
-    completion_tokens = 1 + len(message["content"] or message.get("reasoning", "")) // 4
+    completion_tokens = 1 + len(content or "") // 4
+    message = {"role": "assistant", "content": content}
     return {
         "id": f"chatcmpl-rehearsal-{number}",
         "object": "chat.completion",
@@ -131,22 +119,3 @@ def _completion(
             "total_tokens": prompt_tokens + completion_tokens,
         },
     }
-
-
-def _streamed(asked: ParsedRequest, completion: dict[str, Any]) -> Reply:
-    """The same completion as server-sent events."""
-    base = {key: completion[key] for key in ("id", "created", "model", "system_fingerprint")}
-    base["object"] = "chat.completion.chunk"
-    content = completion["choices"][0]["message"]["content"]
-    pieces = [content[start : start + _PIECE] for start in range(0, len(content), _PIECE)]
-    deltas: list[tuple[dict[str, Any], str | None]] = [({"role": "assistant", "content": ""}, None)]
-    deltas += [({"content": piece}, None) for piece in pieces]
-    deltas.append(({}, "stop"))
-    events: list[dict[str, Any]] = [
-        {**base, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]}
-        for delta, reason in deltas
-    ]
-    if (asked.body.get("stream_options") or {}).get("include_usage"):
-        events.append({**base, "choices": [], "usage": completion["usage"]})
-    lines = [f"data: {json.dumps(event)}\n\n" for event in events]
-    return Reply(200, ("".join(lines) + "data: [DONE]\n\n").encode(), EVENTS)

@@ -1,7 +1,7 @@
 """How the stand-in behaves: one frozen value, replaced as a whole while it runs."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from worker.rehearsal.request_parser import ParsedRequest
@@ -9,10 +9,8 @@ from worker.rehearsal.request_parser import ParsedRequest
 #: Whether a budget's windows lie in a fixed row or move along with the calls.
 Window = Literal["fixed", "sliding"]
 
-#: In which form a 429 says how long to wait: every form that servers have been seen to use, and none at all.
-Hints = Literal[
-    "none", "retry-after", "retry-after-float", "retry-after-date", "retry-after-ms", "ratelimit", "message"
-]
+#: In which form a 429 says how long to wait.
+Hints = Literal["none", "retry-after", "retry-after-ms", "message"]
 
 #: Refusals that have a name because their status alone doesn't say what they are.
 RefusalKind = Literal["throttled", "overloaded", "loading", "gated", "permission", "unsupported"]
@@ -39,13 +37,9 @@ class Behaviour:
     #: How long an answer takes; refusals come at once.
     latency_s: float = 0.0
 
-    #: Calls per window of so many seconds, for each token and model; beyond it: 429.
-    budget: tuple[int, float] | None = None
-    #: Further budgets that hold as well, as in 5 a second and 30 an hour.
-    further_budgets: Sequence[tuple[int, float]] = ()
+    #: `(calls, seconds)`: calls per window, for each token and model; beyond it: 429. Several hold together.
+    budgets: Sequence[tuple[int, float]] = ()
     window: Window = "fixed"
-    #: Whether refused calls count as spent. Shows in sliding windows only: a full fixed one can't get fuller.
-    refusals_count: bool = True
     hints: Hints = "none"
     #: What the hint of a 429 or 503 says that comes from a fault and not from a budget.
     hint_s: float = 1.0
@@ -58,14 +52,8 @@ class Behaviour:
     credits: int | None = None
     #: The only token that is let in; others get 401. None: everybody is.
     token: str | None = None
-    #: False: the token lacks the permission (403).
-    permission: bool = True
     #: The models that are served; None: all.
     models: Sequence[str] | None = None
-    #: Models whose terms nobody accepted (403).
-    gated: Sequence[str] = ()
-    #: Models listed without "image" among their input modalities.
-    text_models: Sequence[str] = ()
 
     #: What every call gets while this is set: an outage.
     fault: Fault | None = None
@@ -73,44 +61,11 @@ class Behaviour:
     first_faults: Sequence[Fault | None] = ()
     #: `(n, fault)`: every n-th call gets the fault; a call that several mean gets the first of them.
     fail_every: Sequence[tuple[int, Fault]] = ()
-    #: By the SHA-256 (hexadecimal) of the image as it was sent.
-    image_faults: Mapping[str, Fault] = field(default_factory=dict)
-    #: By a part of the prompt.
-    prompt_faults: Mapping[str, Fault] = field(default_factory=dict)
     #: Any other rule; must be quick, since it runs under the server's lock.
     fault_for: Callable[[ParsedRequest], Fault | None] | None = None
-    #: After an error the connection is closed without a word, as `transformers serve` does after a 500.
-    hang_up_after_errors: bool = False
-    #: Seconds between the pieces of a "drip".
-    drip_s: float = 0.1
 
-    #: Bigger requests get 413. TGI's limit is 2,000,000.
-    max_body_bytes: int = 20_000_000
-    #: Answers begin with a `<think>` part.
-    think: bool = False
     #: False: the image isn't decoded, the answer is a fixed sentence. For load tests.
     look: bool = True
-
-    def __post_init__(self) -> None:
-        if self.hints not in get_args(Hints):
-            raise ValueError(f"hints={self.hints!r} is none of {', '.join(get_args(Hints))}")
-        if self.window not in get_args(Window):
-            raise ValueError(f"window={self.window!r} is none of {', '.join(get_args(Window))}")
-        for calls, window_s in self.budgets:
-            if calls < 1 or window_s <= 0:
-                raise ValueError(f"budget={(calls, window_s)!r} must be (calls >= 1, seconds > 0)")
-        for fault in self._faults():
-            check_fault(fault)
-
-    @property
-    def budgets(self) -> tuple[tuple[int, float], ...]:
-        """All that hold."""
-        return (*([self.budget] if self.budget else []), *self.further_budgets)
-
-    def _faults(self) -> list[Fault]:
-        every = [fault for _, fault in self.fail_every]
-        named = [*self.image_faults.values(), *self.prompt_faults.values(), *self.first_faults, self.fault]
-        return every + [fault for fault in named if fault is not None]
 
 
 def check_fault(fault: Fault) -> Fault:

@@ -47,7 +47,7 @@ class _Filler:
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):
-            return next((value for value in schema["enum"] if value in self.prefer), schema["enum"][0])
+            return next((one for one in schema["enum"] if str(one).lower() in self.prefer), schema["enum"][0])
         match _type_of(schema):
             case "object":
                 return self._object(schema, depth)

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from worker.rehearsal.behaviour import Behaviour, Fault
-from worker.rehearsal.budget import Budget, Spent, tightest
+from worker.rehearsal.budget import Budget
 from worker.rehearsal.request_parser import ParsedRequest
 
 
@@ -15,8 +15,6 @@ class Decision:
     fault: Fault | None = None
     #: What the hint of a refusal should say, in seconds.
     wait_s: float = 0.0
-    #: The budget after this call, if there is one.
-    spent: Spent | None = None
 
 
 class FaultPlan:
@@ -44,19 +42,18 @@ class FaultPlan:
 
     def decide(self, asked: ParsedRequest, now: float) -> Decision:
         """In the order in which a router looks: itself, the account, the model, the limits, the request."""
-        fault = self.behaviour.fault or self._next_fault() or self._who_and_what(asked)
+        behaviour, hint_s = self.behaviour, self.behaviour.hint_s
+        fault = behaviour.fault or self._next_fault() or self._who_and_what(asked)
         if fault:
-            return Decision(fault, self.behaviour.hint_s)
-        spent = self._spend(asked, now)
-        if spent is not None and not spent.allowed:
-            return Decision("throttled", spent.wait_s, spent)
-        if self._is_full(asked):
-            return Decision("overloaded", self.behaviour.hint_s, spent)
-        loading_s = self._loading_s(asked, now)
-        if loading_s > 0:
-            return Decision("loading", loading_s, spent)
-        fault = self._fault_of_request(asked) or self._credit_fault(asked)
-        return Decision(fault, self.behaviour.hint_s, spent)
+            return Decision(fault, hint_s)
+        if (wait_s := self._spend(asked, now)) > 0:
+            return Decision("throttled", wait_s)
+        if behaviour.max_concurrency is not None and self.in_flight[asked.model_id] >= behaviour.max_concurrency:
+            return Decision("overloaded", hint_s)
+        if (loading_s := self._loading_s(asked, now)) > 0:
+            return Decision("loading", loading_s)
+        fault = behaviour.fault_for(asked) if behaviour.fault_for else None
+        return Decision(fault or self._credit_fault(asked), hint_s)
 
     def _next_fault(self) -> Fault | None:
         self._position += 1
@@ -68,28 +65,14 @@ class FaultPlan:
         behaviour = self.behaviour
         if behaviour.token is not None and asked.token != behaviour.token:
             return 401
-        if not behaviour.permission:
-            return "permission"
-        if behaviour.models is not None and asked.model_id not in behaviour.models:
-            return "unsupported"
-        if asked.model_id in behaviour.gated:
-            return "gated"
-        return None
+        return "unsupported" if behaviour.models is not None and asked.model_id not in behaviour.models else None
 
-    def _spend(self, asked: ParsedRequest, now: float) -> Spent | None:
-        if not self.behaviour.budgets:
-            return None
+    def _spend(self, asked: ParsedRequest, now: float) -> float:
+        """Seconds to wait by the strictest budget; a call that one refuses has counted in the others."""
         key, behaviour = (asked.token_fingerprint, asked.model_id), self.behaviour
         if key not in self._budgets:
-            self._budgets[key] = [
-                Budget(calls, window_s, behaviour.window, refusals_count=behaviour.refusals_count)
-                for calls, window_s in behaviour.budgets
-            ]
-        return tightest([budget.take(now) for budget in self._budgets[key]])
-
-    def _is_full(self, asked: ParsedRequest) -> bool:
-        most = self.behaviour.max_concurrency
-        return most is not None and self.in_flight[asked.model_id] >= most
+            self._budgets[key] = [Budget(calls, window_s, behaviour.window) for calls, window_s in behaviour.budgets]
+        return max((budget.take(now) for budget in self._budgets[key]), default=0.0)
 
     def _loading_s(self, asked: ParsedRequest, now: float) -> float:
         if self.behaviour.cold_start_s <= 0:
@@ -98,19 +81,7 @@ class FaultPlan:
 
     def is_cold(self, model_id: str, now: float) -> bool:
         """Whether a call now would be refused as loading; asking wakes nothing."""
-        woken = self._woken.get(model_id, now)
-        return woken + self.behaviour.cold_start_s > now
-
-    def _fault_of_request(self, asked: ParsedRequest) -> Fault | None:
-        behaviour = self.behaviour
-        if behaviour.image_faults and asked.image_sha256:
-            fault = behaviour.image_faults.get(asked.image_sha256)
-            if fault:
-                return fault
-        for part, prompt_fault in behaviour.prompt_faults.items():
-            if part in asked.prompt:
-                return prompt_fault
-        return behaviour.fault_for(asked) if behaviour.fault_for else None
+        return self._woken.get(model_id, now) + self.behaviour.cold_start_s > now
 
     def _credit_fault(self, asked: ParsedRequest) -> Fault | None:
         """A credit is taken when the answer begins, so that calls in flight can't overdraw."""

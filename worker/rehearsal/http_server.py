@@ -21,8 +21,8 @@ _BACKLOG = 512
 _HANG_UP_S = 5.0
 #: A request that announces more than this isn't even read.
 _NEVER_READ_BYTES = 100_000_000
-#: Bytes of a drip.
-_DRIP_BYTES = 4
+#: A drip: so many bytes, and seconds until the next.
+_DRIP_BYTES, _DRIP_S = 4, 0.1
 _KEPT_HEADERS = ("user-agent", "content-type", "x-hf-bill-to", "x-amzn-trace-id", "accept", "connection")
 
 
@@ -113,20 +113,14 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             # Noted before it is sent: a client that has its answer must find it in the record.
             part.call.status, part.call.ended_at = reply.status, time.time()
-            self._send(reply, part.behaviour.drip_s if fault == "drip" else 0)
-        if part.behaviour.hang_up_after_errors and reply.status >= 400:
-            self.close_connection = True
+            self._send(reply, drips=fault == "drip")
 
     def _read_body(self) -> bytes:
         length = int(self.headers.get("Content-Length", "0"))
         if "Transfer-Encoding" in self.headers or length > _NEVER_READ_BYTES:
             self.close_connection = True
             raise NotUnderstoodError(411, "Length Required")
-        data = self.rfile.read(length)
-        if length > self.server.state.behaviour.max_body_bytes:
-            message = "Failed to buffer the request body: length limit exceeded"
-            raise NotUnderstoodError(413, message, plain=True)
-        return data
+        return self.rfile.read(length)
 
     def _path(self) -> str:
         return unquote(urlsplit(self.path).path)
@@ -138,15 +132,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _kept_headers(self) -> dict[str, str]:
         return {name: self.headers[name] for name in _KEPT_HEADERS if name in self.headers}
 
-    def _send(self, reply: Reply, drip_s: float = 0) -> None:
+    def _send(self, reply: Reply, *, drips: bool = False) -> None:
         """In one packet where it fits: head and body apart would wait for the client's acknowledgement."""
         head = self._head(reply)
-        if not drip_s:
+        if not drips:
             self.wfile.write(head + reply.body)
             return
         self.wfile.write(head)
         for start in range(0, len(reply.body), _DRIP_BYTES):
-            if self.server.closing.wait(drip_s):
+            if self.server.closing.wait(_DRIP_S):
                 self.close_connection = True
                 return
             self.wfile.write(reply.body[start : start + _DRIP_BYTES])

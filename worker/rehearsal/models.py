@@ -1,9 +1,9 @@
-"""GET: which models are served, in the router's, the Hub's and the classic format."""
+"""GET: which models are served, in the router's and the classic format."""
 
 from typing import Any
 
 from worker.rehearsal.behaviour import Behaviour
-from worker.rehearsal.reply import Reply, json_reply
+from worker.rehearsal.reply import Reply, error_reply, json_reply
 
 #: Listed when the behaviour names no models.
 _SHOWN = (
@@ -16,29 +16,14 @@ _TEXT_ONLY = ("meta-llama/Llama-3.1-8B-Instruct",)
 
 def list_models(behaviour: Behaviour) -> Reply:
     names = _SHOWN if behaviour.models is None else behaviour.models
-    return json_reply({"object": "list", "data": [_entry(name, behaviour) for name in names]})
+    return json_reply({"object": "list", "data": [_entry(name) for name in names]})
 
 
 def router_model(name: str, behaviour: Behaviour) -> Reply:
     model_id = name.partition(":")[0]
     if not is_served(model_id, behaviour):
-        message = f"The model '{model_id}' does not exist"
-        error = {
-            "message": message,
-            "type": "invalid_request_error",
-            "param": "model",
-            "code": "model_not_found",
-        }
-        return json_reply({"error": error}, 404)
-    return json_reply(_entry(model_id, behaviour))
-
-
-def hub_model(model_id: str, behaviour: Behaviour) -> Reply:
-    """As huggingface.co/api/models/{id}?expand[]=inferenceProviderMapping gives it."""
-    if not is_served(model_id, behaviour):
-        return json_reply({"error": "Repository not found"}, 404)
-    mapping = {"rehearsal": {"status": "live", "providerId": model_id, "task": "conversational"}}
-    return json_reply({"id": model_id, "inference": "warm", "inferenceProviderMapping": mapping})
+        return error_reply(404, f"The model '{model_id}' does not exist", "model_not_found")
+    return json_reply(_entry(model_id))
 
 
 def task_model(model_id: str, behaviour: Behaviour, *, cold: bool) -> Reply:
@@ -53,15 +38,14 @@ def is_served(model_id: str, behaviour: Behaviour) -> bool:
     return behaviour.models is None or model_id in behaviour.models
 
 
-def _entry(model_id: str, behaviour: Behaviour) -> dict[str, Any]:
-    text_only = model_id in behaviour.text_models or model_id in _TEXT_ONLY
+def _entry(model_id: str) -> dict[str, Any]:
     return {
         "id": model_id,
         "object": "model",
         "created": 1767225600,
         "owned_by": model_id.partition("/")[0],
         "architecture": {
-            "input_modalities": ["text"] if text_only else ["text", "image"],
+            "input_modalities": ["text"] if model_id in _TEXT_ONLY else ["text", "image"],
             "output_modalities": ["text"],
         },
         "providers": [

@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from email.utils import formatdate
 from typing import Any
 
 from worker.rehearsal.behaviour import Hints
-from worker.rehearsal.reply import HTML, PLAIN, Reply, json_reply
+from worker.rehearsal.reply import HTML, PLAIN, Reply, error_reply, json_reply
 from worker.rehearsal.request_parser import NotUnderstoodError, ParsedRequest
 
 _CREDITS = (
@@ -39,12 +38,12 @@ _HTML_STATUSES = (502, 503, 504)
 _HINTED_STATUSES = (429, 503)
 
 
-def refuse(fault: int | str, asked: ParsedRequest, *, hints: Hints, wait_s: float, now_unix: float) -> Reply:
+def refuse(fault: int | str, asked: ParsedRequest, *, hints: Hints, wait_s: float) -> Reply:
     """The refusal for a status or for one of the refusals that have a name."""
     if fault == "throttled":
         fault = 429
     if isinstance(fault, int):
-        return _by_status(fault, hints, wait_s, now_unix)
+        return _by_status(fault, hints, wait_s)
     if fault == "loading":
         message = f"Model {asked.model_id} is currently loading"
         return json_reply({"error": message, "estimated_time": round(wait_s, 3)}, 503)
@@ -63,8 +62,8 @@ def not_understood(error: NotUnderstoodError) -> Reply:
     return json_reply({"error": [text] if error.status == 400 else text}, error.status)
 
 
-def _by_status(status: int, hints: Hints, wait_s: float, now_unix: float) -> Reply:
-    headers = hint_headers(hints, wait_s, now_unix) if status in _HINTED_STATUSES else {}
+def _by_status(status: int, hints: Hints, wait_s: float) -> Reply:
+    headers = hint_headers(hints, wait_s) if status in _HINTED_STATUSES else {}
     if status in _PLAIN_BODIES:
         return Reply(status, _PLAIN_BODIES[status].encode(), PLAIN)
     if status in _HTML_STATUSES:
@@ -79,28 +78,15 @@ def _unsupported(asked: ParsedRequest) -> Reply:
     if asked.kind != "chat":
         return json_reply(_JSON_BODIES[404], 404)
     message = f"The requested model '{asked.model}' is not supported by any provider you have enabled."
-    error = {
-        "message": message,
-        "type": "invalid_request_error",
-        "param": "model",
-        "code": "model_not_supported",
-    }
-    return json_reply({"error": error}, 400)
+    return error_reply(400, message, "model_not_supported")
 
 
-def hint_headers(hints: Hints, wait_s: float, now_unix: float) -> dict[str, str]:
+def hint_headers(hints: Hints, wait_s: float) -> dict[str, str]:
     """The wait as headers. Whole seconds are rounded up: who obeys must not come too early."""
-    whole = math.ceil(wait_s)
     if hints == "retry-after":
-        return {"Retry-After": str(whole)}
-    if hints == "retry-after-float":
-        return {"Retry-After": f"{math.ceil(wait_s * 1000) / 1000:.3f}"}
-    if hints == "retry-after-date":
-        return {"Retry-After": formatdate(math.ceil(now_unix + wait_s), usegmt=True)}
+        return {"Retry-After": str(math.ceil(wait_s))}
     if hints == "retry-after-ms":
         return {"retry-after-ms": str(math.ceil(wait_s * 1000))}
-    if hints == "ratelimit":
-        return {"RateLimit": f'"api";r=0;t={whole}'}
     return {}
 
 

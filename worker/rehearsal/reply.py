@@ -3,13 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
+from http.client import responses
 from typing import Any
 
 JSON = "application/json"
 PLAIN = "text/plain; charset=utf-8"
 HTML = "text/html"
-EVENTS = "text/event-stream"
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Reply:
             **self.headers,
             **extra,
         }
-        lines = [f"HTTP/1.1 {self.status} {_phrase(self.status)}"]
+        lines = [f"HTTP/1.1 {self.status} {responses.get(self.status, 'Unknown')}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
@@ -40,8 +39,7 @@ def json_reply(body: Any, status: int = 200, headers: Mapping[str, str] | None =
     return Reply(status, json.dumps(body).encode(), JSON, headers or {})
 
 
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Unknown"
+def error_reply(status: int, message: str, code: str) -> Reply:
+    """As OpenAI's API says what is wrong with the model that was asked."""
+    error = {"message": message, "type": "invalid_request_error", "param": "model", "code": code}
+    return json_reply({"error": error}, status)

@@ -12,7 +12,7 @@ from worker.rehearsal.answers import answer, bad_answer
 from worker.rehearsal.behaviour import BadAnswerKind, Behaviour, BrokenKind, MisfitKind
 from worker.rehearsal.fault_plan import Decision, FaultPlan
 from worker.rehearsal.record import Call, Record
-from worker.rehearsal.refusals import hint_headers, not_understood, refuse
+from worker.rehearsal.refusals import not_understood, refuse
 from worker.rehearsal.reply import Reply, json_reply
 from worker.rehearsal.request_parser import NotUnderstoodError, ParsedRequest
 
@@ -49,9 +49,8 @@ class Part:
         if fault in _BAD_ANSWERS:
             return bad_answer(str(fault), self.asked, self.number)
         if fault is None or fault in _BROKEN + _MISFITS:
-            return self._with_budget(self._answer())
-        hints, wait_s = self.behaviour.hints, self.decision.wait_s
-        return self._with_budget(refuse(fault, self.asked, hints=hints, wait_s=wait_s, now_unix=time.time()))
+            return self._answer()
+        return refuse(fault, self.asked, hints=self.behaviour.hints, wait_s=self.decision.wait_s)
 
     def _answer(self) -> Reply:
         try:
@@ -60,15 +59,6 @@ class Part:
             return answer(self.asked, self.behaviour, self.number, misfit=misfit)
         except ValueError as error:
             return not_understood(NotUnderstoodError(400, f"Error in `inputs`: Invalid image: {error}"))
-
-    def _with_budget(self, reply: Reply) -> Reply:
-        """With `hints="ratelimit"` every answer tells how the budget stands, as the Hub's do."""
-        budget, spent = self.behaviour.budget, self.decision.spent
-        if self.behaviour.hints != "ratelimit" or spent is None or budget is None:
-            return reply
-        stand = hint_headers("ratelimit", spent.wait_s, 0)["RateLimit"].replace("r=0", f"r={spent.left}")
-        policy = f'"{self.behaviour.window} window";"api";q={budget[0]};w={budget[1]:g}'
-        return replace(reply, headers={**reply.headers, "RateLimit": stand, "RateLimit-Policy": policy})
 
 
 class ServerState:
@@ -122,7 +112,7 @@ class ServerState:
         return not_understood(error)
 
     def look_up(self, path: str, token: str | None) -> Reply:
-        """The GETs. The router's and the Hub's lists need no token; the classic status does."""
+        """The GETs. The router's lists need no token; the classic status does."""
         behaviour = self.behaviour
         if path in ("/", "/health"):
             return json_reply({"rehearsal": True, "what": _WHAT})
@@ -131,7 +121,7 @@ class ServerState:
         self.record.lookups.append(path)
         if isinstance(behaviour.fault, int) and behaviour.fault >= 500:
             nobody = ParsedRequest(kind="chat", model="")
-            return refuse(behaviour.fault, nobody, hints="none", wait_s=0, now_unix=0)
+            return refuse(behaviour.fault, nobody, hints="none", wait_s=0)
         if path == "/v1/models":
             return models.list_models(behaviour)
         place, found, model_id = path.partition("/models/")
@@ -139,8 +129,6 @@ class ServerState:
             return json_reply({"error": f"Not Found: {path}"}, 404)
         if place == "/v1":
             return models.router_model(model_id, behaviour)
-        if place == "/api":
-            return models.hub_model(model_id, behaviour)
         if behaviour.token is not None and token != behaviour.token:
             return json_reply({"error": "Invalid username or password."}, 401)
         with self._lock:

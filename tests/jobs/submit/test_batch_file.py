@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 from openai.types.chat import ChatCompletion
+from support.faults import by_prompt
 from support.pictures import encoded, picture
 from support.producer import Producer
 from support.repository import ROOT
@@ -286,7 +287,7 @@ def test_requests_go_in_and_openais_lines_come_out(home: Stack, server: Rehearsa
         "refused": body(ask("bad question", uri)),
     }
     file = write(root / "requests.jsonl", [*(request(name, one) for name, one in asked.items()), "{}"])
-    server.behave(prompt_faults={"bad question": 422})
+    server.behave(fault_for=by_prompt({"bad question": 422}))
     document = home.run("run", str(file), "--json", CHART_ROOT=str(root), expect=1).json()
     assert document["request_counts"]["finished"] == 5
     assert document["request_counts"]["failed"] == 1
@@ -313,7 +314,7 @@ def test_requests_go_in_and_openais_lines_come_out(home: Stack, server: Rehearsa
     home.run("results", document["batch_id"], "--sidecar", "side", CHART_ROOT=str(root))
     assert (home.folder / "side" / "within" / "line.txt").read_text()
 
-    server.behave(prompt_faults={})
+    server.behave(fault_for=None)
     home.run("retry", document["batch_id"])
     again = home.run("run", str(file), "--json", CHART_ROOT=str(root), expect=0).json()
     assert (again["batch_id"], again["status"]) == (document["batch_id"], "completed")

@@ -22,7 +22,6 @@ from worker.engine.policy import Done, Outcome, Refused, Throttled
 from worker.engine.settlement import FinishedExecution
 from worker.main import chartq
 from worker.rehearsal import Behaviour, ParsedRequest
-from worker.rehearsal.budget import Spent, tightest
 from worker.rehearsal.fault_plan import FaultPlan
 from worker.rehearsal.state import ServerState
 
@@ -214,22 +213,16 @@ def test_waits_shrink_but_nobody_looks_all_the_time() -> None:
 
 
 def test_of_several_budgets_all_hold() -> None:
-    script = FaultPlan(Behaviour(budget=(2, 1.0), further_budgets=[(3, 60.0)]))
+    script = FaultPlan(Behaviour(budgets=[(2, 1.0), (3, 60.0)]))
     asked = ParsedRequest(kind="chat", model="org/m")
     allowed = [script.decide(asked, now).fault is None for now in (0.0, 0.1, 0.2, 1.5, 2.5)]
     assert allowed == [True, True, False, False, False]  # the refused one counts in the other window
     assert script.decide(asked, 2.6).wait_s == pytest.approx(57.4)
 
 
-def test_the_longest_wait_of_those_that_refuse_is_told() -> None:
-    second, hour = Spent(False, 0, 0.5), Spent(False, 0, 1800.0)
-    assert tightest([second, hour, Spent(True, 5, 9000.0)]) == hour
-    assert tightest([Spent(True, 5, 1.0), Spent(True, 2, 60.0)]).left == 2
-
-
 def test_a_call_arrives_when_it_was_sent_if_that_is_known_and_never_before_the_last_one() -> None:
     sent = {"first": 100.0, "late": 161.0, "earlier": 130.0}
-    stage = ServerState(Behaviour(budget=(2, 60.0)), FastClock(1000), sent.get)
+    stage = ServerState(Behaviour(budgets=[(2, 60.0)]), FastClock(1000), sent.get)
     asked = ParsedRequest(kind="chat", model="org/m")
     arrived = [stage.enter("/", asked, {"x-amzn-trace-id": name}).call.outcome for name in sent]
     assert arrived == ["answer", "answer", "answer"]

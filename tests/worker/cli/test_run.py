@@ -7,6 +7,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+from support.faults import by_prompt
 from support.stack import Stack, draw_charts, eventually, finish
 
 from worker.rehearsal import Rehearsal
@@ -86,12 +87,12 @@ def test_sigterm_without_grace_leaves_at_once_and_what_was_in_flight_keeps_its_a
 def test_its_exit_code_tells_failed_held_and_refused_apart(user: Stack, server: Rehearsal) -> None:
     charts = draw_charts(user.folder / "charts", 6)
     user.run("run", str(charts), "-p", "Fine?", expect=0)  # else what all fail with alike holds the lane
-    server.behave(prompt_faults={"bad": 422})
+    server.behave(fault_for=by_prompt({"bad": 422}))
     failed = user.run("run", str(charts), "-p", "bad", "--json", expect=1).json()
     assert failed["status"] == "completed_with_errors"
     assert failed["request_counts"]["failed"] == 6
 
-    server.behave(permission=False)
+    server.behave(fault="permission")
     held = user.run("run", str(charts), "-p", "Up?", expect=3)
     assert "on hold (permission)" in held.stdout
     assert "chartq resume" in held.stdout

@@ -88,8 +88,8 @@ def transport() -> Iterator[Transport]:
         yield one
 
 
-def config(base_url: str | None, **more: Any) -> HFConfig:
-    return HFConfig(api_key=TOKEN, base_url=base_url, model_id="org/model", timeout=5, **more)
+def config(base_url: str | None, *, model_id: str = "org/model", **more: Any) -> HFConfig:
+    return HFConfig(api_key=TOKEN, base_url=base_url, model_id=model_id, timeout=5, **more)
 
 
 # --- The program -----------------------------------------------------------------------------------------
@@ -331,18 +331,16 @@ def test_hugging_face_is_asked_who_the_token_is(
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "ok", "words"),
+    ("model", "ok", "words"),
     [
-        (Behaviour(), True, "served by rehearsal, from $0.15 in"),
-        (Behaviour(text_models=["org/model"]), False, "takes no images"),
-        (Behaviour(models=["org/other"]), False, "is not served"),
+        ("org/model", True, "served by rehearsal, from $0.15 in"),
+        ("meta-llama/Llama-3.1-8B-Instruct", False, "takes no images"),
+        ("org/other", False, "is not served"),
     ],
 )
-def test_the_model_must_be_served_and_take_images(
-    behaviour: Behaviour, ok: bool, words: str, transport: Transport
-) -> None:
-    with Rehearsal(behaviour) as server:
-        there = config(server.base_url)
+def test_the_model_must_be_served_and_take_images(model: str, ok: bool, words: str, transport: Transport) -> None:
+    with Rehearsal(Behaviour(models=["org/model", "meta-llama/Llama-3.1-8B-Instruct"])) as server:
+        there = config(server.base_url, model_id=model)
         check = check_model(there, reach(there, transport), transport)
     assert (check.ok, words in check.message) == (ok, True), check
     assert ok or "chartq models" in (check.todo or "")
