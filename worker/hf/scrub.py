@@ -17,13 +17,16 @@ BLOT = "***"
 #: JSON in JSON in JSON, percent signs of percent signs: nobody decodes more often than this.
 _MOST_STAGES = 6
 
+#: HTML's readers take zeros before a number, and numbers and the oldest names without their semicolon.
 _ESCAPE = re.compile(
-    r"""\\u(?P<json>[0-9a-fA-F]{4})
+    r"""[\\%]u(?P<json>[0-9a-fA-F]{4})
+    |\\x(?P<byte>[0-9a-fA-F]{2})
     |\\(?P<char>[\\/"'])
     |%(?P<percent>[0-9a-fA-F]{2})
-    |&\#(?P<decimal>[0-9]{1,7});
-    |&\#[xX](?P<hexadecimal>[0-9a-fA-F]{1,6});
+    |&\#0*(?P<decimal>[0-9]{1,7});?
+    |&\#[xX]0*(?P<hexadecimal>[0-9a-fA-F]{1,6});?
     |&(?P<name>[A-Za-z]{2,24});
+    |&(?P<bare>amp|lt|gt|quot)
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -44,6 +47,7 @@ class Scrubber:
         wanted = {secret for secret in secrets if secret and len(secret) >= MIN_CHARS}
         #: The secrets, and what becomes of them when they are decoded themselves (`%` may be part of one).
         plain = {stage for secret in wanted for stage in _stages(secret) if len(stage) >= MIN_CHARS}
+        plain |= {digits for secret in wanted for digits in _hexadecimal(secret)}
         # `+` is a space in a form.
         self._needles = sorted(
             plain | {one.replace("+", " ") for one in plain if one.strip("+")}, key=len, reverse=True
@@ -119,7 +123,7 @@ def _decoded(match: re.Match[str]) -> str:
     kind, value = match.lastgroup, match[match.lastgroup or 0]
     if kind == "char":
         return value
-    if kind == "name":
+    if kind in ("name", "bare"):
         from html.entities import html5  # half a megabyte, which a worker seldom needs
 
         return html5.get(f"{value};", match[0])
@@ -153,6 +157,11 @@ def _cut(text: str, spans: list[tuple[int, int]]) -> str:
             pieces += text[last:start], BLOT
         last = max(last, end)
     return "".join(pieces) + text[last:]
+
+
+def _hexadecimal(secret: str) -> tuple[str, str]:
+    digits = secret.encode().hex()
+    return digits, digits.upper()
 
 
 def _base64_of(secret: str) -> Iterator[str]:

@@ -35,6 +35,12 @@ ENCODINGS = {
     "html": html.escape,
     "html, decimal": lambda text: "".join(f"&#{ord(char)};" for char in text),
     "html, hexadecimal": lambda text: "".join(f"&#x{ord(char):X};" for char in text),
+    "html, decimal, bare": lambda text: "".join(f"&#{ord(char)}" for char in text),
+    "html, decimal, padded": lambda text: "".join(f"&#{ord(char):010};" for char in text),
+    "html, hexadecimal, bare and padded": lambda text: "".join(f"&#x{ord(char):08x}" for char in text),
+    "html, bare names": lambda text: text.replace("&", "&amp").replace("<", "&lt"),
+    "javascript": lambda text: "".join(f"\\x{ord(char):02x}" for char in text),
+    "percent, of old": lambda text: "".join(f"%u{ord(char):04x}" for char in text),
     "html, by name": lambda text: text.replace("&", "&amp;").replace("/", "&sol;").replace("=", "&equals;"),
     "form, read": lambda text: text.replace("+", " "),
 }
@@ -62,6 +68,11 @@ def test_no_token_in_any_encoding_of_any_encoding_stays(token: str, inner, outer
     clean = Scrubber(token).text(said)
     assert "***" in clean
     assert token not in "\n".join(decoded(clean))
+
+
+@pytest.mark.parametrize("said", [TOKEN.encode().hex(), TOKEN.encode().hex().upper()])
+def test_its_bytes_in_hexadecimal_go_too(said: str) -> None:
+    assert Scrubber(TOKEN).text(f"key {said} is wrong") == "key *** is wrong"
 
 
 @pytest.mark.parametrize("lead", ["", "u", "us", "user:"])
@@ -93,11 +104,12 @@ def test_a_body_may_come_in_every_encoding_that_json_is_read_in(encoding: str) -
     assert json.loads(clean) == {"you sent": "***"}
 
 
-@pytest.mark.parametrize("worst", ["\\", "%25", "&amp;", "&#", "\\u005c", "hf_"])
+@pytest.mark.parametrize("worst", ["\\", "%25", "&amp;", "&#", "&#0", "&#x0", "\\u005c", "hf_"])
 def test_its_time_is_linear_whatever_comes(worst: str) -> None:
     scrubber = Scrubber(TOKEN)
     started = time.process_time()
     scrubber.body((worst * 1_000_000)[:1_000_000].encode())
+    scrubber.body((worst + worst[-1] * 1_000_000).encode())
     assert time.process_time() - started < 5
 
 
