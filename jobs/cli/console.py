@@ -2,27 +2,30 @@
 
 import os
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 #: Wide enough for any table: on a pipe nothing is cut or folded.
 _PIPE_COLUMNS = 2000
 
 
-def messages() -> Console:
+def messages() -> "Console":
     """Where people are told things."""
     return _console(sys.stderr)
 
 
-def print_table(table: Table, *, pipe_columns: int = _PIPE_COLUMNS) -> None:
+def print_table(table: "Table", *, pipe_columns: int = _PIPE_COLUMNS) -> None:
     """A table for people, on stdout."""
     _console(sys.stdout, pipe_columns=pipe_columns).print(table)
 
 
-def _console(stream: TextIO, *, pipe_columns: int | None = None) -> Console:
+def _console(stream: TextIO, *, pipe_columns: int | None = None) -> "Console":
     """Rich, which takes no text for markup, and colours nothing but a terminal that wants it (no FORCE_COLOR)."""
+    from rich.console import Console  # 40 ms, for who draws
+
     plain = not stream.isatty() or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") in ("dumb", "unknown")
     return Console(
         file=stream,

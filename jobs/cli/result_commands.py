@@ -14,15 +14,9 @@ from jobs.cli.options import newest_batch_argument
 from jobs.cli.output import reader_may_leave, say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError
-from jobs.formats import (
-    COMPARISONS,
-    FORMATS,
-    ReportContext,
-    comparison_format_of,
-    format_of,
-    write_comparison,
-    write_sidecars,
-)
+from jobs.formats import FORMATS, ReportContext, format_of
+from jobs.formats.compare import COMPARISONS, comparison_format_of, write_comparison
+from jobs.formats.sidecars import write_sidecars
 
 output_option = click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file, written atomically."

@@ -247,7 +247,7 @@ def submit(
         if dry_run:
             return _dry_run(session, order, prices_of or no_prices, as_json=as_json)
         unfinished = find_batch(session.ledger, order, resume_existing=True)
-        with shown(messages(), quiet=quiet or as_json) as show:
+        with shown(messages, quiet=quiet or as_json) as show:
             done = session.submit(order, progress=lambda so_far: show(f"{so_far.total} charts submitted"))
     if as_json:
         print_data(dumps(done.document()))

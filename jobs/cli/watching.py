@@ -50,7 +50,7 @@ class Watching(Protocol):
 def watched(session: Session, console: Console, *, quiet: bool = False) -> Iterator[Watching]:
     """What to show progress with on this console."""
     if quiet or not console.is_terminal or not console.encoding.startswith("utf"):
-        with shown(console, quiet=quiet) as show:
+        with shown(lambda: console, quiet=quiet) as show:
             yield _Lines(show, console, quiet=quiet)
         return
     console.soft_wrap = False  # a panel is laid out to the terminal's width

@@ -10,12 +10,9 @@ from jobs.formats.compared_batch import ComparedBatch, sides
 from jobs.formats.csv_table import csv_line, spreadsheet_cell
 from jobs.formats.files import data_file, form_of_ending
 from jobs.formats.format import ReportContext, Row
-from jobs.formats.html_comparison import write_html_comparison
 from jobs.formats.markdown import cell, table_head, table_row
 from jobs.formats.pairs import Pairs, compare_rows
 from jobs.formats.rows import outcome_text
-
-__all__ = ["COMPARISONS", "compare", "compare_rows", "comparison_format_of", "write_comparison"]
 
 #: What a comparison keeps of each row in a table.
 _SIDE_FIELDS = ("job_id", "model", "status", "text", "error", "usage", "latency_s")
@@ -46,6 +43,12 @@ def comparison_format_of(path: Path) -> str | None:
     return form_of_ending(path, _SUFFIXES)
 
 
+def _html(pairs: Pairs, out: TextIO, a: ComparedBatch, b: ComparedBatch) -> None:
+    from jobs.formats.html_comparison import write_html_comparison  # its pictures take a library that tables don't
+
+    write_html_comparison(pairs, out, a, b)
+
+
 def _csv(pairs: Pairs, out: TextIO, _a: ComparedBatch, _b: ComparedBatch) -> None:
     names = ["custom_id", "outcome", *(f"{side}_{field}" for side in "ab" for field in _SIDE_FIELDS)]
     out.write(csv_line(names))
@@ -70,7 +73,7 @@ _WORDS: dict[str, str] = {"differ": "differ", "same": "same", "one": "one answer
 
 #: The forms of a comparison by name.
 COMPARISONS: Mapping[str, Callable[[Pairs, TextIO, ComparedBatch, ComparedBatch], Any]] = MappingProxyType(
-    {"html": write_html_comparison, "csv": _csv, "markdown": _markdown, "jsonl": _jsonl}
+    {"html": _html, "csv": _csv, "markdown": _markdown, "jsonl": _jsonl}
 )
 
 _SUFFIXES = {

@@ -3,7 +3,6 @@
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +36,8 @@ def data_file(path: Path | None) -> Iterator[TextIO]:
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A new file in `path`'s folder to write to; at the end of the block it takes `path`'s place. Raises OSError."""
+    import tempfile  # with its compressors a twentieth of a command's start
+
     path = Path(os.path.realpath(path))
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".chartq-", suffix=".part")
     os.close(handle)

@@ -46,10 +46,6 @@ class ReportContext:
         )
 
 
-#: Writes the rows to a file, or to stdout if there is none; returns the files it wrote.
-Writer = Callable[[Iterable[Row], Path | None, ReportContext], list[Path]]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Format:
     """One way to write results. Rows are taken one after another and never kept: memory stays flat."""
@@ -57,15 +53,12 @@ class Format:
     name: str
     #: Endings of file names that ask for it, lower case with the dot.
     suffixes: tuple[str, ...]
-    #: A few words for the help.
-    summary: str
-    writer: Writer
-    #: It can't go to stdout: it is binary, or more than one file.
-    needs_file: bool = False
+    #: Writes the rows as one stream of text.
+    write_text: Callable[[Iterable[Row], TextIO, ReportContext], None] | None = None
+    #: Writes them to a file, and tells which it wrote, where a stream won't do: it is binary, or more than one file.
+    write_files: Callable[[Iterable[Row], Path, ReportContext], list[Path]] | None = None
     #: It shows the servers' replies; to read them takes most of the time.
     shows_raw: bool = True
-    #: Writes the rows as one stream of text; None if the format is none.
-    write_text: Callable[[Iterable[Row], TextIO, ReportContext], None] | None = None
 
     def write(self, rows: Iterable[Row], path: Path | None, context: ReportContext) -> list[Path]:
         """Write the rows to `path` (whole or not at all), or to stdout; returns the files written.
@@ -74,25 +67,12 @@ class Format:
         """
         if path is not None and str(path) == "-":
             path = None
-        if path is None and self.needs_file:
-            suffix = self.suffixes[0] if self.suffixes else ".jsonl"
-            raise InputError(f"{self.name} can't be written to the terminal: add -o results{suffix}")
-        return self.writer(rows, path, context)
-
-
-def text_format(
-    name: str,
-    suffixes: tuple[str, ...],
-    summary: str,
-    write: Callable[[Iterable[Row], TextIO, ReportContext], None],
-    *,
-    shows_raw: bool = True,
-) -> Format:
-    """A format that is one stream of text."""
-
-    def writer(rows: Iterable[Row], path: Path | None, context: ReportContext) -> list[Path]:
+        if self.write_files is not None:
+            if path is None:
+                suffix = self.suffixes[0] if self.suffixes else ".jsonl"
+                raise InputError(f"{self.name} can't be written to the terminal: add -o results{suffix}")
+            return self.write_files(rows, path, context)
+        assert self.write_text is not None
         with data_file(path) as out:
-            write(rows, out, context)
+            self.write_text(rows, out, context)
         return [path] if path else []
-
-    return Format(name=name, suffixes=suffixes, summary=summary, writer=writer, write_text=write, shows_raw=shows_raw)

@@ -23,9 +23,8 @@ def errors_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.errors{path.suffix or '.jsonl'}")
 
 
-def write_openai(rows: Iterable[Row], path: Path | None, _context: ReportContext) -> list[Path]:
+def write_openai(rows: Iterable[Row], path: Path, _context: ReportContext) -> list[Path]:
     """Write both files; the error file is there, empty, even if nothing failed: no old one is taken for new."""
-    assert path is not None  # Format.write sees to it
     with data_file(path) as output, data_file(errors_path(path)) as errors:
         for row in rows:
             if line := output_line(row):

@@ -80,9 +80,8 @@ _COLUMNS: tuple[Column, ...] = (
 )
 
 
-def write_parquet(rows: Iterable[Row], path: Path | None, context: ReportContext) -> list[Path]:
+def write_parquet(rows: Iterable[Row], path: Path, context: ReportContext) -> list[Path]:
     """Write the file. Raises InstallationError without pyarrow."""
-    assert path is not None  # Format.write sees to it
     arrow, parquet = _pyarrow()
     answers = answer_columns(answer_fields(context.question))
     schema = arrow.schema([(name, _arrow_type(arrow, kind)) for name, kind, _ in (*_COLUMNS, *answers)])

@@ -234,7 +234,7 @@ def _rehearsed(settings: Settings, home: Path, server: Rehearsal, provider: Prov
 
 
 def _submit(session: Session, order: Order, *, quiet: bool) -> Submitted:
-    with shown(messages(), quiet=quiet) as show:
+    with shown(messages, quiet=quiet) as show:
         done = session.submit(order, progress=lambda so_far: show(f"{so_far.total} charts read"))
     tell_rejects(done)
     return done

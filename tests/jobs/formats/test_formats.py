@@ -18,20 +18,11 @@ from openai.types.chat import ChatCompletion
 
 from jobs.core.errors import InputError, InstallationError
 from jobs.core.job import Question
-from jobs.formats import (
-    COMPARISONS,
-    FORMATS,
-    ReportContext,
-    Row,
-    compare_rows,
-    comparison_format_of,
-    format_of,
-    write_comparison,
-    write_sidecars,
-)
-from jobs.formats.pairs import agree
+from jobs.formats import FORMATS, ReportContext, Row, format_of
+from jobs.formats.compare import COMPARISONS, comparison_format_of, write_comparison
+from jobs.formats.pairs import agree, compare_rows
 from jobs.formats.rows import fields_of
-from jobs.formats.sidecars import parts
+from jobs.formats.sidecars import parts, write_sidecars
 from jobs.formats.word_diff import pieces
 
 QUESTION = Question(prompt="Up or down?", model="org/model")

@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw
 from support.browser import Browser, chromium
 
 from jobs.core.job import Question, job_id
-from jobs.formats import FORMATS, ReportContext, Row, write_comparison
+from jobs.formats import FORMATS, ReportContext, Row
+from jobs.formats.compare import write_comparison
 
 QUESTION = Question(prompt="Up or down? </script><script>document.title='prompt'</script>", model="org/model")
 

@@ -4,12 +4,14 @@ from datetime import datetime
 
 import pytest
 from rq import Queue
+from rq.defaults import RQ_KEY_PREFIX
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 from support.lanes import LANE, OTHER_LANE, Lanes
 
 from jobs.lanes import TASK, WAKE_CHANNEL, Depth, queue_name
+from jobs.lanes.scripts import rq_prefix
 
 QUEUE = queue_name(LANE, "b1")
 
@@ -24,6 +26,10 @@ def rq_job(lanes: Lanes, job_id: str) -> Job:
 
 def scheduled_registry(lanes: Lanes) -> ScheduledJobRegistry:
     return ScheduledJobRegistry(queue=rq_queue(lanes))  # type: ignore[no-untyped-call]
+
+
+def test_keys_begin_as_rq_has_it() -> None:
+    assert rq_prefix() == RQ_KEY_PREFIX
 
 
 def rq_view(lanes: Lanes) -> dict[str, list[str]]:
