@@ -11,7 +11,7 @@ from benchmarks.place import Lab, StuckError
 from benchmarks.systems import Pool, System, side_by_side
 from benchmarks.table import Table, say
 from benchmarks.venvs import ROOT
-from worker.cli.sample_charts import CHARTS
+from worker.cli.demo_command import CHARTS
 
 
 @dataclass(frozen=True, kw_only=True)

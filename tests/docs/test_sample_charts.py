@@ -1,5 +1,6 @@
-"""worker.cli.sample_charts: the sample charts are what the script draws, and good enough to be asked about."""
+"""The sample charts are what the script draws, and good enough to be asked about."""
 
+import json
 from io import BytesIO
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from PIL import Image, ImageChops, ImageStat
 from tools.render_charts import SAMPLES, Chart, encode, prices, render_all
 
 from jobs.charts.image_check import IMAGE_SUFFIXES, check_image, read_bounded
-from worker.cli.sample_charts import CHARTS, known_trends
+from worker.cli.demo_command import CHARTS
 from worker.image_processor import preprocess_chart_image
 
 FILES = sorted(path.relative_to(CHARTS).as_posix() for path in CHARTS.rglob("*") if path.suffix in IMAGE_SUFFIXES)
@@ -25,7 +26,7 @@ def test_there_are_a_dozen_in_several_formats_and_folders_and_they_are_small() -
 
 
 def test_each_has_a_known_trend_and_its_name_does_not_give_it_away() -> None:
-    trends = known_trends()
+    trends = json.loads((CHARTS / "trends.json").read_text(encoding="utf-8"))
     assert sorted(trends) == FILES
     assert trends == {chart.file: chart.trend for chart in SAMPLES}
     assert {trends[file] for file in FILES} == {"up", "down", "sideways"}

@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-from worker.cli.sample_charts import CHARTS, TRENDS_FILE, Trend
+from worker.cli.demo_command import CHARTS
+from worker.rehearsal.fake_vision import Trend
 
 Colour = str
 Box = tuple[int, int, int, int]
@@ -438,7 +439,7 @@ def render_all(folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(chart))
     trends = {chart.file: chart.trend for chart in sorted(SAMPLES, key=lambda chart: chart.file)}
-    (folder / TRENDS_FILE).write_text(json.dumps(trends, indent=2) + "\n", encoding="utf-8")
+    (folder / "trends.json").write_text(json.dumps(trends, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

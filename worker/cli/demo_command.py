@@ -1,8 +1,8 @@
 """`chartq demo`: the main job on the sample charts, in a home of its own, and its results as a table."""
 
-import dataclasses
 from contextlib import ExitStack
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
 from rich.table import Table
 
@@ -10,20 +10,19 @@ from jobs.batches.follow import summary
 from jobs.batches.session import Session
 from jobs.batches.shapes import BatchDocument
 from jobs.cli.console import print_table
-from jobs.cli.main import FAILED, SIGNAL_CODES
 from jobs.cli.newest import demo_home, in_demo
 from jobs.cli.output import say
 from jobs.config.settings import Settings, load_settings
-from jobs.core.rates import RateLimits
-from jobs.core.secret import Secret
 from jobs.core.text import visible
 from jobs.submit.folder import ChartFiles
 from jobs.submit.question import make_question
 from jobs.submit.submit import Order
 from worker.cli.run import Run, run_order
-from worker.cli.sample_charts import CHARTS
 from worker.monitoring.logging_setup import configure_logging
 from worker.rehearsal import Behaviour, Rehearsal
+
+#: A folder like a user's: several formats and sizes, two sub-folders; trends.json says what a right answer is.
+CHARTS = Path(__file__).parent / "charts"
 
 _PROMPT = "Is the trend of this trading chart up, down or sideways? Answer in one sentence."
 
@@ -42,13 +41,11 @@ def show_demo() -> int:
         rehearsal = settings.hf_token is None
         if rehearsal:
             server = stack.enter_context(Rehearsal(_REHEARSED))
-            settings = _rehearsed(settings, server.base_url)
+            settings = server.settings(replace(settings, hf_api="chat"))
         settings = _at_home(settings)
         say(_who_answers(settings, rehearsal=rehearsal))
         session = stack.enter_context(Session(settings))
         running = _run(session, rehearsal=rehearsal)
-        if running.error is not None:
-            raise running.error
         if running.document is not None:
             _print_results(session, running.document)
             say(summary(running.document))
@@ -56,9 +53,7 @@ def show_demo() -> int:
         say(f"stored in {settings.chartq_home} (the answers: results.sqlite)")
         if running.document is not None:
             say(f"again: {in_demo(own, 'results ' + running.document['batch_id'])} -o report.html")
-        if running.code is not None:
-            return running.code
-        return SIGNAL_CODES.get(running.worker.shutdown.signal_received or 0, FAILED)
+        return running.exit_code
 
 
 def _run(session: Session, *, rehearsal: bool) -> Run:
@@ -72,23 +67,9 @@ def _run(session: Session, *, rehearsal: bool) -> Run:
     return run_order(session, order, concurrency=8, grace_s=10.0)
 
 
-def _rehearsed(settings: Settings, base_url: str) -> Settings:
-    changes: dict[str, Any] = {
-        "hf_token": Secret("hf_rehearsal_only"),
-        "hf_base_url": base_url,
-        "hf_api": "chat",
-        "hf_bill_to": None,
-        "hf_rate_limit": RateLimits(),
-        "rehearsal": True,
-    }
-    return dataclasses.replace(settings, **changes)
-
-
 def _at_home(settings: Settings) -> Settings:
     """The demo's own home, and nobody's servers: its answers are nobody else's."""
-    return dataclasses.replace(
-        settings, chartq_home=demo_home(settings), redis_url=None, results_url=None, chart_root=None
-    )
+    return replace(settings, chartq_home=demo_home(settings), redis_url=None, results_url=None, chart_root=None)
 
 
 def _who_answers(settings: Settings, *, rehearsal: bool) -> str:

@@ -41,9 +41,9 @@ def _print_check(check: Check) -> None:
     first, *more = (visible(line) for line in check.message.splitlines() or [""])
     arrow = "→" if fancy else "->"
     todo = [f"{arrow} {visible(check.todo)}"] if check.todo else []
-    print_data(_encodable(f"{sign} {check.name}: {first}"))
+    print_data(f"{sign} {check.name}: {first}")
     for line in [*more, *todo]:
-        print_data(_encodable(indent + line))
+        print_data(indent + line)
     sys.stdout.flush()  # the next check may take its time
 
 
@@ -56,11 +56,5 @@ _MARKS: dict[bool | None, tuple[str, str, str]] = {
 
 
 def _is_fancy() -> bool:
-    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return sys.stdout.isatty() and utf8 and not plain
-
-
-def _encodable(text: str) -> str:
-    encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    return sys.stdout.isatty() and not plain

@@ -1,7 +1,6 @@
 """`chartq health`. `python -m worker.health` is the same without the other commands' libraries."""
 
 import sys
-from dataclasses import asdict
 
 import click
 
@@ -32,7 +31,8 @@ def health(max_age_s: float, local: bool, as_json: bool) -> int:
     signs = list(look(producer_settings(), max_age_s=max_age_s, local=local))
     ok = all(sign.ok for sign in signs)
     if as_json:
-        click.echo(dumps({"ok": ok, "checks": [asdict(sign) for sign in signs]}))
+        checks = [{"name": sign.name, "ok": sign.ok, "message": sign.message} for sign in signs]
+        click.echo(dumps({"ok": ok, "checks": checks}))
     else:
         for sign in signs:
             click.echo(f"{'ok  ' if sign.ok else 'FAIL'} {sign.name}: {sign.message}")

@@ -1,4 +1,4 @@
-"""`chartq metrics`, and the options of `chartq worker` that serve its own."""
+"""`chartq metrics`: what all workers share. A worker's own: `chartq worker --metrics-port`."""
 
 import signal
 import threading
@@ -10,17 +10,6 @@ from jobs.cli.output import say
 from jobs.config.settings import producer_settings
 from worker.monitoring.exporter import LOCALHOST, serve_shared
 from worker.monitoring.logging_setup import configure_logging
-
-metrics_port_option = click.option(
-    "--metrics-port", type=click.IntRange(1, 65535), metavar="PORT", help="Serve metrics for Prometheus there."
-)
-metrics_host_option = click.option(
-    "--metrics-host",
-    default=LOCALHOST,
-    show_default=True,
-    metavar="ADDRESS",
-    help="Address that metrics are served at; in a container 0.0.0.0.",
-)
 
 
 @click.command()

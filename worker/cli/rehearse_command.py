@@ -3,9 +3,8 @@
 The worker, its Redis, store, gates and budgets are the real ones, in a home of their own that is gone afterwards.
 """
 
-import dataclasses
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import click
 
 from jobs.batches.session import Session
 from jobs.cli.console import messages
-from jobs.cli.main import FAILED, SIGNAL_CODES
+from jobs.cli.main import FAILED
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
 from jobs.cli.progress import shown
@@ -24,7 +23,6 @@ from jobs.cli.submit_commands import make_order, submit_options, tell_rejects
 from jobs.config.settings import Settings, load_settings
 from jobs.core.clock import FastClock
 from jobs.core.rates import RateLimits, Window
-from jobs.core.secret import Secret
 from jobs.core.text import dumps
 from jobs.core.time_text import duration
 from jobs.ledger import Batch, StartedJob
@@ -47,50 +45,30 @@ _GRACE_S = 1.0
 _PROMPT = "Is the trend up, down or sideways?"
 
 
-def rehearse_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What is assumed of the provider, and how fast time goes."""
-    for option in reversed(
-        (
-            click.option(
-                "--rate",
-                metavar="RATE",
-                help="What the provider allows, like 30/h or 5/s,30/h. Default: HF_RATE_LIMIT.",
-            ),
-            click.option("--untold", is_flag=True, help="chartq isn't told the rate: it finds out by being refused."),
-            click.option(
-                "--hints/--no-hints", default=True, show_default=True, help="Refusals say for how long (Retry-After)."
-            ),
-            click.option(
-                "--latency",
-                "latency_s",
-                type=click.FloatRange(min=0.01),
-                default=5.0,
-                show_default=True,
-                metavar="S",
-                help="Seconds that an answer takes.",
-            ),
-            click.option(
-                "--fail-every",
-                multiple=True,
-                metavar="N:FAULT",
-                help="Every Nth call fails, like 50:502; also several times.",
-            ),
-            click.option(
-                "--speed",
-                type=click.FloatRange(1, 100_000),
-                default=1000.0,
-                show_default=True,
-                help="Times as fast as in truth, at most.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
-
-
 @click.command()
 @submit_options
-@rehearse_options
+@click.option("--rate", metavar="RATE", help="What the provider allows, like 30/h or 5/s,30/h. Default: HF_RATE_LIMIT.")
+@click.option("--untold", is_flag=True, help="chartq isn't told the rate: it finds out by being refused.")
+@click.option("--hints/--no-hints", default=True, show_default=True, help="Refusals say for how long (Retry-After).")
+@click.option(
+    "--latency",
+    "latency_s",
+    type=click.FloatRange(min=0.01),
+    default=5.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that an answer takes.",
+)
+@click.option(
+    "--fail-every", multiple=True, metavar="N:FAULT", help="Every Nth call fails, like 50:502; also several times."
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(1, 100_000),
+    default=1000.0,
+    show_default=True,
+    help="Times as fast as in truth, at most.",
+)
 @concurrency_option
 @json_option
 def rehearse(
@@ -134,12 +112,8 @@ def rehearse(
         if not as_json:
             _announce(provider, stand.clock.speed, speed, submitted.total)
         running = stand.run(order, submitted, quiet=as_json)
-        if running.error is not None:
-            raise running.error
         _tell(stand.forecast(submitted, running), as_json=as_json)
-    if running.code is not None:
-        return running.code
-    return SIGNAL_CODES.get(running.worker.shutdown.signal_received or 0, FAILED)
+    return running.exit_code
 
 
 class RehearsalEnvironment:
@@ -156,7 +130,10 @@ class RehearsalEnvironment:
     def __enter__(self) -> "RehearsalEnvironment":
         home = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="chartq-rehearsal-")))
         server = self._open.enter_context(self._server)
-        settings = _rehearsed(self._settings, home, server, self._provider)
+        told = RateLimits(tuple(self._provider.windows) if self._provider.told else ())
+        settings = replace(
+            server.settings(self._settings), chartq_home=home, redis_url=None, results_url=None, hf_rate_limit=told
+        )
         self.session = self._open.enter_context(Session(settings, clock=self.clock))
         return self
 
@@ -216,21 +193,6 @@ def _behaviour(provider: Provider, *, hints: bool, fail_every: Sequence[str]) ->
         fail_every=[parse_fail_every(text) for text in fail_every],
         look=False,
     )
-
-
-def _rehearsed(settings: Settings, home: Path, server: Rehearsal, provider: Provider) -> Settings:
-    """The user's settings, but nobody's token, servers and answers."""
-    changes: dict[str, Any] = {
-        "hf_token": Secret("hf_rehearsal_only"),
-        "hf_base_url": server.base_url if settings.hf_api == "chat" else server.root_url,
-        "hf_bill_to": None,
-        "hf_rate_limit": RateLimits(tuple(provider.windows) if provider.told else ()),
-        "chartq_home": home,
-        "redis_url": None,
-        "results_url": None,
-        "rehearsal": True,
-    }
-    return dataclasses.replace(settings, **changes)
 
 
 def _submit(session: Session, order: Order, *, quiet: bool) -> Submitted:

@@ -4,15 +4,15 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 
 from redis.exceptions import RedisError
 
 from jobs.batches.follow import DONE, ON_HOLD, POLL_INTERVAL_S, SOME_FAILED, exit_code, look
-from jobs.batches.plan import Plan, plan_of_batch
+from jobs.batches.plan import plan_of_batch
 from jobs.batches.session import Session
 from jobs.batches.shapes import BatchDocument
 from jobs.cli.console import messages
+from jobs.cli.main import FAILED, SIGNAL_CODES
 from jobs.cli.watching import Watching, watched
 from jobs.core.errors import ChartqError
 from jobs.ledger import Batch, StoreUnavailableError
@@ -31,10 +31,9 @@ class Run:
     session: Session
     order: Order
     worker: ChartWorker
-    show_submitted: Callable[[Submitted], None]
-    show_status: Callable[..., None]
-    #: Says what is ahead, once all is submitted; calls are made meanwhile.
-    show_plan: Callable[[Plan], None] | None = None
+    watching: Watching
+    #: Whether to say what is ahead, once all is submitted; calls are made meanwhile.
+    tells_plan: bool = False
     submitted: Submitted | None = None
     #: The order about this batch's answers, if there is a second stage.
     then: Callable[[Batch], Order] | None = None
@@ -56,6 +55,11 @@ class Run:
             watch.join()  # or it would look through a session that is closed
 
     @property
+    def exit_code(self) -> int:
+        """The command's: what the stages say, else that of the signal that ended it."""
+        return SIGNAL_CODES.get(self.worker.shutdown.signal_received or 0, FAILED) if self.code is None else self.code
+
+    @property
     def code(self) -> int | None:
         """The exit code over all stages; None while one is unfinished."""
         documents = [one for one in (self.first_document, self.document) if one]
@@ -73,7 +77,7 @@ class Run:
             self._plan()
             self._watch()
         except (ChartqError, RedisError, OSError, MemoryError, RuntimeError, _InterruptedSubmit) as error:
-            self.error = error if not isinstance(error, _InterruptedSubmit) else None
+            self.error = None if isinstance(error, _InterruptedSubmit) else error
         finally:
             self.worker.stop()
 
@@ -87,14 +91,15 @@ class Run:
 
     def _plan(self) -> None:
         done = self.submitted
-        if self.show_plan is None or done is None or done.batch is None:
+        if not self.tells_plan or done is None or done.batch is None:
             return
         with suppress(RedisError, StoreUnavailableError):  # the run goes on, and may say it is waiting for them
             document = self.session.status(done.batch)
-            self.show_plan(plan_of_batch(self.session, self.order, done, document, prices_of))
+            planned = plan_of_batch(self.session, self.order, done, document, prices_of)
+            self.watching.tell("\n".join(planned.lines(asked=False)))
 
     def _note(self, so_far: Submitted) -> None:
-        self.show_submitted(so_far)
+        self.watching.line(f"{so_far.total} charts submitted")
         self.worker.wake()
 
     def _stop_if_told(self, _batch: Batch) -> None:
@@ -128,7 +133,7 @@ class Run:
             if stage.take_up(document):
                 self.worker.wake()
             self.document = stage.look() or self.document
-        self.show_status(*filter(None, (self.first_document, self.document)))
+        self.watching.standing(*filter(None, (self.first_document, self.document)))
 
 
 def run_order(
@@ -145,6 +150,7 @@ def run_order(
     """Run an order to its end in this process, with the live panel; Ctrl-C and SIGTERM are listened to.
 
     `submitted`: the order was submitted already. `then`: the order of a second stage, about the batch's answers.
+    Raises what submit and watch raise.
     """
     with watched(session, messages(), quiet=quiet) as watching, liveness_file(session.settings.chartq_home) as liveness:
 
@@ -159,18 +165,15 @@ def run_order(
             session=session,
             order=order,
             worker=worker,
-            show_submitted=lambda done: watching.line(f"{done.total} charts submitted"),
-            show_status=watching.standing,
-            show_plan=None if quiet or submitted else partial(_tell_plan, watching),
+            watching=watching,
+            tells_plan=not quiet and submitted is None,
             submitted=submitted,
             then=then,
         )
         running.work()
+    if running.error is not None:
+        raise running.error
     return running
-
-
-def _tell_plan(watching: Watching, planned: Plan) -> None:
-    watching.tell("\n".join(planned.lines(asked=False)))
 
 
 class _Stage:

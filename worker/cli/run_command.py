@@ -11,7 +11,6 @@ import click
 from jobs.batches.follow import summary
 from jobs.batches.session import Session
 from jobs.batches.tally import spent_line, tally, tally_line
-from jobs.cli.main import SIGNAL_CODES
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
 from jobs.cli.submit_commands import check_template, make_order, make_stage, submit_options, tell_rejects, tell_sample
@@ -86,8 +85,6 @@ def _last_words(session: Session, running: Run, document: Mapping[str, Any]) -> 
 
 
 def _report(session: Session, running: Run, *, as_json: bool) -> int:
-    if running.error is not None:
-        raise running.error
     done, document = running.submitted, running.document
     if done is not None:
         tell_rejects(done)
@@ -101,13 +98,9 @@ def _report(session: Session, running: Run, *, as_json: bool) -> int:
             say(line)
     elif done is not None:
         say("no image was accepted: nothing was submitted")
-    if running.code is not None:
-        return running.code
-    signal_code = SIGNAL_CODES.get(running.worker.shutdown.signal_received or 0)
-    if signal_code is not None:
+    if running.code is None and running.worker.shutdown.signal_received is not None:
         say("interrupted: the same command goes on where this one stopped")
-        return signal_code
-    return 1
+    return running.exit_code
 
 
 @click.command()

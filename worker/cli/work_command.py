@@ -4,13 +4,12 @@ import click
 
 from jobs.batches.session import Session
 from jobs.config.log_dir import log_folder
-from worker.cli.metrics_command import metrics_host_option, metrics_port_option
 from worker.cli.options import concurrency_option, grace_option
 from worker.engine.factory import build_worker
 from worker.engine.hooks import Hooks
 from worker.engine.webhooks import webhooks_told
 from worker.hf.from_settings import worker_settings
-from worker.monitoring.exporter import metered
+from worker.monitoring.exporter import LOCALHOST, metered
 from worker.monitoring.liveness import liveness_file
 from worker.monitoring.logging_setup import configure_logging
 
@@ -20,8 +19,16 @@ from worker.monitoring.logging_setup import configure_logging
 @click.option("--burst", is_flag=True, help="Leave when there is nothing to do (jobs that wait are waited for).")
 @click.option("--max-jobs", type=click.IntRange(min=1), help="Leave after N jobs.")
 @grace_option(30.0)
-@metrics_port_option
-@metrics_host_option
+@click.option(
+    "--metrics-port", type=click.IntRange(1, 65535), metavar="PORT", help="Serve metrics for Prometheus there."
+)
+@click.option(
+    "--metrics-host",
+    default=LOCALHOST,
+    show_default=True,
+    metavar="ADDRESS",
+    help="Address that metrics are served at; in a container 0.0.0.0.",
+)
 def worker(
     concurrency: int, burst: bool, max_jobs: int | None, grace_s: float, metrics_port: int | None, metrics_host: str
 ) -> int:

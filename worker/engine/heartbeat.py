@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from redis.exceptions import RedisError
 
@@ -17,17 +16,13 @@ log = logging.getLogger("chartq.worker")
 _RETRY_S = 1.0
 
 
-class Shown(Protocol):
-    """Who is kept alive."""
-
-    def show_alive(self, queue_keys: Sequence[str]) -> None: ...
-
-
 class Heartbeat:
-    """Beats in a thread of its own; nothing else may hold it up."""
+    """Beats in a thread of its own; nothing else may hold it up. `show_alive` is told the queues at every beat."""
 
-    def __init__(self, worker: Shown, lane_client: LaneClient, in_flight: Callable[[], list[Lease]]) -> None:
-        self._worker, self._lane_client, self._in_flight = worker, lane_client, in_flight
+    def __init__(
+        self, show_alive: Callable[[Sequence[str]], None], lane_client: LaneClient, in_flight: Callable[[], list[Lease]]
+    ) -> None:
+        self._show_alive, self._lane_client, self._in_flight = show_alive, lane_client, in_flight
         self._interval_s = lane_client.timing.interval_s
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -70,7 +65,7 @@ class Heartbeat:
             try:
                 reply = self._lane_client.heartbeat(self._in_flight())
                 self._note(reply)
-                self._worker.show_alive(reply.queues)
+                self._show_alive(reply.queues)
                 wait_s = self._interval_s
             except (RedisError, OSError) as error:
                 log.debug("heartbeat: %s", error)

@@ -9,25 +9,8 @@ from typing import Literal
 
 from jobs.charts.storage import ChartRootError
 from jobs.core.errors import ImageError, OutOfMemoryError, SchemaError
+from worker.hf import errors
 from worker.hf.backoff import backoff_s, usable_wait_s
-from worker.hf.errors import (
-    HFAPIError,
-    HFAuthenticationError,
-    HFBadAnswerError,
-    HFBlockedError,
-    HFConnectionError,
-    HFCreditsError,
-    HFGatedModelError,
-    HFModelLoadingError,
-    HFModelNotFoundError,
-    HFPermissionError,
-    HFRateLimitError,
-    HFRequestError,
-    HFServerError,
-    HFTimeoutError,
-    HFUnreachableError,
-    HFWouldRepeatError,
-)
 
 Scope = Literal["lane", "account"]
 Reason = Literal["token", "permission", "credits", "model", "gated", "firewall", "chart_root"]
@@ -83,36 +66,36 @@ class Hold:
 
 Outcome = Done | Throttled | Unreachable | NotBegun | Transient | Refused | Hold
 
-_HOLDS: dict[type[HFAPIError], tuple[Scope, Reason, str]] = {
-    HFPermissionError: (
+_HOLDS: dict[type[errors.HFAPIError], tuple[Scope, Reason, str]] = {
+    errors.HFPermissionError: (
         "account",
         "permission",
         'Give the token the permission "Make calls to Inference Providers" at '
         "https://huggingface.co/settings/tokens, then: chartq resume",
     ),
-    HFAuthenticationError: (
+    errors.HFAuthenticationError: (
         "account",
         "token",
         "Check HF_TOKEN (https://huggingface.co/settings/tokens), then: chartq resume",
     ),
-    HFCreditsError: (
+    errors.HFCreditsError: (
         "account",
         "credits",
         "Add credits at https://huggingface.co/settings/billing or wait for next month "
         "(another provider: at its own billing page), then: chartq resume",
     ),
-    HFGatedModelError: (
+    errors.HFGatedModelError: (
         "lane",
         "gated",
         "Accept the model's terms on its page at https://huggingface.co, then: chartq resume",
     ),
-    HFBlockedError: (
+    errors.HFBlockedError: (
         "account",
         "firewall",
         "Ask who runs the network or the proxy (HTTPS_PROXY) to let calls to HF_BASE_URL through, or call from another "
         "network; if HF_BASE_URL is your own server, look at what stands before it. Then: chartq resume",
     ),
-    HFModelNotFoundError: (
+    errors.HFModelNotFoundError: (
         "lane",
         "model",
         "See who serves it with: chartq models MODEL; check HF_BASE_URL and HF_API, then: chartq resume "
@@ -125,8 +108,8 @@ _MACHINE_FAULTS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO
 #: A machine that fails one chart so often, ever more rarely asked for an hour, will not read it.
 MAX_FAULTS = 12
 
-_THROTTLES = (HFRateLimitError, HFModelLoadingError)
-_TRANSIENTS = (HFServerError, HFBadAnswerError, HFTimeoutError, HFConnectionError)
+_THROTTLES = (errors.HFRateLimitError, errors.HFModelLoadingError)
+_TRANSIENTS = (errors.HFServerError, errors.HFBadAnswerError, errors.HFTimeoutError, errors.HFConnectionError)
 
 
 def decide(
@@ -154,13 +137,13 @@ def decide(
         # No call was made, so none is counted; another worker, or this one later, can read the chart.
         wait_s = backoff_s(faults, retry_delay_s=max(retry_delay_s, again_s), jitter=jitter)
         return Transient(wait_s, last=faults >= MAX_FAULTS)
-    if isinstance(error, ImageError | SchemaError | HFRequestError | HFWouldRepeatError):
+    if isinstance(error, ImageError | SchemaError | errors.HFRequestError | errors.HFWouldRepeatError):
         return Refused()
     if (hold := _hold(error)) is not None:
         return hold
     if isinstance(error, _THROTTLES) and not refusal_counts:
         return Throttled(usable_wait_s(error.hint_s))
-    if isinstance(error, HFUnreachableError):
+    if isinstance(error, errors.HFUnreachableError):
         return Unreachable()
     if isinstance(error, _THROTTLES + _TRANSIENTS):
         wait_s = backoff_s(attempts, retry_delay_s=retry_delay_s, jitter=jitter, hint_s=error.hint_s)

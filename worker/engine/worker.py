@@ -96,7 +96,7 @@ class ChartWorker(RqWorker):
         self._taken = 0
         self._max_jobs: int | None = None
         self._burst, self._work_left, self._suspended = False, True, False
-        self._heartbeat = Heartbeat(self, self._lane_client, lambda: list(self._in_flight.values()))
+        self._heartbeat = Heartbeat(self.show_alive, self._lane_client, lambda: list(self._in_flight.values()))
         self._maintenance = Maintenance(ledger, self._lane_client, self._heartbeat)
 
     # The loop ------------------------------------------------------------------------------------------

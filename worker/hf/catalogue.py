@@ -1,7 +1,7 @@
 """Is a model served, by whom, does it take images, at what price: what the servers' catalogues say."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -204,7 +204,7 @@ def _with_live(info: ModelInfo) -> ModelInfo:
     live = info.live_providers
     lengths = [provider.context_length for provider in live if provider.context_length is not None]
     note = "" if live else _why_dead(info.providers)
-    return _replaced(info, served=bool(live), note=note, length=max(lengths, default=info.context_length))
+    return replace(info, served=bool(live), note=note, context_length=max(lengths, default=info.context_length))
 
 
 def _why_dead(providers: tuple[ProviderInfo, ...]) -> str:
@@ -221,18 +221,7 @@ def _chosen(info: ModelInfo, choice: str) -> ModelInfo:
         return info
     names = ", ".join(provider.name for provider in info.live_providers) or "none"
     note = f"{choice} doesn't serve it; live providers: {names}"
-    return _replaced(info, served=False, note=note, length=info.context_length)
-
-
-def _replaced(info: ModelInfo, *, served: bool, note: str, length: int | None) -> ModelInfo:
-    return ModelInfo(
-        id=info.id,
-        served=served,
-        note=note,
-        providers=info.providers,
-        takes_images=info.takes_images,
-        context_length=length,
-    )
+    return replace(info, served=False, note=note)
 
 
 def _providers(value: Any) -> Iterator[ProviderInfo]:

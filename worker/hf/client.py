@@ -14,20 +14,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from jobs.core.job import DEFAULT_TEXT_MODEL, DEFAULT_VISION_MODEL, Api
+from worker.hf import errors
 from worker.hf.backoff import backoff_s
 from worker.hf.catalogue import ModelInfo, list_models, lookup, model_path
 from worker.hf.config import HFConfig, TaskName
-from worker.hf.errors import (
-    HFAPIError,
-    HFBadAnswerError,
-    HFConnectionError,
-    HFModelLoadingError,
-    HFRateLimitError,
-    HFRequestError,
-    HFServerError,
-    HFTimeoutError,
-    HFWouldRepeatError,
-)
 from worker.hf.replies import Answer, read_reply
 from worker.hf.request_body import Body, ImageInput, ImageToSend, ImageUrl, chat_body, image_to_send, task_body
 from worker.hf.transport import Transport
@@ -38,12 +28,12 @@ MAX_WAIT_S = 60.0
 
 #: What may pass, but for HFWouldRepeatError. Others (token, credits, model, request) won't, however often one asks.
 RETRIED = (
-    HFRateLimitError,
-    HFModelLoadingError,
-    HFServerError,
-    HFBadAnswerError,
-    HFTimeoutError,
-    HFConnectionError,
+    errors.HFRateLimitError,
+    errors.HFModelLoadingError,
+    errors.HFServerError,
+    errors.HFBadAnswerError,
+    errors.HFTimeoutError,
+    errors.HFConnectionError,
 )
 
 _MAX_TRACE_ID_CHARS = 128
@@ -91,7 +81,7 @@ class HuggingFaceClient:
         model = self._model(model_id, DEFAULT_VISION_MODEL)
         try:
             info = self.model_info(model)
-        except HFAPIError as error:
+        except errors.HFAPIError as error:
             failed = {"available": False, "model_id": model, "error": str(error)}
             return failed | {"status_code": error.status_code, "hint_s": error.hint_s}
         status = {"available": info.served, "model_id": model, "takes_images": info.takes_images}
@@ -163,7 +153,7 @@ class HuggingFaceClient:
         if api == "chat":
             return chat_body(model=model, prompt=prompt, pictures=pictures, parameters=parameters, messages=messages)
         if len(pictures) > 1 or any(isinstance(one, str) for one in pictures):
-            raise HFRequestError('The classic task bodies take one image, and no URL of one: use api="chat"')
+            raise errors.HFRequestError('The classic task bodies take one image, and no URL of one: use api="chat"')
         task = task or (self.config.task if pictures else "text-generation")
         picture = next((one for one in pictures if isinstance(one, ImageToSend)), None)
         return task_body(task=task, prompt=prompt, image=picture, parameters=parameters)
@@ -182,7 +172,7 @@ class HuggingFaceClient:
         clean = self._transport.scrubber.text
         try:
             answer = read_reply(reply.status, reply.headers, reply.body, api=api)
-        except HFAPIError as error:
+        except errors.HFAPIError as error:
             error.args = (clean(str(error)),)
             raise
         text = clean(answer.text)
@@ -206,7 +196,7 @@ class HuggingFaceClient:
         for attempt in range(1, self.config.max_retries + 1):
             try:
                 return self._send(body, api=api, model=model, timeout_s=None, trace_id=trace_id)
-            except HFWouldRepeatError:
+            except errors.HFWouldRepeatError:
                 raise
             except RETRIED as error:
                 wait_s = self._wait_s(error, attempt)
@@ -216,10 +206,10 @@ class HuggingFaceClient:
             self._sleep(wait_s)
         return self._send(body, api=api, model=model, timeout_s=None, trace_id=trace_id)
 
-    def _wait_s(self, error: HFAPIError, attempt: int) -> float | None:
+    def _wait_s(self, error: errors.HFAPIError, attempt: int) -> float | None:
         """Seconds until the next attempt; None if it isn't worth waiting for."""
         hint_s = error.hint_s or 0.0
-        if isinstance(error, HFRateLimitError) and hint_s > MAX_WAIT_S:
+        if isinstance(error, errors.HFRateLimitError) and hint_s > MAX_WAIT_S:
             return None
         delay_s = self.config.retry_delay
         return min(backoff_s(attempt, retry_delay_s=delay_s, jitter=random.random(), hint_s=hint_s), MAX_WAIT_S)

@@ -149,11 +149,6 @@ class _Bearer(AuthBase):
         return request
 
 
-class _NoAuth(_Bearer):
-    def __init__(self) -> None:
-        super().__init__(None)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Way:
     """How the calls to one URL go out: what `requests.Session.request` works out anew for each.
@@ -181,7 +176,7 @@ class _Way:
 
 def _prepared(session: requests.Session, method: str, url: str, *, anonymous: bool) -> _Way:
     """Raises requests' errors and ValueError: an URL that can't be."""
-    auth = _NoAuth() if anonymous else session.auth
+    auth = _Bearer(None) if anonymous else session.auth
     request = session.prepare_request(requests.Request(method, url, auth=auth))
     address = request.url or url
     options: dict[str, Any] = dict(session.merge_environment_settings(address, {}, True, None, None))

@@ -5,10 +5,10 @@ Made for health checks of containers: it starts nothing, changes nothing, and en
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.config.settings import Settings
+from worker.monitoring.checks.check import Check
 from worker.monitoring.liveness import live_workers
 
 #: Oldest round of a loop that passes for alive. A round that waits for a lock of the store takes up to a minute.
@@ -18,29 +18,20 @@ MAX_AGE_S = 90.0
 _LIMIT_S = 4.0
 
 
-@dataclass(frozen=True)
-class Sign:
-    """What was looked at, whether it lives, and what is known."""
-
-    name: str
-    ok: bool
-    message: str
-
-
-def look(settings: Settings, *, max_age_s: float, local: bool = False) -> Iterator[Sign]:
-    """What is to be known, each sign as soon as it is."""
+def look(settings: Settings, *, max_age_s: float, local: bool = False) -> Iterator[Check]:
+    """Each finding as soon as it is known."""
     yield look_at_workers(settings.chartq_home, max_age_s=max_age_s)
     if not local:
         from worker.monitoring.checks.alive import look_at_redis, look_at_store  # half a second of libraries
 
-        yield Sign("redis", *look_at_redis(settings, limit_s=_LIMIT_S))
-        yield Sign("store", *look_at_store(settings, limit_s=_LIMIT_S))
+        yield look_at_redis(settings, limit_s=_LIMIT_S)
+        yield look_at_store(settings, limit_s=_LIMIT_S)
 
 
-def look_at_workers(home: Path, *, max_age_s: float) -> Sign:
+def look_at_workers(home: Path, *, max_age_s: float) -> Check:
     """Whether a worker runs here, and none hangs."""
     workers = live_workers(home)
     if not workers:
-        return Sign("worker", False, "none runs here")
+        return Check("worker", False, "none runs here")
     told = ", ".join(f"process {worker.pid} turned {worker.age_s:.1f} s ago" for worker in workers)
-    return Sign("worker", all(worker.age_s <= max_age_s for worker in workers), told)
+    return Check("worker", all(worker.age_s <= max_age_s for worker in workers), told)

@@ -1,10 +1,14 @@
 """The stand-in as a thing to start and stop."""
 
+from dataclasses import replace
 from threading import Thread
 from types import TracebackType
 from typing import Any
 
+from jobs.config.settings import Settings
 from jobs.core.clock import SYSTEM_CLOCK, Clock
+from jobs.core.rates import RateLimits
+from jobs.core.secret import Secret
 from worker.rehearsal.behaviour import Behaviour
 from worker.rehearsal.http_server import HttpServer
 from worker.rehearsal.record import Record
@@ -44,6 +48,17 @@ class Rehearsal:
     def base_url(self) -> str:
         """What HF_BASE_URL is set to."""
         return f"{self.root_url}/v1"
+
+    def settings(self, settings: Settings) -> Settings:
+        """The same with this server in the provider's place: nobody's token, account and limits."""
+        return replace(
+            settings,
+            hf_token=Secret("hf_rehearsal_only"),
+            hf_base_url=self.base_url if settings.hf_api == "chat" else self.root_url,
+            hf_bill_to=None,
+            hf_rate_limit=RateLimits(),
+            rehearsal=True,
+        )
 
     @property
     def record(self) -> Record:

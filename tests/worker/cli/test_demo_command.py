@@ -1,5 +1,6 @@
 """The demo: the main job on the sample charts, a table at the end, and plain words about who answered."""
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -8,8 +9,10 @@ from pathlib import Path
 from support.repository import ROOT
 from support.stack import stack
 
-from worker.cli.sample_charts import known_trends
+from worker.cli.demo_command import CHARTS
 from worker.rehearsal import Rehearsal
+
+NAMES = json.loads((CHARTS / "trends.json").read_text(encoding="utf-8"))
 
 
 def test_without_a_token_the_rehearsal_server_answers_and_that_is_said(tmp_path: Path) -> None:
@@ -17,9 +20,9 @@ def test_without_a_token_the_rehearsal_server_answers_and_that_is_said(tmp_path:
         done = user.run("demo")
         assert "REHEARSAL SERVER answers, not a model" in done.stderr
         assert "HF_TOKEN" in done.stderr
-        for chart in known_trends():
+        for chart in NAMES:
             assert chart in done.stdout
-        assert done.stdout.count("finished") == len(known_trends())
+        assert done.stdout.count("finished") == len(NAMES)
         assert str(user.home / "demo") in done.stderr
         assert "\x1b" not in done.stdout + done.stderr
         assert (user.home / "demo" / "results.sqlite").exists()
@@ -34,7 +37,7 @@ def test_with_a_token_the_endpoint_answers_and_that_is_said(tmp_path: Path) -> N
         assert "REHEARSAL" not in done.stderr
         assert "hf_mine" not in done.stdout + done.stderr
         assert {call.model for call in server.record} == {"org/mine"}
-        assert len(server.record) == len(known_trends())
+        assert len(server.record) == len(NAMES)
 
 
 def test_a_wheel_holds_the_two_packages_and_nothing_else(tmp_path: Path) -> None:
@@ -47,6 +50,6 @@ def test_a_wheel_holds_the_two_packages_and_nothing_else(tmp_path: Path) -> None
     assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"jobs", "worker"}
     assert not [name for name in names if name.endswith((".pyc", ".db", ".sqlite"))]
     needed = {"jobs/py.typed", "worker/py.typed", "worker/cli/charts/trends.json"}
-    needed |= {f"worker/cli/charts/{chart}" for chart in known_trends()}
+    needed |= {f"worker/cli/charts/{chart}" for chart in NAMES}
     needed |= {str(file.relative_to(ROOT)) for file in ROOT.glob("jobs/lanes/lua/*.lua")}
     assert needed <= set(names)

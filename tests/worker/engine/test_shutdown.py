@@ -103,11 +103,6 @@ def test_a_second_sigint_while_the_store_is_away_leaves_at_once_and_others_do_th
     assert [row["attempts"] for row in user.results(batch_id)] == [1] * 12
 
 
-class Nobody:
-    def show_alive(self, queue_keys: object) -> None:
-        pass
-
-
 class SteadyClock(Clock):
     """Goes on beside Redis's, which may jump."""
 
@@ -134,7 +129,7 @@ def test_after_a_jump_of_redis_clock_nobody_counts_as_dead_for_two_beats(
         clock = SteadyClock()
         lane_client = LaneClient(client, worker="w", accounts={}, limits=RateLimits(), ceiling=None, clock=clock)
         monkeypatch.setattr("worker.engine.heartbeat.time.monotonic", clock.steady)
-        heartbeat = Heartbeat(Nobody(), lane_client, list)
+        heartbeat = Heartbeat(lambda _queues: None, lane_client, list)
 
         def beats(count: int) -> bool:
             for _ in range(count):
@@ -160,7 +155,7 @@ def test_a_connection_that_is_closed_under_a_slow_heartbeat_is_no_fault(caplog: 
             ceiling=None,
             timing=HeartbeatTiming(interval_s=0.05, lease_s=15),
         )
-        heartbeat = Heartbeat(Nobody(), lane_client, list)
+        heartbeat = Heartbeat(lambda _queues: None, lane_client, list)
         heartbeat.first()
         running.process.send_signal(signal.SIGSTOP)
         heartbeat.start()

@@ -151,8 +151,8 @@ def test_settings_that_cant_be_used_are_a_failed_check(tmp_path: Path) -> None:
 
 def test_a_terminal_gets_signs_and_colour_unless_it_wants_none(tmp_path: Path) -> None:
     # Wrong settings end it at once.
-    assert "\x1b[31m✗\x1b[0m settings" in on_a_terminal(tmp_path, HF_API="?", TERM="xterm", PYTHONUTF8="1")
-    shown = on_a_terminal(tmp_path, HF_API="?", PYTHONUTF8="1", NO_COLOR="1")
+    assert "\x1b[31m✗\x1b[0m settings" in on_a_terminal(tmp_path, HF_API="?", TERM="xterm")
+    shown = on_a_terminal(tmp_path, HF_API="?", NO_COLOR="1")
     assert shown.startswith("FAIL settings")
     assert "\x1b" not in shown
 

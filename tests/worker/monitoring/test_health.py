@@ -52,7 +52,7 @@ def loop(home: Path) -> "Iterator[subprocess.Popen[str]]":
 
 
 def lives(home: Path) -> bool:
-    return look_at_workers(home, max_age_s=0.5).ok
+    return look_at_workers(home, max_age_s=0.5).ok is True
 
 
 # The stamp ----------------------------------------------------------------------------------------------

@@ -14,24 +14,25 @@ from jobs.config.settings import Settings
 from jobs.core.errors import ChartqError, StoreError
 from jobs.ledger import schema
 from jobs.ledger.database import Store
+from worker.monitoring.checks.check import Check
 from worker.monitoring.checks.timeout import TooLongError, within
 
 
-def look_at_redis(settings: Settings, *, limit_s: float) -> tuple[bool, str]:
+def look_at_redis(settings: Settings, *, limit_s: float) -> Check:
     """Whether Redis answers; the embedded one is left alone if it doesn't run."""
-    return _answer(limit_s, lambda: _ping(settings, limit_s))
+    return _answer("redis", limit_s, lambda: _ping(settings, limit_s))
 
 
-def look_at_store(settings: Settings, *, limit_s: float) -> tuple[bool, str]:
+def look_at_store(settings: Settings, *, limit_s: float) -> Check:
     """Whether the results store can be read and is one of ours."""
-    return _answer(limit_s, lambda: _read_version(settings))
+    return _answer("store", limit_s, lambda: _read_version(settings))
 
 
-def _answer(limit_s: float, ask: Callable[[], str]) -> tuple[bool, str]:
+def _answer(name: str, limit_s: float, ask: Callable[[], str]) -> Check:
     try:
-        return True, within(limit_s, ask)
+        return Check(name, True, within(limit_s, ask))
     except (ChartqError, redis.RedisError, OSError, TooLongError) as error:
-        return False, str(error)
+        return Check(name, False, str(error))
 
 
 def _ping(settings: Settings, limit_s: float) -> str:
