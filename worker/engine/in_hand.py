@@ -7,8 +7,13 @@ anything but an answer there are none until answers come again, since what is in
 
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from worker.engine.policy import Done, Outcome
+from jobs.ledger import StartedJob
+from worker.engine.exchange import Lease
+from worker.engine.execute import ExecutionResult
+from worker.engine.policy import Done, NotBegun, Outcome
+from worker.engine.settlement import FinishedExecution
 
 #: The pace is that of so many seconds.
 _PACE_OVER_S = 1.0
@@ -18,6 +23,17 @@ LONGEST_S = 1.0
 
 #: So often a worker with jobs in hand asks whether something speaks against them.
 LOOK_EVERY_S = 0.25
+
+
+class Begun(NamedTuple):
+    """A job that stands in the ledger as started, for a thread."""
+
+    lease: Lease
+    job: StartedJob
+    #: By the steady clock.
+    at_s: float
+    #: No thread was free for it.
+    in_hand: bool
 
 
 class InHand:
@@ -41,3 +57,9 @@ class InHand:
         """As many as ended in the busiest round, but no more than end in half a second, or than half the `slots`."""
         counts = [count for _, count in self._answers]
         return min(max(counts, default=0), sum(counts) // 2, slots // 2)
+
+
+def not_begun(begun: Begun) -> FinishedExecution:
+    """The job goes back as it came: it only waited in hand."""
+    ended = ExecutionResult(outcome=NotBegun())
+    return FinishedExecution(lease=begun.lease, ended=ended, batch_id=begun.job.batch_id)

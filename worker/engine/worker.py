@@ -10,7 +10,6 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -22,26 +21,20 @@ from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.errors import ChartqError, StoreError
 from jobs.core.memory import out_of_memory
 from jobs.lanes import SUSPENDED
-from jobs.ledger import Ledger, StartedJob, StoreGoneError
+from jobs.ledger import Ledger, StoreGoneError
 from worker.engine.completions import Completions
 from worker.engine.event_log import log_started
 from worker.engine.exchange import Lease, PollResult
 from worker.engine.execute import ExecutionResult, StoppedError, Task
 from worker.engine.heartbeat import Heartbeat
 from worker.engine.hooks import NO_HOOKS, Hooks
-from worker.engine.in_hand import LONGEST_S, LOOK_EVERY_S, InHand
+from worker.engine.in_hand import LONGEST_S, LOOK_EVERY_S, Begun, InHand, not_begun
 from worker.engine.lane_client import LaneClient
 from worker.engine.maintenance import Maintenance
 from worker.engine.payload import is_our_payload
 from worker.engine.policy import Done, NotBegun, Refused, Unreachable
 from worker.engine.rq_worker import RqWorker
-from worker.engine.settlement import (
-    FinishedExecution,
-    dropped,
-    given_back,
-    returned,
-    set_aside,
-)
+from worker.engine.settlement import FinishedExecution, dropped, given_back, returned, set_aside
 from worker.engine.settler import Settler
 from worker.engine.shutdown import Shutdown
 from worker.engine.threads import ThreadPool
@@ -50,17 +43,6 @@ log = logging.getLogger("chartq.worker")
 
 #: After trouble with Redis or the ledger, seconds until it is tried again.
 _TROUBLE_WAIT_S = 1.0
-
-
-class Begun(NamedTuple):
-    """A job that stands in the ledger as started, for a thread."""
-
-    lease: Lease
-    job: StartedJob
-    #: By the steady clock.
-    at_s: float
-    #: No thread was free for it.
-    in_hand: bool
 
 
 class ChartWorker(RqWorker):
@@ -337,9 +319,3 @@ class ChartWorker(RqWorker):
         self._settler.settle(given_back(lease, used=True) for lease in rest)
         if not self._settler.is_idle:
             self._settler.poll(want=0, ahead=0, in_flight=0, in_hand=())
-
-
-def not_begun(begun: Begun) -> FinishedExecution:
-    """The job goes back as it came: it only waited in hand."""
-    ended = ExecutionResult(outcome=NotBegun())
-    return FinishedExecution(lease=begun.lease, ended=ended, batch_id=begun.job.batch_id)
