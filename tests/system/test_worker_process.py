@@ -79,10 +79,10 @@ def test_what_does_not_end_within_the_grace_goes_back_unspent(user: Stack, serve
 
 def test_jobs_in_hand_are_begun_at_once_and_go_back_when_it_leaves(user: Stack, server: Rehearsal) -> None:
     """While some are called, others wait in hand: never more calls at a time, and not one after the signal."""
-    server.behave(latency_s=0.2)
-    batch_id = user.submit(draw_charts(user.folder / "charts", 400))
-    worker = user.worker("--concurrency", "10")
-    eventually(lambda: user.counts(batch_id).started > 10, every_s=0.01)
+    server.behave(latency_s=0.3)
+    batch_id = user.submit(draw_charts(user.folder / "charts", 800))
+    worker = user.worker("--concurrency", "50")
+    eventually(lambda: user.counts(batch_id).started > 50, every_s=0.01)
     server.behave(latency_s=4)
     eventually(lambda: server.record[-1].at < time.time() - 0.3, every_s=0.01)
     made = len(server.record)
@@ -90,9 +90,9 @@ def test_jobs_in_hand_are_begun_at_once_and_go_back_when_it_leaves(user: Stack, 
     leaves_with_0(worker, within_s=20)
     assert len(server.record) == made
     counts = user.counts(batch_id)
-    assert (counts.finished, counts.queued) == (made, 400 - made)
+    assert (counts.finished, counts.queued) == (made, 800 - made)
     assert {row["attempts"] for row in user.results(batch_id)} == {0, 1}
-    assert server.record.most_concurrent == 10
+    assert server.record.most_concurrent == 50
 
 
 def test_behind_a_closed_gate_it_leaves_quickly(user: Stack, server: Rehearsal) -> None:

@@ -18,6 +18,9 @@ from worker.engine.settlement import FinishedExecution
 #: The pace is that of so many seconds.
 _PACE_OVER_S = 1.0
 
+#: With fewer threads a round is soon over, and whoever kills the worker repeats no more calls than it has threads.
+_MANY_THREADS = 50
+
 #: Nobody waits in hand for longer: another worker may be free.
 LONGEST_S = 1.0
 
@@ -53,10 +56,12 @@ class InHand:
             self._answers.append((now, len(outcomes)))
         return True
 
-    def wanted(self, slots: int) -> int:
-        """As many as ended in the busiest round, but no more than end in half a second, or than half the `slots`."""
+    def wanted(self, threads: int) -> int:
+        """As many as ended in the busiest round, but no more than end in half a second, or than half the `threads`."""
+        if threads < _MANY_THREADS:
+            return 0
         counts = [count for _, count in self._answers]
-        return min(max(counts, default=0), sum(counts) // 2, slots // 2)
+        return min(max(counts, default=0), sum(counts) // 2, threads // 2)
 
 
 def not_begun(begun: Begun) -> FinishedExecution:

@@ -12,7 +12,7 @@ DONE: Outcome = Done()
 
 
 @pytest.mark.parametrize(
-    ("rounds", "now", "slots", "wanted"),
+    ("rounds", "now", "threads", "wanted"),
     [
         ([], 0.0, 100, 0),
         ([(0.0, 7), (0.1, 5), (0.2, 6)], 0.2, 100, 7),  # the busiest round
@@ -20,16 +20,19 @@ DONE: Outcome = Done()
         ([(0.0, 80), (0.9, 20)], 1.1, 100, 10),  # the first is forgotten; and half of what ends in a second
         ([(0.0, 1)], 0.1, 100, 0),  # slow answers: it would wait for long
         ([(0.0, 1), (0.5, 1)], 0.6, 100, 1),
-        ([(0.0, 9)], 0.0, 1, 0),
+        ([(0.0, 9)], 0.0, 50, 4),
+        ([(0.0, 9)], 0.0, 49, 0),  # few threads
         ([(0.0, 9)], 1.0, 100, 0),
     ],
 )
-def test_as_many_are_wanted_as_soon_begin(rounds: list[tuple[float, int]], now: float, slots: int, wanted: int) -> None:
+def test_as_many_are_wanted_as_soon_begin(
+    rounds: list[tuple[float, int]], now: float, threads: int, wanted: int
+) -> None:
     in_hand = InHand()
     for at_s, answers in rounds:
         assert in_hand.hear([DONE] * answers, at_s)
     in_hand.hear([], now)
-    assert in_hand.wanted(slots) == wanted
+    assert in_hand.wanted(threads) == wanted
 
 
 @pytest.mark.parametrize("bad", [Throttled(), Refused()])
