@@ -53,7 +53,7 @@ class Plan:
     store: str = "sqlite"
     #: How long the jobs may take after the last fault: what waits takes minutes, and poison charts that are left alone
     #: are asked once a minute, as often as they have attempts.
-    finish_within_s: float = 900.0
+    finish_within_s: float = 1800.0
 
 
 @dataclass
