@@ -47,14 +47,14 @@ def chart_of(url: str, *, folder: Path, chart_root: Path | None) -> LinkedChart:
         return LinkedChart(sha256=url_hash(stored), stored=stored)
     if url[:5].lower() == "data:":
         return chart_of_bytes(_decoded(url))
-    path = folder / _path_in(url)
+    return chart_at(folder / _path_in(url), chart_root)
+
+
+def chart_at(path: Path, chart_root: Path | None) -> LinkedChart:
+    """The chart in a file. Raises InputError, ImageError."""
+    stored = stored_path(path, chart_root)  # first: what lies outside is not even opened
     data = read_bounded(path)
-    header = check_image(data)
-    return LinkedChart(
-        sha256=hashlib.sha256(data).hexdigest(),
-        stored=stored_path(path, chart_root),
-        longest_side=max(header.width, header.height),
-    )
+    return LinkedChart(longest_side=_longest_side(data), sha256=hashlib.sha256(data).hexdigest(), stored=stored)
 
 
 def _checked_url(url: str) -> str:
@@ -69,9 +69,13 @@ def _checked_url(url: str) -> str:
 
 def chart_of_bytes(picture: bytes) -> LinkedChart:
     """The chart in a picture's bytes. Raises ImageError."""
-    header = check_image(picture)
-    sha256, side = hashlib.sha256(picture).hexdigest(), max(header.width, header.height)
+    side, sha256 = _longest_side(picture), hashlib.sha256(picture).hexdigest()
     return LinkedChart(sha256=sha256, stored=picture_name(sha256), longest_side=side, picture=picture)
+
+
+def _longest_side(picture: bytes) -> int:
+    header = check_image(picture)
+    return max(header.width, header.height)
 
 
 def chart_from_elsewhere(url: str, chart_root: Path | None) -> LinkedChart:

@@ -4,9 +4,8 @@ import base64
 import hashlib
 import math
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +16,7 @@ from PIL import Image, ImageOps
 from jobs.charts.image_check import opened
 from jobs.charts.storage import read_chart
 from jobs.core.errors import ImageError, OutOfMemoryError
+from jobs.core.in_order import in_order
 from jobs.core.job import Pictures, job_id
 from jobs.core.places import is_url
 from jobs.formats.format import ReportContext, Row
@@ -105,15 +105,10 @@ class Album:
 def with_shots(items: Iterable[T], take: Callable[[T], Sequence[Shot]]) -> Iterator[tuple[T, Sequence[Shot]]]:
     """Each item with its pictures, in order; worked out in threads, a bounded number ahead."""
     page = _Page()
-    waiting: deque[tuple[T, Future[Sequence[Shot]]]] = deque()
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="thumbnail") as pool:
-        for item in items:
-            waiting.append((item, pool.submit(page.shots, take, item)))
-            if len(waiting) >= 4 * _THREADS:
-                first, shots = waiting.popleft()
-                yield first, page.place(shots.result())
-        for item, shots in waiting:
-            yield item, page.place(shots.result())
+        taken = in_order(pool, lambda item: (item, page.shots(take, item)), items, ahead=4 * _THREADS)
+        for item, shots in taken:
+            yield item, page.place(shots)
 
 
 class _Page:

@@ -14,12 +14,11 @@ from typing import Any
 
 from jobs.charts.links import chart_of
 from jobs.core.errors import InputError, StoreError
-from jobs.core.job import Question, job_id, subject_of
-from jobs.core.places import join_pictures
+from jobs.core.job import Question
 from jobs.ledger import Batch, NewMember
 from jobs.submit.batch_line import ChatRequest, RequestError, parse_request, shown
 from jobs.submit.question import PictureLimits
-from jobs.submit.source import Rejected, Rows, hex_paths, printable
+from jobs.submit.source import Rejected, Rows, hex_paths, printable, row_of
 
 #: Bytes of the longest line: a picture of 48 MB as a data URI.
 MAX_LINE_BYTES = 64_000_000
@@ -68,7 +67,9 @@ class BatchFile:
                         raise InputError(
                             f"custom_id {shown(request.custom_id)} stands on an earlier line: give it another"
                         )
-                    yield _member(number, request, self.path.parent, self.chart_root)
+                    folder, root = self.path.parent, self.chart_root
+                    charts = [chart_of(url, folder=folder, chart_root=root) for url in request.image_urls]
+                    yield row_of(charts, request.question, position=number, custom_id=request.custom_id)
                 except InputError as error:
                     yield Rejected(path=f"{printable(self.path)}:{number}", error=str(error))
 
@@ -138,21 +139,6 @@ def check_model(request: ChatRequest, first: Question) -> None:
             code="mismatched_model",
             param="body.model",
         )
-
-
-def _member(number: int, request: ChatRequest, folder: Path, chart_root: Path | None) -> NewMember:
-    charts = [chart_of(url, folder=folder, chart_root=chart_root) for url in request.image_urls]
-    subject = subject_of([chart.sha256 for chart in charts])
-    return NewMember(
-        position=number,
-        custom_id=request.custom_id,
-        job_id=job_id(subject, request.question.id),
-        image_sha256=subject,
-        image=join_pictures([chart.stored for chart in charts]),
-        question=request.question,
-        pictures={chart.sha256: chart.picture for chart in charts if chart.picture is not None},
-        longest_side=max((chart.longest_side for chart in charts), default=0),
-    )
 
 
 def _digest(path: Path) -> str:

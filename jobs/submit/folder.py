@@ -1,26 +1,23 @@
-"""Image files and folders of them as rows of a batch: walked as a stream, read and checked in parallel."""
+"""Image files and folders of them as rows of a batch: walked, read and checked as a stream."""
 
-import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from jobs.charts.folder_walk import Found, walk
-from jobs.charts.image_check import check_image, read_bounded
+from jobs.charts.links import chart_at
 from jobs.charts.sample import choose
-from jobs.charts.storage import stored_path
 from jobs.core.errors import InputError
+from jobs.core.in_order import in_order
 from jobs.core.job import Question, job_id
 from jobs.ledger import Batch, NewMember
 from jobs.submit.source import Rejected, Rows, hex_paths, printable
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 #: Files read at a time: hashing and check sums run outside Python's lock, so a few more than cores pay off.
 _READERS = min(8, 2 * (os.cpu_count() or 1))
@@ -30,6 +27,9 @@ _LONGEST_NAME = 2600
 
 #: Files handed to the readers ahead of the one that is waited for.
 _AHEAD = 8 * _READERS
+
+#: Files that are timed, how many more are then read as they suggest, and from which time on threads pay off.
+_TIMED, _MORE, _WORTH_A_THREAD_S = 8, 500, 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,59 +62,44 @@ class ChartFiles:
         sample_of = sample.found if len(sample.positions) < sample.found else None
         return Rows(items=self._rows(chosen), sample_of=sample_of)
 
-    def _rows(self, files: Iterable[tuple[int, Found]]) -> Iterator[NewMember | Rejected]:
+    def _rows(self, files: Iterator[tuple[int, Found]]) -> Iterator[NewMember | Rejected]:
+        """Read in threads where a file takes its time: it is large, or its disk far away.
+
+        Of small files near by threads take a third more processor time, and no less of ours: they hand Python's lock
+        to each other several times a file. So a few files are timed, then more are read in the way that suits them.
+        """
+        examine = partial(_examine, question_id=self.question.id, chart_root=self.chart_root)
         with ThreadPoolExecutor(_READERS, thread_name_prefix="reader") as pool:
-            question_id = self.question.id
-            examine = partial(_examine, chart_root=self.chart_root)
-            for (position, found), chart in in_order(pool, examine, files):
-                if isinstance(chart, _Chart):
-                    yield NewMember(
-                        position=position,
-                        custom_id=printable(found.custom_id),
-                        job_id=job_id(chart.sha256, question_id),
-                        image_sha256=chart.sha256,
-                        image=chart.stored,
-                        longest_side=chart.longest_side,
-                    )
-                else:
-                    yield Rejected(path=printable(found.path), error=chart)
+            while timed := list(islice(files, _TIMED)):
+                took_s = []
+                for file in timed:
+                    began = time.monotonic()
+                    row = examine(file)
+                    took_s.append(time.monotonic() - began)
+                    yield row
+                more = islice(files, _MORE)
+                slow = sorted(took_s)[len(took_s) // 2] >= _WORTH_A_THREAD_S
+                yield from in_order(pool, examine, more, ahead=_AHEAD) if slow else map(examine, more)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Chart:
-    """An image file that can be asked about."""
-
-    sha256: str
-    #: Its path as the ledger has it.
-    stored: str
-    #: Pixels.
-    longest_side: int
-
-
-def in_order(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
-    """`work` on each item in the pool's threads, results in the items' order, a bounded number ahead."""
-    waiting: deque[tuple[T, Future[R]]] = deque()
-    for item in items:
-        waiting.append((item, pool.submit(work, item)))
-        if len(waiting) >= _AHEAD:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    for item, future in waiting:
-        yield item, future.result()
-
-
-def _examine(numbered: tuple[int, Found], chart_root: Path | None) -> _Chart | str:
-    """The chart in a file, or why it can't be asked about: as text, since an error's traceback holds the bytes."""
-    _, found = numbered
-    if found.error is not None:
-        return found.error
-    if len(printable(found.custom_id).encode()) > _LONGEST_NAME:
-        return f"its path is longer than {_LONGEST_NAME:,} bytes: move it up, or submit the folder that holds it"
-    try:
-        stored = stored_path(found.path, chart_root)  # first: what lies outside is not even opened
-        data = read_bounded(found.path)
-        header = check_image(data)
-        side = max(header.width, header.height)
-        return _Chart(sha256=hashlib.sha256(data).hexdigest(), stored=stored, longest_side=side)
-    except InputError as error:
-        return str(error)
+def _examine(numbered: tuple[int, Found], *, question_id: str, chart_root: Path | None) -> NewMember | Rejected:
+    """The row of a file; what went wrong as text, since an error's traceback holds the bytes."""
+    position, found = numbered
+    name, why = printable(found.custom_id), found.error
+    if why is None and len(name.encode()) > _LONGEST_NAME:
+        why = f"its path is longer than {_LONGEST_NAME:,} bytes: move it up, or submit the folder that holds it"
+    if why is None:
+        try:
+            chart = chart_at(found.path, chart_root)
+        except InputError as error:
+            why = str(error)
+    if why is not None:
+        return Rejected(path=printable(found.path), error=why)
+    return NewMember(
+        position=position,
+        custom_id=name,
+        job_id=job_id(chart.sha256, question_id),
+        image_sha256=chart.sha256,
+        image=chart.stored,
+        longest_side=chart.longest_side,
+    )

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from jobs.charts.links import LinkedChart
 from jobs.core.errors import InputError
 from jobs.core.job import Question, job_id, subject_of
-from jobs.core.places import join_pictures
 from jobs.lanes import LaneQueues
 from jobs.ledger import Batch, Ledger, NewMember
+from jobs.submit.source import row_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +34,7 @@ class SingleQuestion:
     @property
     def member(self) -> NewMember:
         """The same question again is the same row."""
-        return NewMember(
-            position=_ms_of_day(),
-            custom_id=self.job_id,
-            job_id=self.job_id,
-            image_sha256=self.subject,
-            image=join_pictures([chart.stored for chart in self.charts]),
-            question=self.question,
-            pictures={chart.sha256: chart.picture for chart in self.charts if chart.picture is not None},
-        )
+        return row_of(self.charts, self.question, position=_ms_of_day(), custom_id=self.job_id)
 
 
 class SingleQuestions:

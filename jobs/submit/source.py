@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from jobs.core.job import Question
+from jobs.charts.links import LinkedChart
+from jobs.core.job import Question, job_id, subject_of
+from jobs.core.places import join_pictures
 from jobs.ledger import Batch, NewMember
 
 
@@ -58,6 +60,21 @@ class Source(Protocol):
 
         Raises InputError.
         """
+
+
+def row_of(charts: Sequence[LinkedChart], question: Question, *, position: int, custom_id: str) -> NewMember:
+    """A row with a question of its own about these charts, one or several, or none."""
+    subject = subject_of([chart.sha256 for chart in charts])
+    return NewMember(
+        position=position,
+        custom_id=custom_id,
+        job_id=job_id(subject, question.id),
+        image_sha256=subject,
+        image=join_pictures([chart.stored for chart in charts]),
+        question=question,
+        pictures={chart.sha256: chart.picture for chart in charts if chart.picture is not None},
+        longest_side=max((chart.longest_side for chart in charts), default=0),
+    )
 
 
 def printable(path: Path | str) -> str:

@@ -12,13 +12,13 @@ from typing import Any
 from jobs.charts.links import LinkedChart, chart_from_elsewhere, path_below, raw_picture
 from jobs.charts.storage import stored_path
 from jobs.core.errors import ImageError, InputError
-from jobs.core.job import Question, job_id, subject_of
-from jobs.core.places import join_pictures, picture_name
+from jobs.core.job import Question
+from jobs.core.places import picture_name
 from jobs.ledger import Batch, NewMember
 from jobs.submit.batch_file import CustomIds, check_model, lines_of, parsed_line
-from jobs.submit.batch_line import ChatRequest, RequestError, shown
+from jobs.submit.batch_line import RequestError, shown
 from jobs.submit.question import PictureLimits
-from jobs.submit.source import Rejected, Rows
+from jobs.submit.source import Rejected, Rows, row_of
 
 #: Requests of one file, as OpenAI has it.
 MAX_REQUESTS = 50_000
@@ -84,7 +84,9 @@ class UploadedBatch:
     def _rows(self) -> Iterator[NewMember | Rejected]:
         with self._opened() as file:
             for number, line in lines_of(file):
-                yield _member(number, parsed_line(line, None, self.limits), self.chart_root)
+                request = parsed_line(line, None, self.limits)
+                charts = [_chart(url, self.chart_root) for url in request.image_urls]
+                yield row_of(charts, request.question, position=number, custom_id=request.custom_id)
 
     def _opened(self) -> BufferedReader:
         return BufferedReader(_StoredFile(self.parts), buffer_size=1_000_000)
@@ -99,20 +101,6 @@ def first_question(parts: ReadParts, limits: PictureLimits) -> Question:
             except InputError:
                 continue  # it will be told
     return Question(prompt="", model="")
-
-
-def _member(number: int, request: ChatRequest, chart_root: Path | None) -> NewMember:
-    charts = [_chart(url, chart_root) for url in request.image_urls]
-    subject = subject_of([chart.sha256 for chart in charts])
-    return NewMember(
-        position=number,
-        custom_id=request.custom_id,
-        job_id=job_id(subject, request.question.id),
-        image_sha256=subject,
-        image=join_pictures([chart.stored for chart in charts]),
-        question=request.question,
-        pictures={chart.sha256: chart.picture for chart in charts if chart.picture is not None},
-    )
 
 
 def _chart(url: str, chart_root: Path | None) -> LinkedChart:
