@@ -20,10 +20,13 @@ def is_hugging_face_or_loopback(url: str | None) -> bool:
         return False
     if parts.scheme == "https" and (host in _HUGGING_FACE or host.endswith(_ENDPOINTS)):
         return True
-    return host == "localhost" or _is_loopback(host)
+    return is_loopback(host)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether nobody beyond this machine gets to an address."""
+    if host == "localhost":
+        return True
     try:
         return ip_address(host).is_loopback
     except ValueError:

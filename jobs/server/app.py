@@ -18,7 +18,9 @@ from jobs.server.guard import Guard
 from jobs.server.openai import batches as openai_batches
 from jobs.server.openai import chat, files, models
 from jobs.server.page import router as page
-from jobs.server.routes import analyze, batches, health, jobs, lanes, pictures, rows
+from jobs.server.responses import Document
+from jobs.server.routes import analyze, batches, health, jobs, lanes, rows
+from jobs.server.shapes import ERRORS
 
 _ABOUT = """\
 chartq asks a vision model about charts: exactly once, as fast as the provider allows. Errors have OpenAI's shape.
@@ -52,13 +54,14 @@ def create_app(
         docs_url=None,  # its scripts come from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        responses=ERRORS,
+        default_response_class=Document,
     )
     app.state.backend = backend
     for router in (
         health.router,
         analyze.router,
         jobs.router,
-        pictures.router,
         rows.router,
         batches.router,
         lanes.router,

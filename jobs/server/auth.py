@@ -1,7 +1,6 @@
 """Who asks? With keys every request but `/health` needs one; without any, programs of this machine are let in."""
 
 import hashlib
-import ipaddress
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.batches.session import Session
+from jobs.config.token_destination import is_loopback
 from jobs.server.errors import ApiError
 from jobs.server.guard import route_path
 
@@ -125,22 +125,12 @@ def check_origin(headers: Headers, *, loopback_only: bool) -> None:
     A page may send forms to 127.0.0.1 without asking, and by a name of its own that leads here it could read too.
     """
     host = headers.get("host", "")
-    if loopback_only and not _is_this_machine(host):
+    if loopback_only and not is_loopback(urlsplit(f"//{host}").hostname or ""):
         raise ApiError(403, f"there is no host {host[:100]!r} here: use 127.0.0.1 or localhost", code="wrong_host")
     origin = headers.get("origin")
     from_elsewhere = origin is not None and urlsplit(origin).netloc != host
     if from_elsewhere or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         raise ApiError(403, "web pages of elsewhere are not let in", code="cross_site")
-
-
-def _is_this_machine(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _digest(authorization: str) -> bytes:

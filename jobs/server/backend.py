@@ -15,8 +15,7 @@ from jobs.core.errors import ChartqError
 from jobs.server.auth import Callers
 from jobs.server.errors import ApiError
 from jobs.server.intake import Intake
-from jobs.server.model_list import ListModels, ModelList
-from jobs.server.price_list import PriceList
+from jobs.server.provider import ListModels, Provider
 from jobs.server.recent import Recent
 from jobs.server.watcher import Watcher
 from jobs.submit.single import SingleQuestions
@@ -31,8 +30,7 @@ _MEMORY_BYTES = 256_000_000
 class Services:
     """What the app is lent by who runs it: it neither calls the provider nor works itself."""
 
-    #: None: nobody here can ask the provider.
-    list_models: ListModels | None = None
+    list_models: ListModels = lambda: ()
     #: What the provider takes for a model's tokens.
     prices_of: PricesOf = no_prices
     #: Says that there is work, to a worker in the same process.
@@ -60,8 +58,7 @@ class Backend:
         self.recent = Recent()
         self.questions = SingleQuestions()
         self.callers = Callers(self.session, key_required=self.services.key_required)
-        self.models = ModelList(self.services.list_models)
-        self.prices = PriceList(self.services.prices_of)
+        self.provider = Provider(self.services.list_models, self.services.prices_of)
         self.intake = Intake(self.session, self.services.work_arrived)
 
     def session(self) -> Session:

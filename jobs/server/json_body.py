@@ -8,13 +8,15 @@ from pydantic import BaseModel, ValidationError
 
 from jobs.server.errors import ApiError
 
+_KINDS = {"json": "application/json", "form": "multipart/form-data"}
+
 M = TypeVar("M", bound=BaseModel)
 
 
 async def json_object(request: Request) -> dict[str, Any]:
     """The body's JSON object. Raises ApiError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    if kind != _KINDS["json"]:
         raise ApiError(415, "send JSON, with Content-Type: application/json", param="content-type")
     return parsed(await request.body())
 
@@ -40,6 +42,12 @@ def fitting(model: type[M], value: dict[str, Any]) -> M:
         first = error.errors(include_url=False, include_context=False)[0]
         param = ".".join(map(str, first["loc"])) or None
         raise ApiError(400, f"{param or 'the body'}: {first['msg']}", param=param) from None
+
+
+def body_of(**models: type[BaseModel]) -> dict[str, Any]:
+    """For `openapi_extra`: the body of a request that its handler reads itself, as `json` or as a `form`."""
+    content = {_KINDS[kind]: {"schema": model.model_json_schema()} for kind, model in models.items()}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _no_constant(name: str) -> Any:

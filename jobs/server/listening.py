@@ -1,7 +1,6 @@
 """uvicorn, bounded: slow and silent clients are sent away, and leaving takes no longer than the grace."""
 
 import asyncio
-import ipaddress
 import signal
 import socket
 from collections.abc import Callable, Generator
@@ -129,13 +128,3 @@ def server(app: Any, *, grace_s: float, leaving: Callable[[], None]) -> ChartqSe
         limit_concurrency=_CONNECTIONS,
     )
     return ChartqServer(config, leaving)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether nobody beyond this machine gets to an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
+from jobs.batches.shapes import JobState
 from jobs.ledger import RowFilter
-from jobs.server.shapes import State
 
 
 def _row_filter(
-    status: Annotated[State | None, Query(description="Only rows of this state.")] = None,
+    status: Annotated[JobState | None, Query(description="Only rows of this state.")] = None,
     error: Annotated[str, Query(max_length=200, description="Only failures of this type.")] = "",
     q: Annotated[str, Query(max_length=200, description="Stands in the name or the answer.")] = "",
     field: Annotated[str, Query(max_length=200, description="Only structured answers that have this field,")] = "",

@@ -100,20 +100,6 @@ class AskedOfHashes(Asked):
     )
 
 
-#: What `/openapi.json` says of the bodies.
-PLAN_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {"application/json": {"schema": AskedOfHashes.model_json_schema()}},
-}
-BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "application/json": {"schema": AskedOfPaths.model_json_schema()},
-        "multipart/form-data": {"schema": AskedOfUploads.model_json_schema()},
-    },
-}
-
-
 async def receive_batch(request: Request, access: Access) -> Order:
     """The order in a request. Raises ApiError, InputError, StoreError."""
     settings = access.session.settings

@@ -11,6 +11,7 @@ from jobs.batches.session import Session
 from jobs.cli.output import say
 from jobs.config.log_dir import log_folder
 from jobs.config.settings import Settings
+from jobs.config.token_destination import is_loopback
 from jobs.core.errors import SettingsError
 from worker.cli.options import concurrency_option, grace_option
 from worker.hf.from_settings import worker_settings
@@ -49,7 +50,7 @@ def _serve(
 ) -> int:
     from jobs.server import create_app  # FastAPI: 0.4 s, and not everybody's
     from jobs.server.backend import Services
-    from jobs.server.listening import is_loopback, listen, server
+    from jobs.server.listening import listen, server
     from worker.engine.webhooks import webhooks_told
     from worker.hf.prices import prices_of
 

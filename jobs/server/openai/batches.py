@@ -17,11 +17,10 @@ from jobs.ledger.openai_batches import NewOpenAIBatch, OpenAIBatch
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
 from jobs.server.intake import parts_of
-from jobs.server.json_body import fitting, json_object
+from jobs.server.json_body import body_of, fitting, json_object
 from jobs.server.openai.files import ends
 from jobs.server.openai.shapes import OpenAIBatches, OpenAIBatchObject
 from jobs.server.responses import Document
-from jobs.server.shapes import ERRORS
 from jobs.submit.question import picture_limits
 from jobs.submit.uploaded_batch import first_question
 
@@ -46,11 +45,8 @@ class NewBatch(BaseModel):
 @router.post(
     "/v1/batches",
     operation_id="create_openai_batch",
-    responses={200: {"model": OpenAIBatchObject}, **ERRORS},
-    response_class=Document,
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": NewBatch.model_json_schema()}}}
-    },
+    response_model=OpenAIBatchObject,
+    openapi_extra=body_of(json=NewBatch),
 )
 async def create(request: Request, access: Granted) -> Document:
     """Make a batch of an uploaded file. It is validated whole first: `validating`, then `failed` or `in_progress`."""
@@ -80,12 +76,7 @@ def _create(access: Access, new: NewBatch) -> Document:
     return Document(document(access.session, access.openai_batch(batch_id)))
 
 
-@router.get(
-    "/v1/batches",
-    operation_id="list_openai_batches",
-    responses={200: {"model": OpenAIBatches}, **ERRORS},
-    response_class=Document,
-)
+@router.get("/v1/batches", operation_id="list_openai_batches", response_model=OpenAIBatches)
 def list_batches(
     access: Granted, after: str | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> Document:
@@ -96,12 +87,7 @@ def list_batches(
     return Document({"object": "list", "data": data, **ends(data), "has_more": len(page) > limit})
 
 
-@router.get(
-    "/v1/batches/{batch_id}",
-    operation_id="get_openai_batch",
-    responses={200: {"model": OpenAIBatchObject}, **ERRORS},
-    response_class=Document,
-)
+@router.get("/v1/batches/{batch_id}", operation_id="get_openai_batch", response_model=OpenAIBatchObject)
 async def get(batch_id: str, access: Granted) -> Response:
     """Where a batch stands, a quarter of a second ago at most."""
     return await access.recent(
@@ -109,12 +95,7 @@ async def get(batch_id: str, access: Granted) -> Response:
     )
 
 
-@router.post(
-    "/v1/batches/{batch_id}/cancel",
-    operation_id="cancel_openai_batch",
-    responses={200: {"model": OpenAIBatchObject}, **ERRORS},
-    response_class=Document,
-)
+@router.post("/v1/batches/{batch_id}/cancel", operation_id="cancel_openai_batch", response_model=OpenAIBatchObject)
 def cancel(batch_id: str, access: Granted) -> Document:
     """What has not started is canceled; what runs ends. Each request has its line in the output or the error file."""
     record = access.openai_batch(batch_id)

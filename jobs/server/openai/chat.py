@@ -15,7 +15,6 @@ from jobs.server.errors import ApiError
 from jobs.server.json_body import json_object
 from jobs.server.openai.shapes import ChatCompletion
 from jobs.server.responses import Document
-from jobs.server.shapes import ERRORS
 from jobs.server.waiting import Pending, answer_to
 from jobs.submit.batch_line import read_chat_body
 from jobs.submit.question import picture_limits
@@ -58,8 +57,7 @@ _BODY: dict[str, Any] = {
 @router.post(
     "/v1/chat/completions",
     operation_id="create_chat_completion",
-    responses={200: {"model": ChatCompletion}, **ERRORS},
-    response_class=Document,
+    response_model=ChatCompletion,
     openapi_extra={"requestBody": _BODY},
 )
 async def create(request: Request, access: Granted) -> Document:

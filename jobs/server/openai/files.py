@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
 from jobs.core.errors import InputError
@@ -16,10 +17,10 @@ from jobs.ledger.files import PART_BYTES, StoredFile
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
 from jobs.server.intake import parts_of
+from jobs.server.json_body import body_of
 from jobs.server.multipart import Fields, pieces
 from jobs.server.openai.shapes import Deleted, FileObject, Files
 from jobs.server.responses import Document
-from jobs.server.shapes import ERRORS
 
 router = APIRouter(tags=["openai"])
 
@@ -29,30 +30,15 @@ MAX_BYTES = 200_000_000
 #: Ids of a batch's files, which nobody uploaded.
 _OUTPUT_ID = re.compile(r"file-(b\d{6}-[0-9a-z]{6})-(output|errors)")
 
-_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file", "purpose"],
-                "properties": {
-                    "file": {"type": "string", "format": "binary", "description": "At most 200 MB."},
-                    "purpose": {"enum": ["batch"]},
-                },
-            }
-        }
-    },
-}
+
+class Upload(BaseModel):
+    """A form."""
+
+    file: bytes = Field(description="At most 200 MB.")
+    purpose: Literal["batch"]
 
 
-@router.post(
-    "/v1/files",
-    operation_id="create_file",
-    responses={200: {"model": FileObject}, **ERRORS},
-    response_class=Document,
-    openapi_extra={"requestBody": _BODY},
-)
+@router.post("/v1/files", operation_id="create_file", response_model=FileObject, openapi_extra=body_of(form=Upload))
 async def create(request: Request, access: Granted) -> Document:
     """Upload a batch file. It goes to the store as it comes."""
     ledger = access.session.ledger
@@ -99,9 +85,7 @@ async def _receive(request: Request, access: Access, file: int) -> None:
     await run_in_threadpool(complete)
 
 
-@router.get(
-    "/v1/files", operation_id="list_files", responses={200: {"model": Files}, **ERRORS}, response_class=Document
-)
+@router.get("/v1/files", operation_id="list_files", response_model=Files)
 def list_files(
     access: Granted,
     purpose: str | None = None,
@@ -119,12 +103,7 @@ def list_files(
     return Document({"object": "list", "data": data, **ends(data), "has_more": len(page) > limit})
 
 
-@router.get(
-    "/v1/files/{file_id}",
-    operation_id="get_file",
-    responses={200: {"model": FileObject}, **ERRORS},
-    response_class=Document,
-)
+@router.get("/v1/files/{file_id}", operation_id="get_file", response_model=FileObject)
 def get(file_id: str, access: Granted) -> Document:
     """What a file is."""
     return Document(_document(_file(access, file_id)))
@@ -133,7 +112,7 @@ def get(file_id: str, access: Granted) -> Document:
 @router.get(
     "/v1/files/{file_id}/content",
     operation_id="get_file_content",
-    responses={200: {"description": "The file.", "content": {"application/octet-stream": {}}}, **ERRORS},
+    responses={200: {"description": "The file.", "content": {"application/octet-stream": {}}}},
     response_class=StreamingResponse,
 )
 def content(file_id: str, access: Granted) -> StreamingResponse:
@@ -144,12 +123,7 @@ def content(file_id: str, access: Granted) -> StreamingResponse:
     return StreamingResponse(lines, media_type="application/octet-stream", headers=headers)
 
 
-@router.delete(
-    "/v1/files/{file_id}",
-    operation_id="delete_file",
-    responses={200: {"model": Deleted}, **ERRORS},
-    response_class=Document,
-)
+@router.delete("/v1/files/{file_id}", operation_id="delete_file", response_model=Deleted)
 def delete(file_id: str, access: Granted) -> Document:
     """Remove a file. Batches that were made of it, and the rows that an output shows, stay."""
     file = _file(access, file_id)

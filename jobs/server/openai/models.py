@@ -8,25 +8,17 @@ from jobs.server.access import Access, Granted
 from jobs.server.errors import not_found
 from jobs.server.openai.shapes import Model, Models
 from jobs.server.responses import Document
-from jobs.server.shapes import ERRORS
 
 router = APIRouter(tags=["openai"])
 
 
-@router.get(
-    "/v1/models", operation_id="list_models", responses={200: {"model": Models}, **ERRORS}, response_class=Document
-)
+@router.get("/v1/models", operation_id="list_models", response_model=Models)
 async def list_models(access: Granted) -> Document:
     """What the provider serves, what this server asks by default, and what was asked before."""
     return Document({"object": "list", "data": [_document(name) for name in await run_in_threadpool(_ids, access)]})
 
 
-@router.get(
-    "/v1/models/{model:path}",
-    operation_id="get_model",
-    responses={200: {"model": Model}, **ERRORS},
-    response_class=Document,
-)
+@router.get("/v1/models/{model:path}", operation_id="get_model", response_model=Model)
 async def get_model(model: str, access: Granted) -> Document:
     """One of them."""
     if model not in await run_in_threadpool(_ids, access):
@@ -37,7 +29,7 @@ async def get_model(model: str, access: Granted) -> Document:
 def _ids(access: Access) -> list[str]:
     settings = access.session.settings
     asked = sorted(model_of(lane) for lane in access.lanes())
-    every = [settings.vision_model, settings.reasoning_model, *access.backend.models.ids(), *asked]
+    every = [settings.vision_model, settings.reasoning_model, *access.backend.provider.models(), *asked]
     return [name for name in dict.fromkeys(every) if name]
 
 

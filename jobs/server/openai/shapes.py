@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from jobs.server.shapes import Hold, Shape
+from jobs.server.shapes import HoldDocument, Shape
 
 
 class ChatChoice(Shape):
@@ -82,7 +82,7 @@ class OpenAIBatchObject(Shape):
     cancelled_at: int | None
     request_counts: OpenAICounts
     metadata: dict[str, str] | None
-    hold: Hold | None
+    hold: HoldDocument | None
 
 
 class OpenAIBatches(Shape):

@@ -23,25 +23,6 @@ _KINDS = {
     "svg": "image/svg+xml",
 }
 
-_NAMES = frozenset(
-    {
-        "actions.js",
-        "api.js",
-        "app.js",
-        "batch.js",
-        "batches.js",
-        "cost.js",
-        "dom.js",
-        "grid.js",
-        "icon.svg",
-        "lanes.js",
-        "page.css",
-        "pictures.js",
-        "submit.js",
-        "viewer.js",
-    }
-)
-
 
 @router.get("/")
 def index() -> Response:
@@ -54,13 +35,18 @@ def asset(name: str) -> Response:
     """A script or style."""
     if name == "report.css":
         return _file("jobs.formats", "page.css")
-    if name not in _NAMES:
+    if name not in _names():
         raise not_found("the page has no such file")
     return _file("jobs.server.page", name)
 
 
 def _file(package: str, name: str) -> Response:
     return Response(_read(package, name), media_type=_KINDS[name.rpartition(".")[2]], headers=_HEADERS)
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(file.name for file in files(__name__).iterdir() if file.name.rpartition(".")[2] in _KINDS)
 
 
 @cache

@@ -4,15 +4,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
 from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.charts.links import chart_of_bytes
 from jobs.formats.rows import finish_reason_of
 from jobs.ledger import JobRow
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
+from jobs.server.json_body import body_of, fitting
 from jobs.server.multipart import Fields, pieces
 from jobs.server.responses import Document
-from jobs.server.shapes import ERRORS, Analysis
+from jobs.server.shapes import Analysis
 from jobs.server.shapes import Pending as PendingShape
 from jobs.server.waiting import Pending, answer_to
 from jobs.submit.question import MIN_SIDE, make_question
@@ -26,23 +28,22 @@ MAX_BYTES = 50_000_000
 #: What is asked if nothing is.
 DEFAULT_PROMPT = "Describe this chart: what kind it is, what it shows, its trend, and the values that stand out."
 
-_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "properties": {
-                    "file": {"type": "string", "format": "binary", "description": "The picture, at most 50 MB."},
-                    "prompt": {"type": "string", "description": f"Default: {DEFAULT_PROMPT}"},
-                    "model": {"type": "string", "description": "Default: VISION_MODEL."},
-                    "max_side": {"type": "integer", "minimum": 16, "description": "Default: IMAGE_MAX_SIDE."},
-                },
-            }
-        }
-    },
-}
+
+class Asked(BaseModel):
+    """What is asked about the picture."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: str = DEFAULT_PROMPT
+    model: str | None = Field(None, description="Default: VISION_MODEL.")
+    max_side: int | None = Field(None, ge=MIN_SIDE, le=100_000, description="Default: IMAGE_MAX_SIDE.")
+
+
+class AskedOfUpload(Asked):
+    """The picture comes with it."""
+
+    file: bytes = Field(description="The picture, at most 50 MB.")
+
 
 _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where the job's document is."}}
 
@@ -52,10 +53,8 @@ _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where th
     responses={
         200: {"model": Analysis},
         202: {"model": PendingShape, "description": "Asked, and not answered yet.", "headers": _LOCATION},
-        **ERRORS,
     },
-    response_class=Document,
-    openapi_extra={"requestBody": _BODY},
+    openapi_extra=body_of(form=AskedOfUpload),
 )
 async def analyze(request: Request, access: Granted, prefer: Annotated[str | None, Header()] = None) -> Document:
     """Ask about one picture, ahead of folders; the same picture with the same question is one call.
@@ -106,26 +105,8 @@ async def _receive(request: Request, access: Access) -> SingleQuestion:
         access.backend.release_memory(held)
 
 
-def _max_side(texts: dict[str, str]) -> int | None:
-    """Raises ApiError."""
-    said = texts.get("max_side", "").strip()
-    if not said:
-        return None
-    if not (said.isascii() and said.isdigit() and int(said[:9]) >= MIN_SIDE and len(said) < 9):
-        raise ApiError(400, f"max_side is a number of pixels, {MIN_SIDE} or more", param="max_side")
-    return int(said)
-
-
 def _question(access: Access, picture: bytes, texts: dict[str, str]) -> SingleQuestion:
     settings = access.session.settings
-    unknown = sorted(texts.keys() - {"prompt", "model", "max_side"})
-    if unknown:
-        raise ApiError(
-            400, f"there is no field {unknown[0][:100]!r}: prompt, model and max_side are taken", param=unknown[0][:100]
-        )
-    prompt = texts.get("prompt", "").strip() or DEFAULT_PROMPT
-    question = make_question(
-        settings, prompt=prompt, model=texts.get("model") or None, parameters={}, max_side=_max_side(texts)
-    )
-    chart = chart_of_bytes(picture)
-    return SingleQuestion(question=question, charts=[chart], count_rehearsals=settings.rehearsal)
+    asked = fitting(Asked, {name: text for name, text in texts.items() if text.strip()})
+    question = make_question(settings, prompt=asked.prompt, model=asked.model, parameters={}, max_side=asked.max_side)
+    return SingleQuestion(question=question, charts=[chart_of_bytes(picture)], count_rehearsals=settings.rehearsal)

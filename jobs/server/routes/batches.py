@@ -1,8 +1,7 @@
 """Batches: submit, look, read, act."""
 
-from collections.abc import Callable
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -10,15 +9,17 @@ from starlette.responses import Response, StreamingResponse
 
 from jobs.batches import operations
 from jobs.batches.plan import plan
+from jobs.batches.shapes import JobState
 from jobs.ledger import Batch as LedgerBatch
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError, below_root
 from jobs.server.events import list_events, status_events
+from jobs.server.json_body import body_of
 from jobs.server.responses import Document
 from jobs.server.results import comparison_response, results_response
 from jobs.server.row_filter import Shown
-from jobs.server.shapes import ERRORS, Batch, Batches, Plan, Prices, State, Submitted
-from jobs.server.submission import BODY, PLAN_BODY, receive_batch, receive_plan
+from jobs.server.shapes import BatchDocument, Batches, Plan, Prices, Submitted
+from jobs.server.submission import AskedOfHashes, AskedOfPaths, AskedOfUploads, receive_batch, receive_plan
 
 router = APIRouter(tags=["batches"])
 
@@ -26,7 +27,7 @@ router = APIRouter(tags=["batches"])
 _PAGE, _MOST = 100, 1000
 
 
-@router.get("/batches", responses={200: {"model": Batches}, **ERRORS}, response_class=Document)
+@router.get("/batches", response_model=Batches)
 def list_batches(
     access: Granted,
     limit: Annotated[int, Query(ge=1, le=_MOST)] = _PAGE,
@@ -45,11 +46,7 @@ def list_batches(
 
 
 @router.post(
-    "/batches",
-    status_code=201,
-    responses={201: {"model": Submitted}, **ERRORS},
-    response_class=Document,
-    openapi_extra={"requestBody": BODY},
+    "/batches", status_code=201, response_model=Submitted, openapi_extra=body_of(json=AskedOfPaths, form=AskedOfUploads)
 )
 async def create_batch(request: Request, access: Granted) -> Document:
     """Submit pictures (multipart), or files and folders under CHART_ROOT (JSON)."""
@@ -67,24 +64,18 @@ async def create_batch(request: Request, access: Granted) -> Document:
     return Document(document, 201, {"location": f"{request.scope.get('root_path', '')}/batches/{done.batch.batch_id}"})
 
 
-@router.post(
-    "/batches/plan",
-    responses={200: {"model": Plan}, **ERRORS},
-    response_class=Document,
-    openapi_extra={"requestBody": PLAN_BODY},
-)
+@router.post("/batches/plan", response_model=Plan, openapi_extra=body_of(json=AskedOfHashes))
 async def plan_batch(request: Request, access: Granted) -> Document:
     """What asking about these pictures would take: `chartq submit --dry-run`, and the model. Nothing is kept."""
     order = await receive_plan(request, access)
-    planned = await run_in_threadpool(plan, access.session, order, access.backend.prices)
+    planned = await run_in_threadpool(plan, access.session, order, access.backend.provider.prices)
     return Document({**planned.document(), "model": order.source.question.model})
 
 
 @router.get(
     "/batches/events",
     responses={
-        200: {"description": "Events named `batches`, each a list of documents.", "content": {"text/event-stream": {}}},
-        **ERRORS,
+        200: {"description": "Events named `batches`, each a list of documents.", "content": {"text/event-stream": {}}}
     },
     response_class=StreamingResponse,
 )
@@ -94,7 +85,7 @@ async def all_events(access: Granted) -> StreamingResponse:
     return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
 
-@router.get("/batches/{batch_id}", responses={200: {"model": Batch}, **ERRORS}, response_class=Document)
+@router.get("/batches/{batch_id}", response_model=BatchDocument)
 async def get_batch(batch_id: str, access: Granted) -> Response:
     """Where a batch stands: the document of `chartq status BATCH`, a quarter of a second old at most."""
     return await access.recent("batch", batch_id, lambda: _shown(access, access.batch(batch_id)))
@@ -102,17 +93,14 @@ async def get_batch(batch_id: str, access: Granted) -> Response:
 
 @router.get(
     "/batches/{batch_id}/results",
-    responses={
-        200: {"description": "The results, in the format asked for.", "content": {"application/x-ndjson": {}}},
-        **ERRORS,
-    },
+    responses={200: {"description": "The results, in the format asked for.", "content": {"application/x-ndjson": {}}}},
     response_class=StreamingResponse,
 )
 def results(
     batch_id: str,
     access: Granted,
     form: Annotated[str, Query(alias="format", description="jsonl, csv, markdown, html, parquet or openai.")] = "jsonl",
-    status: Annotated[State | None, Query(description="Only rows of this state.")] = None,
+    status: Annotated[JobState | None, Query(description="Only rows of this state.")] = None,
 ) -> Response:
     """The results in the order of submission, as `chartq results` has them, streamed."""
     return results_response(access, access.batch(batch_id), form=form, status=status)
@@ -120,10 +108,7 @@ def results(
 
 @router.get(
     "/batches/{batch_id}/compare",
-    responses={
-        200: {"description": "Both batches' answers, paired by chart.", "content": {"text/html": {}}},
-        **ERRORS,
-    },
+    responses={200: {"description": "Both batches' answers, paired by chart.", "content": {"text/html": {}}}},
     response_class=StreamingResponse,
 )
 def compare(
@@ -136,18 +121,17 @@ def compare(
     return comparison_response(access, access.batch(batch_id), access.batch(other), form=form)
 
 
-@router.get("/batches/{batch_id}/prices", responses={200: {"model": Prices}, **ERRORS}, response_class=Document)
+@router.get("/batches/{batch_id}/prices", response_model=Prices)
 def prices(batch_id: str, access: Granted) -> Document:
     """What those who may answer take for the batch's model; empty if nobody tells."""
-    found = access.backend.prices(access.session.settings, access.batch(batch_id).question)
+    found = access.backend.provider.prices(access.session.settings, access.batch(batch_id).question)
     return Document({"data": [vars(price) for price in found]})
 
 
 @router.get(
     "/batches/{batch_id}/events",
     responses={
-        200: {"description": "Events named `status`, each the batch's document.", "content": {"text/event-stream": {}}},
-        **ERRORS,
+        200: {"description": "Events named `status`, each the batch's document.", "content": {"text/event-stream": {}}}
     },
     response_class=StreamingResponse,
 )
@@ -158,56 +142,41 @@ async def events(batch_id: str, access: Granted) -> StreamingResponse:
     return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
 
-def _action(name: str, act: Callable[[Access, LedgerBatch], Any], about: str) -> None:
-    """A way to act on a batch, answered with its document."""
-
-    def handler(batch_id: str, access: Granted) -> Document:
-        batch = access.batch(batch_id)
-        act(access, batch)
-        access.backend.services.work_arrived()
-        return _document(access, batch)
-
-    handler.__doc__ = about
-    route = router.post(
-        f"/batches/{{batch_id}}/{name}",
-        operation_id=f"{name}_batch",
-        responses={200: {"model": Batch}, **ERRORS},
-        response_class=Document,
-    )
-    route(handler)
+@router.post("/batches/{batch_id}/resume", operation_id="resume_batch", response_model=BatchDocument)
+def resume_batch(batch_id: str, access: Granted) -> Document:
+    """What is on hold opens, one probe first; what Redis has lost is put back on the queue."""
+    batch = access.batch(batch_id)
+    operations.resume(access.session, {batch.question.lane}, batch)
+    return _changed(access, batch)
 
 
-_action(
-    "resume",
-    lambda access, batch: operations.resume(access.session, {batch.question.lane}, batch),
-    "What is on hold opens, one probe first; what Redis has lost is put back on the queue.",
-)
-_action(
-    "pause",
-    lambda access, batch: operations.pause(access.session, access.who, batch=batch),
-    "No call of it starts any more, until it is resumed; what is in flight ends.",
-)
+@router.post("/batches/{batch_id}/pause", operation_id="pause_batch", response_model=BatchDocument)
+def pause_batch(batch_id: str, access: Granted) -> Document:
+    """No call of it starts any more, until it is resumed; what is in flight ends."""
+    batch = access.batch(batch_id)
+    operations.pause(access.session, access.who, batch=batch)
+    return _changed(access, batch)
 
 
-@router.post("/batches/{batch_id}/cancel", responses={200: {"model": Batch}, **ERRORS}, response_class=Document)
+@router.post("/batches/{batch_id}/cancel", response_model=BatchDocument)
 def cancel_batch(batch_id: str, access: Granted, shown: Shown) -> Document:
     """What has not started is canceled, of these rows; what another batch still wants goes on."""
     batch = access.batch(batch_id)
     operations.cancel(access.session, batch, shown)
-    return _document(access, batch)
+    return _changed(access, batch)
 
 
-@router.post("/batches/{batch_id}/retry", responses={200: {"model": Batch}, **ERRORS}, response_class=Document)
+@router.post("/batches/{batch_id}/retry", response_model=BatchDocument)
 def retry_batch(batch_id: str, access: Granted, shown: Shown) -> Document:
     """What failed is queued again with fresh attempts, of these rows."""
     batch = access.batch(batch_id)
     operations.retry(access.session, batch, shown=shown)
+    return _changed(access, batch)
+
+
+def _changed(access: Access, batch: LedgerBatch) -> Document:
+    """As it stands after a change, of which a worker in this process hears."""
     access.backend.services.work_arrived()
-    return _document(access, batch)
-
-
-def _document(access: Access, batch: LedgerBatch) -> Document:
-    """As it stands after a change."""
     return _shown(access, access.session.ledger.batch(batch.batch_id))
 
 

@@ -12,12 +12,12 @@ from jobs.core.rates import RateLimits
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError, not_found
 from jobs.server.responses import Document
-from jobs.server.shapes import ERRORS, Lanes
+from jobs.server.shapes import Lanes
 
 router = APIRouter(tags=["lanes"])
 
 
-@router.get("/lanes", responses={200: {"model": Lanes}, **ERRORS}, response_class=Document)
+@router.get("/lanes", response_model=Lanes)
 def lanes(access: Granted) -> Document:
     """May each lane be called now, and if not, until when and why? The documents of `chartq lanes`.
 
@@ -33,14 +33,14 @@ def lanes(access: Granted) -> Document:
 _Model = Annotated[str, Query(min_length=1, max_length=300, description="The lanes of this model.")]
 
 
-@router.post("/lanes/pause", responses={200: {"model": Lanes}, **ERRORS}, response_class=Document)
+@router.post("/lanes/pause", response_model=Lanes)
 def pause_lane(access: Granted, model: _Model) -> Document:
     """No call for the model starts any more, whoever asks, until it is resumed: `chartq pause MODEL`."""
     operations.pause(access.session, access.who, model=_known(access, model))
     return lanes(access)
 
 
-@router.post("/lanes/resume", responses={200: {"model": Lanes}, **ERRORS}, response_class=Document)
+@router.post("/lanes/resume", response_model=Lanes)
 def resume_lane(access: Granted, model: _Model) -> Document:
     """The model's lanes open, one probe first, and its pause ends: `chartq resume MODEL`."""
     _known(access, model)
@@ -49,7 +49,7 @@ def resume_lane(access: Granted, model: _Model) -> Document:
     return lanes(access)
 
 
-@router.post("/lanes/limit", responses={200: {"model": Lanes}, **ERRORS}, response_class=Document)
+@router.post("/lanes/limit", response_model=Lanes)
 def limit_lane(
     access: Granted,
     model: _Model,

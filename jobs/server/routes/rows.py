@@ -10,7 +10,7 @@ from jobs.batches.failures import failure_kinds
 from jobs.server.access import Granted
 from jobs.server.responses import Document
 from jobs.server.row_filter import Shown
-from jobs.server.shapes import ERRORS, Failures, Rows
+from jobs.server.shapes import Failures, Rows
 
 router = APIRouter(tags=["batches"])
 
@@ -18,7 +18,7 @@ router = APIRouter(tags=["batches"])
 _SEEN_FRESH_S = 1.5
 
 
-@router.get("/batches/{batch_id}/rows", responses={200: {"model": Rows}, **ERRORS}, response_class=Document)
+@router.get("/batches/{batch_id}/rows", response_model=Rows)
 async def rows(
     batch_id: str,
     access: Granted,
@@ -44,7 +44,7 @@ async def rows(
     return Response(body, media_type="application/json")
 
 
-@router.get("/batches/{batch_id}/errors", responses={200: {"model": Failures}, **ERRORS}, response_class=Document)
+@router.get("/batches/{batch_id}/errors", response_model=Failures)
 def errors(batch_id: str, access: Granted) -> Document:
     """What went wrong, by kind, the most frequent first: `chartq errors`."""
     kinds = failure_kinds(access.session.ledger.failures(access.batch(batch_id)))
