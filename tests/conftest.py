@@ -12,14 +12,17 @@ from worker.rehearsal import Behaviour, Rehearsal
 
 
 @pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.05)) as running:
+def server(request: pytest.FixtureRequest) -> Iterator[Rehearsal]:
+    """The provider; it begins as the test's module says in BEHAVIOUR."""
+    with Rehearsal(getattr(request.module, "BEHAVIOUR", Behaviour(latency_s=0.05))) as running:
         yield running
 
 
 @pytest.fixture
-def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret_token") as made:
+def user(request: pytest.FixtureRequest, server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
+    """A home, and programs that see what the module says in ENVIRONMENT."""
+    given = {"HF_BASE_URL": server.base_url, "HF_TOKEN": "hf_secret_token"}
+    with stack(tmp_path, **given | getattr(request.module, "ENVIRONMENT", {})) as made:
         yield made
 
 

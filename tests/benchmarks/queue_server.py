@@ -13,6 +13,7 @@ from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
+from support.ports import free_port
 
 from benchmarks.programs import started
 from jobs.broker.server_binary import find_server_program
@@ -82,9 +83,3 @@ class Monitor:
             lines.readline()  # +OK
             for line in lines:
                 self.commands += not _FROM_A_SCRIPT.match(line)
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])

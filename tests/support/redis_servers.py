@@ -18,6 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from jobs.broker.server_binary import find_server_program
+from support.ports import free_port
 from support.stack import eventually
 
 When = Literal["before", "after"]
@@ -59,12 +60,6 @@ def own_redis(*, port: int | None = None, folder: Path | None = None, **options:
         client = stack.enter_context(closing(Redis(port=port)))
         eventually(lambda: _answers(client))
         yield OwnRedis(process, port, client)
-
-
-def free_port() -> int:
-    with closing(sockets.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(client: Redis) -> bool:

@@ -1,6 +1,5 @@
 """Files that change or go away between submit and run, and prompts of every size: never another picture's answer."""
 
-import hashlib
 import os
 import re
 import shutil
@@ -12,23 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.executions import job_about, task_of
 from support.hf_server import ok, raw_server, read_request
 from support.producer import Producer, producer_in
 from support.stack import draw_charts
 
 from jobs.core.job import Question
-from jobs.ledger import StartedJob
 from jobs.submit.question import MAX_PROMPT_CHARS
-from worker.engine.execute import ChartChangedError, Task
+from worker.engine.execute import ChartChangedError
 from worker.engine.policy import Refused
 from worker.hf_client import HFConfig, HFRequestError, HuggingFaceClient
 from worker.rehearsal import Behaviour, Rehearsal
 
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.01)) as running:
-        yield running
+BEHAVIOUR = Behaviour(latency_s=0.01)
 
 
 @pytest.fixture
@@ -89,32 +84,6 @@ def test_a_prompt_of_100_kb_is_asked_whole_and_a_longer_one_than_providers_take_
     assert len(row["prompt"]) == len(long.read_text())
 
 
-def task_of(client: HuggingFaceClient) -> Task:
-    return Task(
-        client=client,
-        chart_root=None,
-        timeout_s=10,
-        text_timeout_s=10,
-        max_attempts=3,
-        retry_delay_s=1,
-    )
-
-
-def job_of(chart: Path) -> StartedJob:
-    return StartedJob(
-        job_id="j",
-        execution_id="e",
-        question_id="q",
-        image_sha256=hashlib.sha256(chart.read_bytes()).hexdigest(),
-        image=str(chart),
-        attempts=0,
-        throttled=0,
-        losses=0,
-        queued_at=0,
-        batch_id="b",
-    )
-
-
 def test_a_chart_that_changed_before_a_dropped_call_went_out_once_more_fails_uncalled(tmp_path: Path) -> None:
     """A pooled connection breaks: the call goes out again, with what was submitted or not at all."""
     chart = next(draw_charts(tmp_path, 1).rglob("*.png"))
@@ -130,7 +99,7 @@ def test_a_chart_that_changed_before_a_dropped_call_went_out_once_more_fails_unc
             connection.sendall(ok(b'{"choices": [{"message": {"content": "up"}}]}'))
 
     with raw_server(drop_the_second) as url, HuggingFaceClient(HFConfig(api_key=None, base_url=url)) as client:
-        task, job = task_of(client), job_of(chart)
+        task, job = task_of(client), job_about(chart)
         question = Question(prompt="up?", model="org/model", parameters={}, api="chat", task=None)
         first, second = task.perform(job, question), task.perform(job, question)
     assert first.answer is not None
@@ -145,7 +114,7 @@ def test_a_request_that_cannot_be_sent_fails_uncalled(tmp_path: Path, extra: Any
     chart = next(draw_charts(tmp_path, 1).rglob("*.png"))
     question = Question(prompt="up?", model="org/model", parameters={"extra_body": extra}, api="chat", task=None)
     with HuggingFaceClient(HFConfig(api_key=None, base_url="http://127.0.0.1:1")) as client:
-        ended = task_of(client).perform(job_of(chart), question)
+        ended = task_of(client).perform(job_about(chart), question)
     assert isinstance(ended.error, HFRequestError)
     assert isinstance(ended.outcome, Refused)
     assert not ended.called

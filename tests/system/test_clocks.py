@@ -5,7 +5,6 @@ Whatever is compared was told by one clock, Redis's, which for us never goes bac
 
 import random
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from redis import Redis
 from support.faults import by_prompt
 from support.lanes import HOUR_S, Clock, Lanes, Worker, jobs_of
 from support.simulation import FixedWindows, Simulation
-from support.stack import Finished, Stack, draw_charts, finish, stack
+from support.stack import Finished, Stack, draw_charts, finish
 
 from jobs.batches.reconcile import is_given_up
 from jobs.core.controls import EVERYTHING, Controls, Pause
@@ -25,6 +24,8 @@ from worker.engine.lane_client import LEASE_S
 from worker.rehearsal import Behaviour, Rehearsal
 
 MODEL = "org/chart-reader"
+BEHAVIOUR = Behaviour(latency_s=0.05, fault_for=by_prompt({"bad": 422}))
+ENVIRONMENT = {"VISION_MODEL": MODEL}
 
 OTHER_CLOCK = Path(__file__).parents[1] / "support" / "other_clock.py"
 
@@ -243,18 +244,6 @@ def test_a_started_job_that_redis_lost_is_given_up_after_two_heartbeats(
 
 
 # Hosts whose clocks are apart --------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.05, fault_for=by_prompt({"bad": 422}))) as running:
-        yield running
-
-
-@pytest.fixture
-def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret", VISION_MODEL=MODEL) as made:
-        yield made
 
 
 def elsewhere(user: Stack, wrong_s: int, *args: str) -> Finished:

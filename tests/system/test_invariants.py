@@ -9,7 +9,7 @@ import shutil
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -27,13 +27,8 @@ from worker.rehearsal import Rehearsal
 
 TOKEN = "hf_secret_token"
 MODEL = "org/model"
+ENVIRONMENT = {"HF_TOKEN": TOKEN, "VISION_MODEL": MODEL, "RETRY_DELAY": "0.1"}
 LANE = f"chat:{MODEL}"
-
-
-@pytest.fixture
-def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN=TOKEN, VISION_MODEL=MODEL, RETRY_DELAY="0.1") as made:
-        yield made
 
 
 def statuses(user: Stack) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,13 @@ from support.hf_server import Scripted, ScriptedServer, chat_reply
 from support.stack import Program, Stack, draw_charts, eventually, stack
 
 from jobs.ledger import Counts
-from worker.rehearsal import Rehearsal
+from worker.rehearsal import Behaviour, Rehearsal
+
+BEHAVIOUR = Behaviour()
+ENVIRONMENT = {"RETRY_DELAY": "0.2"}
 
 #: Long enough that the gate has closed and been probed in vain.
 OUTAGE_S = 3.0
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal() as running:
-        yield running
-
-
-@pytest.fixture
-def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret_token", RETRY_DELAY="0.2") as made:
-        yield made
 
 
 def workers(user: Stack, count: int, *args: str, **environment: Any) -> list[Program]:

@@ -5,27 +5,17 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from support.postgres import PostgresServer
-from support.stack import Stack, draw_charts, eventually, stack
+from support.stack import Stack, draw_charts, eventually
 
 from worker.rehearsal import Behaviour, Rehearsal
 
+BEHAVIOUR = Behaviour(latency_s=0.3, look=False)
+ENVIRONMENT = {"MAX_RETRIES": "0"}
+
 CONCURRENCY = 4
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.3, look=False)) as running:
-        yield running
-
-
-@pytest.fixture
-def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret_token", MAX_RETRIES="0") as made:
-        yield made
 
 
 def asked(server: Rehearsal, calls: int) -> None:

@@ -11,7 +11,7 @@ from redis import Redis
 from support.faults import by_prompt
 from support.lanes import Clock, running_redis
 from support.producer import producer_in
-from support.stack import Stack, draw_charts, eventually, stack
+from support.stack import Stack, draw_charts, eventually
 from support.stores import id_of, new_store, start, submit
 
 from jobs.batches.reconcile import drop_held, put_back_all
@@ -21,6 +21,8 @@ from jobs.ledger import Failed, Ledger
 from worker.rehearsal import Behaviour, Rehearsal
 
 MODEL = "org/model"
+BEHAVIOUR = Behaviour(latency_s=0.05, fault_for=by_prompt({"bad": 422}))
+ENVIRONMENT = {"VISION_MODEL": MODEL}
 LANE = f"chat:{MODEL}"
 
 
@@ -119,18 +121,6 @@ def test_retry_and_resume_put_a_held_batch_back_at_once(tmp_path: Path, monkeypa
 
 
 # With workers ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.05, fault_for=by_prompt({"bad": 422}))) as running:
-        yield running
-
-
-@pytest.fixture
-def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret", VISION_MODEL=MODEL) as made:
-        yield made
 
 
 def submitted(user: Stack, charts: Path, *options: str, prompt: str = "bad") -> str:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from PIL import Image
 from support.memory import LIMITED, no_more_memory_than
 from support.serving import serve
-from support.stack import Stack, draw_charts, eventually, finish, stack
+from support.stack import Stack, draw_charts, eventually, finish
 
 from jobs.broker.embedded import embedded_redis
 from worker.rehearsal import Rehearsal
@@ -79,12 +78,6 @@ def drawn(folder: Path, name: str, size: tuple[int, int]) -> Path:
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return drawn(tmp_path_factory.mktemp("large"), "webp", _LARGE)
-
-
-@pytest.fixture
-def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, VISION_MODEL="org/model") as made:
-        yield made
 
 
 def test_no_whole_picture_of_any_format_is_called_damaged(tmp_path: Path) -> None:
@@ -180,6 +173,8 @@ _THREADS = """
 from threading import Event
 from support.memory import no_more_memory_than
 from worker.engine.threads import ThreadPool
+
+ENVIRONMENT = {"VISION_MODEL": "org/model"}
 
 go, done = Event(), []
 pool, none = ThreadPool(100, lambda _: (go.wait(), done.append(1))), ThreadPool(100, print)

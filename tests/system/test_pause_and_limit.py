@@ -1,27 +1,15 @@
 """Pauses and limits with real workers: at once for all of them, kept in the ledger, back after a FLUSHALL."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from support.stack import Stack, draw_charts, eventually, stack
+from support.stack import Stack, draw_charts, eventually
 
 from worker.rehearsal import Behaviour, Rehearsal
 
 MODEL, OTHER = "org/first", "org/second"
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.1)) as running:
-        yield running
-
-
-@pytest.fixture
-def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret_token", VISION_MODEL=MODEL) as made:
-        yield made
+BEHAVIOUR = Behaviour(latency_s=0.1)
+ENVIRONMENT = {"VISION_MODEL": MODEL}
 
 
 def is_quiet(server: Rehearsal, for_s: float = 1.5) -> bool:

@@ -7,13 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 from support.stack import Stack, stack
 
-from worker.rehearsal import Behaviour, Rehearsal
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour()) as running:
-        yield running
+from worker.rehearsal import Rehearsal
 
 
 @pytest.fixture

@@ -20,18 +20,13 @@ from jobs.lanes import Gates
 from worker.rehearsal import Behaviour, Rehearsal
 
 MODEL = "org/model"
+BEHAVIOUR = Behaviour(latency_s=0.3)
 LANE = f"chat:{MODEL}"
 
 Fault = Callable[[OwnRedis], AbstractContextManager[None]]
 
 #: The user's own words in REDIS_URL: a reply that takes longer counts as lost.
 QUICK = "?socket_timeout=0.5"
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.3)) as running:
-        yield running
 
 
 @pytest.fixture

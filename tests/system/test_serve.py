@@ -6,7 +6,6 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -16,15 +15,11 @@ import openai
 import pytest
 from support.http_api import png
 from support.serving import requests_file, serve
-from support.stack import Stack, eventually, stack
+from support.stack import Stack, eventually
 
 from worker.rehearsal import Rehearsal
 
-
-@pytest.fixture
-def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, VISION_MODEL="org/model", RETRY_DELAY="0.1") as made:
-        yield made
+ENVIRONMENT = {"VISION_MODEL": "org/model", "RETRY_DELAY": "0.1"}
 
 
 def post_picture(url: str, *, shade: int = 0) -> Any:

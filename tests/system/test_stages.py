@@ -17,12 +17,6 @@ VISION, TEXT = "org/vision", "org/text"
 
 
 @pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour()) as running:
-        yield running
-
-
-@pytest.fixture
 def user(tmp_path: Path, server: Rehearsal) -> Iterator[Stack]:
     settings = {"VISION_MODEL": VISION, "REASONING_MODEL": TEXT}
     with stack(tmp_path, HF_BASE_URL=server.base_url, CHARTQ_REHEARSAL="1", **settings) as one:

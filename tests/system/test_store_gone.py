@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,7 @@ from support.stack import Stack, draw_charts, eventually, finish
 from jobs.broker.file_lock import is_locked
 from worker.rehearsal import Behaviour, Rehearsal
 
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.3)) as running:
-        yield running
+BEHAVIOUR = Behaviour(latency_s=0.3)
 
 
 @pytest.mark.parametrize("command", ["run", "worker"])

@@ -17,11 +17,7 @@ from jobs.core.secret import Secret
 from jobs.ledger import Ledger
 from worker.rehearsal import Behaviour, Rehearsal
 
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.1)) as running:
-        yield running
+BEHAVIOUR = Behaviour(latency_s=0.1)
 
 
 @pytest.fixture

@@ -3,29 +3,15 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from support.request_lines import body, image_part, request, write
-from support.stack import Stack, draw_charts, stack
+from support.stack import Stack, draw_charts
 
-from worker.rehearsal import Behaviour, Rehearsal
+from worker.rehearsal import Rehearsal
 
 URL = "https://example.com/chart.png"
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour()) as running:
-        yield running
-
-
-@pytest.fixture
-def user(tmp_path: Path, server: Rehearsal) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, CHARTQ_REHEARSAL="1") as one:
-        yield one
 
 
 def asking(text: str, *urls: str) -> Any:

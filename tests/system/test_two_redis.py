@@ -16,11 +16,7 @@ from support.stack import Stack, draw_charts, eventually, finish
 from jobs.config.settings import Settings
 from worker.rehearsal import Behaviour, Rehearsal
 
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.1)) as running:
-        yield running
+BEHAVIOUR = Behaviour(latency_s=0.1)
 
 
 @pytest.fixture

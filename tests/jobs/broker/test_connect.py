@@ -10,17 +10,12 @@ from pathlib import Path
 
 import pytest
 import redis
+from support.ports import free_port
 
 from jobs.broker.connect import hide_password, redis_connection
 from jobs.broker.server_binary import find_server_program
 from jobs.config.settings import load_settings
 from jobs.core.errors import QueueError
-
-
-def free_port() -> int:
-    with closing(sockets.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

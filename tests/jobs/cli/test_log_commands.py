@@ -24,13 +24,7 @@ from worker.monitoring.log_file import LogFile, prune
 from worker.monitoring.logging_setup import JsonFormatter
 from worker.rehearsal import Behaviour, Rehearsal
 
-FAULTS = Behaviour(first_faults=[None, 502, 429], hints="retry-after", hint_s=1)
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(FAULTS) as running:
-        yield running
+BEHAVIOUR = Behaviour(first_faults=[None, 502, 429], hints="retry-after", hint_s=1)
 
 
 @pytest.fixture

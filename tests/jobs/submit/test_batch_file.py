@@ -24,7 +24,7 @@ from jobs import submit_requests
 from jobs.batches import operations
 from jobs.submit.batch_file import lines
 from jobs.submit.batch_line import parse_request
-from worker.rehearsal import Behaviour, Rehearsal
+from worker.rehearsal import Rehearsal
 
 T = TypeVar("T")
 
@@ -260,12 +260,6 @@ def _peak(work: Callable[[], T]) -> tuple[T, int]:
 
 
 # From end to end
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour()) as running:
-        yield running
 
 
 @pytest.fixture

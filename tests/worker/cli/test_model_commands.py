@@ -1,7 +1,6 @@
 """`chartq models` against the rehearsal server and plainer ones."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,6 @@ def _bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for field in ACCEPTED for name in variables(field)]:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(f"{name}_FILE", raising=False)
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal() as running:
-        yield running
 
 
 def ask(base_url: str, *arguments: str, **given: str) -> tuple[int, Result]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from support.executions import ending
 from support.producer import Producer, producer_in
 from support.stack import Stack, draw_charts, eventually, finish, stack
 
@@ -16,10 +17,7 @@ from jobs.batches.shapes import BatchDocument
 from jobs.core.clock import SYSTEM_CLOCK, FastClock
 from jobs.core.rates import RateLimits
 from worker.cli.forecast import Forecast, Provider, Tally, fitting_speed
-from worker.engine.exchange import Lease
-from worker.engine.execute import ExecutionResult
-from worker.engine.policy import Done, Outcome, Refused, Throttled
-from worker.engine.settlement import FinishedExecution
+from worker.engine.policy import Done, Refused, Throttled
 from worker.main import chartq
 from worker.rehearsal import Behaviour, ParsedRequest
 from worker.rehearsal.fault_plan import FaultPlan
@@ -150,21 +148,10 @@ def test_the_speed_is_lowered_to_what_the_machine_can_show(rate: str, charts: in
 # What is told
 
 
-def ending(outcome: Outcome, *, answer: Any = None, called: bool = True, latency_s: float = 0.1) -> FinishedExecution:
-    lease = Lease(job="j", execution="e", queue="q", lane="l")
-    return FinishedExecution(
-        lease=lease, ended=ExecutionResult(outcome=outcome, answer=answer, called=called, latency_s=latency_s)
-    )
-
-
 def test_calls_are_told_apart_by_what_came_of_them() -> None:
     tally = Tally()
-    for one in (
-        ending(Done(), answer=object()),
-        ending(Throttled()),
-        ending(Refused()),
-        ending(Refused(), called=False),
-    ):
+    answered = ending(Done(), answer=object())
+    for one in (answered, ending(Throttled()), ending(Refused()), ending(Refused(), called=False)):
         tally.count(one)
     assert (tally.calls, tally.answered, tally.refused) == (3, 1, 1)
 

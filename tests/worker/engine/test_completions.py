@@ -4,36 +4,31 @@ import threading
 import time
 
 import pytest
+from support.executions import ending
 
 from worker.engine.completions import Completions, batching_delay_s
-from worker.engine.exchange import Lease
-from worker.engine.execute import ExecutionResult
 from worker.engine.policy import Done, Outcome, Throttled
 from worker.engine.settlement import FinishedExecution
 
-CLAIM = Lease(job="j", execution="e", queue="chat:org/model@b", lane="chat:org/model")
 
-
-def ending(latency_s: float, outcome: Outcome | None = None) -> FinishedExecution:
-    return FinishedExecution(
-        lease=CLAIM, ended=ExecutionResult(outcome=outcome or Done(), called=True, latency_s=latency_s)
-    )
+def after(latency_s: float, outcome: Outcome | None = None) -> FinishedExecution:
+    return ending(outcome or Done(), latency_s=latency_s)
 
 
 @pytest.mark.parametrize(
     ("endings", "in_flight", "in_hand", "pause_s"),
     [
         ([], 100, 0, 0.0),
-        ([ending(1.0)], 100, 0, 0.01),
-        ([ending(1.0), ending(0.3)], 100, 0, 0.003),  # a hundredth of the quickest
-        ([ending(60.0)], 100, 0, 0.05),  # never more
-        ([ending(0.0)], 100, 0, 0.0),
-        ([ending(1.0)], 1, 0, 0.0),  # nobody else can come
-        ([ending(1.0), ending(1.0)], 2, 0, 0.0),
-        ([ending(1.0), ending(1.0, Throttled())], 100, 5, 0.0),  # the gate has to know
-        ([ending(0.3)], 100, 5, 0.015),  # threads go on meanwhile
-        ([ending(60.0)], 100, 5, 0.05),
-        ([ending(1.0)] * 5, 100, 5, 0.0),  # until none is left in hand
+        ([after(1.0)], 100, 0, 0.01),
+        ([after(1.0), after(0.3)], 100, 0, 0.003),  # a hundredth of the quickest
+        ([after(60.0)], 100, 0, 0.05),  # never more
+        ([after(0.0)], 100, 0, 0.0),
+        ([after(1.0)], 1, 0, 0.0),  # nobody else can come
+        ([after(1.0), after(1.0)], 2, 0, 0.0),
+        ([after(1.0), after(1.0, Throttled())], 100, 5, 0.0),  # the gate has to know
+        ([after(0.3)], 100, 5, 0.015),  # threads go on meanwhile
+        ([after(60.0)], 100, 5, 0.05),
+        ([after(1.0)] * 5, 100, 5, 0.0),  # until none is left in hand
     ],
 )
 def test_an_answer_waits_a_hundredth_of_its_call_for_others_and_longer_while_there_are_jobs_in_hand(
@@ -48,10 +43,10 @@ def test_what_ends_meanwhile_is_settled_in_the_same_turn(monkeypatch: pytest.Mon
 
     def another_ends(seconds: float) -> None:
         paused_s.append(seconds)
-        told.put(ending(2.0))
+        told.put(after(2.0))
 
     monkeypatch.setattr("worker.engine.completions.time.sleep", another_ends)
-    told.put(ending(1.0))
+    told.put(after(1.0))
     assert [one.ended.latency_s for one in told.wait(10.0, in_flight=5)] == [1.0, 2.0]
     assert paused_s == [pytest.approx(0.01)]
 

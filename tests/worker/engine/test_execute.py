@@ -2,19 +2,17 @@
 
 from dataclasses import replace
 
+from support.executions import started_job, task_of
+
 from jobs.core.job import Question
 from jobs.core.places import picture_name
 from jobs.ledger import StartedJob
-from worker.engine.execute import Task
 from worker.engine.policy import MAX_FAULTS, Refused, Transient
 from worker.hf.client import HuggingFaceClient
 from worker.hf.config import HFConfig
 
 QUESTION = Question(prompt="Up?", model="org/model", parameters={})
-JOB = StartedJob(
-    job_id="j", execution_id="e", question_id=QUESTION.id, image_sha256="ab", image=picture_name("ab"),
-    attempts=0, throttled=0, losses=0, queued_at=0, batch_id="b",
-)  # fmt: skip
+JOB = started_job(picture_name("ab"), question_id=QUESTION.id, image_sha256="ab")
 
 
 def test_what_this_machine_fails_is_counted_for_each_job_until_it_goes_well() -> None:
@@ -26,9 +24,7 @@ def test_what_this_machine_fails_is_counted_for_each_job_until_it_goes_well() ->
         return pictures[sha256]
 
     client = HuggingFaceClient(HFConfig(api_key="hf_x", base_url="http://127.0.0.1:9/v1"))
-    task = Task(
-        client=client, chart_root=None, timeout_s=1, text_timeout_s=1, max_attempts=3, retry_delay_s=1, pictures=picture
-    )  # fmt: skip
+    task = task_of(client, pictures=picture)
 
     def outcomes(job: StartedJob, times: int) -> list[Transient]:
         ended = [task.perform(job, QUESTION) for _ in range(times)]

@@ -1,14 +1,13 @@
 """What the ledger writes and what Redis hears, for every way that an execution can end."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
+from support.executions import LEASE, ending
 
 from jobs.core.errors import ImageError, OutOfMemoryError
 from jobs.ledger import Change, Failed, Finished, JobError, Returned
-from worker.engine.exchange import Lease, Move, Verdict
-from worker.engine.execute import ExecutionResult
+from worker.engine.exchange import Move, Verdict
 from worker.engine.policy import Done, Hold, Outcome, Refused, Throttled, Transient, Unreachable
 from worker.engine.settlement import (
     FinishedExecution,
@@ -22,8 +21,6 @@ from worker.engine.settlement import (
 )
 from worker.hf import errors
 from worker.hf.replies import Answer
-
-CLAIM = Lease(job="j", execution="e", queue="chat:org/model@b", lane="chat:org/model", account="a", generation="0.0")
 
 TROUBLE = errors.HFServerError("HTTP 502", status_code=502, hint_s=4.0)
 NO_ANSWER = errors.HFBadAnswerError("null content", status_code=200)
@@ -52,15 +49,9 @@ class Case:
 
     @property
     def ending(self) -> FinishedExecution:
-        ended = ExecutionResult(
-            outcome=self.outcome,
-            answer=None if self.error else ANSWER,
-            error=self.error,
-            called=self.called,
-            latency_s=1.5,
-        )
-        lease = dataclasses.replace(CLAIM, suspect=self.suspect)
-        return FinishedExecution(lease=lease, ended=ended, outage=self.outage, heard=self.heard)
+        lease = replace(LEASE, suspect=self.suspect)
+        about = {"called": self.called, "outage": self.outage, "heard": self.heard}
+        return ending(self.outcome, error=self.error, lease=lease, **about)
 
 
 def returned(**about: object) -> Returned:
@@ -197,10 +188,8 @@ def test_every_ending_is_written_heard_and_moved_as_the_table_says(case: Case) -
 
 
 def test_an_answer_is_written_whole_and_passes_the_gate() -> None:
-    ending = FinishedExecution(
-        lease=CLAIM, ended=ExecutionResult(outcome=Done(), answer=ANSWER, called=True, latency_s=1.5)
-    )
-    written, settled = change(ending), settlement(ending)
+    ended = ending(Done(), answer=ANSWER)
+    written, settled = change(ended), settlement(ended)
     assert isinstance(written, Finished)
     assert (written.job_id, written.execution_id, written.attempts_spent) == ("j", "e", 1)
     answer = written.answer
@@ -210,22 +199,20 @@ def test_an_answer_is_written_whole_and_passes_the_gate() -> None:
 
 
 def test_an_answer_counts_even_in_an_outage() -> None:
-    ended = ExecutionResult(outcome=Done(), answer=ANSWER, called=True)
-    ending = FinishedExecution(lease=CLAIM, ended=ended, outage=True)
-    assert isinstance(change(ending), Finished)
-    assert settlement(ending).to == "finished"
+    ended = ending(Done(), answer=ANSWER, outage=True)
+    assert isinstance(change(ended), Finished)
+    assert settlement(ended).to == "finished"
 
 
 def test_a_rehearsals_answer_is_marked() -> None:
-    ended = ExecutionResult(outcome=Done(), answer=dataclasses.replace(ANSWER, rehearsal=True), called=True)
-    written = change(FinishedExecution(lease=CLAIM, ended=ended))
+    written = change(ending(Done(), answer=replace(ANSWER, rehearsal=True)))
     assert isinstance(written, Finished)
     assert written.answer.rehearsal
 
 
 def test_a_done_without_an_answer_is_a_fault_of_ours() -> None:
     with pytest.raises(AssertionError):
-        change(FinishedExecution(lease=CLAIM, ended=ExecutionResult(outcome=Done(), called=True)))
+        change(ending(Done()))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -267,13 +254,13 @@ def test_rq_is_told_why_a_job_failed() -> None:
 
 @pytest.mark.parametrize(("used", "verdict"), [(True, "gone"), (False, "unused")])
 def test_a_job_given_back_goes_to_its_place_and_its_permit_too_if_no_call_was_made(used: bool, verdict: str) -> None:
-    settled = given_back(CLAIM, used=used)
+    settled = given_back(LEASE, used=used)
     assert (settled.verdict, settled.to) == (verdict, "front")
 
 
 def test_a_job_that_nobody_wants_and_one_that_is_not_ours_cost_no_permit() -> None:
-    assert (dropped(CLAIM).verdict, dropped(CLAIM).to) == ("unused", "drop")
-    assert (set_aside(CLAIM).verdict, set_aside(CLAIM).to) == ("unused", "refuse")
+    assert (dropped(LEASE).verdict, dropped(LEASE).to) == ("unused", "drop")
+    assert (set_aside(LEASE).verdict, set_aside(LEASE).to) == ("unused", "refuse")
 
 
 def test_an_error_is_described_by_kind_words_and_status() -> None:

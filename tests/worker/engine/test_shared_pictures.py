@@ -1,7 +1,6 @@
 """worker.engine.shared_pictures: several models are shown one picture, and each its question's own."""
 
 import base64
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +13,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from support.executions import job_about, task_of
 from support.hf_server import Scripted, ScriptedServer, chat_reply
 
 from jobs.core.errors import ImageError
 from jobs.core.job import Question
 from jobs.ledger import StartedJob
-from worker.engine.execute import ChartChangedError, Task
+from worker.engine.execute import ChartChangedError
 from worker.engine.shared_pictures import Made, PictureKey, SharedPictures
 from worker.hf.client import HuggingFaceClient
 from worker.hf.config import HFConfig
@@ -128,10 +128,7 @@ def test_where_one_fails_the_next_one_tries(error: Exception) -> None:
 
 def draw(path: Path, colour: str) -> StartedJob:
     Image.new("RGB", (300, 200), colour).save(path)
-    return StartedJob(
-        job_id=path.name, execution_id="e", question_id="", image_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        image=str(path), attempts=0, throttled=0, losses=0, queued_at=0, batch_id="b",
-    )  # fmt: skip
+    return job_about(path, job_id=path.name)
 
 
 @contextmanager
@@ -141,9 +138,7 @@ def asking() -> Iterator[tuple[Callable[..., Any], ScriptedServer]]:
         ScriptedServer(Scripted(chat_reply())) as server,
         HuggingFaceClient(HFConfig(api_key=None, base_url=server.url)) as client,
     ):
-        task = Task(
-            client=client, chart_root=None, timeout_s=30, text_timeout_s=30, max_attempts=3, retry_delay_s=1
-        )  # fmt: skip
+        task = task_of(client)
 
         def ask(job: StartedJob, model: str, max_side: int = 64) -> Any:
             question = Question(

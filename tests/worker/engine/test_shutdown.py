@@ -4,16 +4,14 @@ import logging
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from support.redis_servers import own_redis
-from support.stack import Stack, draw_charts, eventually, finish, stack
+from support.stack import Stack, draw_charts, eventually, finish
 
 from jobs.core.clock import Clock
 from jobs.core.rates import RateLimits
@@ -21,20 +19,11 @@ from worker.engine.heartbeat import Heartbeat
 from worker.engine.lane_client import HeartbeatTiming, LaneClient
 from worker.rehearsal import Behaviour, Rehearsal
 
+BEHAVIOUR = Behaviour(latency_s=0.3)
+ENVIRONMENT = {"MAX_RETRIES": "0"}
+
 #: Moments of the start at which a signal comes, as shares of the time that the start takes.
 MOMENTS = (0.15, 0.4, 0.6, 0.75, 0.85, 0.95, 1.05)
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour(latency_s=0.3)) as running:
-        yield running
-
-
-@pytest.fixture
-def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_secret_token", MAX_RETRIES="0") as made:
-        yield made
 
 
 def test_sigterm_at_any_moment_of_the_start_loses_nothing(user: Stack, server: Rehearsal) -> None:

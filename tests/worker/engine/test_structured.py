@@ -2,14 +2,12 @@
 
 import csv
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from openai.types.shared_params import ResponseFormatJSONSchema
 from pydantic import TypeAdapter
-from support.stack import Stack, draw_charts, stack
+from support.stack import Stack, draw_charts
 
 from jobs import iter_results, submit_folder
 from jobs.config.settings import Settings
@@ -19,7 +17,9 @@ from jobs.schemas import CHART, CHART_PROMPT
 from worker.engine.structured import check_of, checked
 from worker.hf.errors import HFMaxTokensError, HFSchemaMismatchError
 from worker.hf.replies import Answer
-from worker.rehearsal import Behaviour, Rehearsal
+from worker.rehearsal import Rehearsal
+
+ENVIRONMENT = {"RETRY_DELAY": "0.05", "MAX_RETRIES": "2"}
 
 GOOD = {"b": "x", "a": [1, 2.5]}
 SCHEMA = {
@@ -100,18 +100,6 @@ def test_only_chat_questions_with_a_schema_are_checked() -> None:
 
 
 # A batch ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def server() -> Iterator[Rehearsal]:
-    with Rehearsal(Behaviour()) as running:
-        yield running
-
-
-@pytest.fixture
-def user(server: Rehearsal, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, HF_TOKEN="hf_x", RETRY_DELAY="0.05", MAX_RETRIES="2") as made:
-        yield made
 
 
 def rows_of(user: Stack, batch_id: str) -> list[dict[str, Any]]:

@@ -14,11 +14,8 @@ from worker.hf_client import (
     HFAPIError,
     HFAuthenticationError,
     HFConfig,
-    HFRateLimitError,
     HFRequestError,
-    HFServerError,
     HuggingFaceClient,
-    create_text_client,
     create_vision_client,
 )
 
@@ -65,12 +62,6 @@ def test_a_vision_query_brings_the_servers_reply_and_its_text(llmock: LLMock, as
     assert picture["image_url"]["url"] == "data:image/png;base64," + base64.b64encode(chart()).decode()
 
 
-def test_a_text_query_brings_the_text(llmock: LLMock) -> None:
-    llmock.reply("Hello yourself.")
-    with create_text_client("hf_xxx", base_url=llmock.base_url("openai")) as client:
-        assert client.query_text_model("Hello") == "Hello yourself."
-
-
 def test_a_429_is_retried_and_its_retry_after_is_honoured(llmock: LLMock, client: HuggingFaceClient) -> None:
     llmock.rate_limit(times=2, retry_after=0.6)
     started = time.monotonic()
@@ -80,29 +71,12 @@ def test_a_429_is_retried_and_its_retry_after_is_honoured(llmock: LLMock, client
     llmock.assert_resilient(strict=True)
 
 
-def test_a_429_beyond_our_patience_is_raised_with_its_hint(llmock: LLMock, client: HuggingFaceClient) -> None:
-    llmock.rate_limit(times=None, retry_after=3600)
-    with pytest.raises(HFRateLimitError) as raised:
-        client.query_text_model("Hello")
-    assert raised.value.hint_s == pytest.approx(3600)
-    assert statuses(llmock) == [429]
-
-
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_a_failure_that_may_pass_is_retried(llmock: LLMock, client: HuggingFaceClient, status: int) -> None:
     llmock.fail(status)
     assert client.query_vision_model(chart(), "Which trend?")["generated_text"]
     assert statuses(llmock) == [status, 200]
     llmock.assert_resilient(strict=True)
-
-
-def test_an_outage_ends_in_an_error_after_the_agreed_attempts(llmock: LLMock, client: HuggingFaceClient) -> None:
-    llmock.outage()
-    with pytest.raises(HFServerError) as raised:
-        client.query_text_model("Hello")
-    assert raised.value.status_code == 503
-    assert statuses(llmock) == [503, 503, 503]
-    llmock.assert_resilient()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import select
 import socket
 import threading
 import time
@@ -23,6 +24,8 @@ from worker.hf.transport import MAX_BODY_BYTES, Reply, Transport
 TOKEN = "hf_secretsecret"
 EMPTY = Body([b"{}"])
 HELLO = ok(b'{"hello": 1}')
+#: Generous: for machines that do other things as well.
+SOON_S = 10.0
 
 
 @pytest.fixture
@@ -87,18 +90,21 @@ def test_a_dripping_server_is_cut_at_the_deadline(transport: Transport, name: st
         took_s = time.monotonic() - started
     assert type(error) is errors.HFTimeoutError
     assert "0.4 s" in str(error)
-    assert 0.3 < took_s < 2
+    assert 0.3 < took_s < SOON_S
 
 
-def stare(_connection: socket.socket, _number: int) -> None:
-    time.sleep(3)
+def stare(connection: socket.socket, _number: int) -> None:
+    """Read nothing, until the caller has gone."""
+    gone = select.poll()
+    gone.register(connection, select.POLLRDHUP)
+    gone.poll(60_000)
 
 
 def test_a_server_that_does_not_read_is_cut_too(transport: Transport) -> None:
     with raw_server(stare) as url:
         started = time.monotonic()
         error = ending(transport, url, timeout_s=0.5, body=Body([b"x" * 20_000_000]))
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < SOON_S
     assert type(error) is errors.HFTimeoutError
 
 
@@ -109,33 +115,37 @@ def test_a_tls_handshake_that_never_ends_is_cut(transport: Transport) -> None:
 
 
 def test_one_thread_watches_all_calls(transport: Transport) -> None:
-    def slow(connection: socket.socket, number: int) -> None:
+    all_asked = threading.Barrier(31, timeout=30)
+
+    def answers_when_all_have_asked(connection: socket.socket, number: int) -> None:
         read_request(connection)
-        time.sleep(0.5)
+        all_asked.wait()
+        all_asked.wait()
         connection.sendall(HELLO)
 
-    def hooks() -> set[threading.Thread]:
+    def watchers() -> set[threading.Thread]:
         return {thread for thread in threading.enumerate() if thread.name == "hf-deadlines"}
 
-    others = hooks()
-    with raw_server(slow) as url, ThreadPoolExecutor(30) as pool:
-        calls = [pool.submit(post, transport, url) for _ in range(30)]
-        time.sleep(0.2)
-        assert len(hooks() - others) == 1
+    others = watchers()
+    with raw_server(answers_when_all_have_asked) as url, ThreadPoolExecutor(30) as pool:
+        calls = [pool.submit(post, transport, url, timeout_s=60) for _ in range(30)]
+        all_asked.wait()
+        assert len(watchers() - others) == 1
+        all_asked.wait()
         assert all(call.result().status == 200 for call in calls)
 
 
 def test_a_short_deadline_does_not_stick_to_its_connection(transport: Transport) -> None:
     with raw_server(_first_fast_then_slow) as url:
-        assert post(transport, url, timeout_s=0.3).status == 200
-        assert post(transport, url, timeout_s=5).status == 200
+        assert post(transport, url, timeout_s=1.5).status == 200
+        assert post(transport, url, timeout_s=30).status == 200
 
 
 def _first_fast_then_slow(connection: socket.socket, number: int) -> None:
     read_request(connection)
     connection.sendall(HELLO)
     read_request(connection)
-    time.sleep(0.6)
+    time.sleep(2)
     connection.sendall(HELLO)
 
 
