@@ -20,7 +20,7 @@ COMMANDS = {
     "rehearse": CommandSpec(
         "worker.cli.rehearse_command:rehearse", "Show what a run would do and take, on a fast clock."
     ),
-    "demo": CommandSpec("worker.cli.run_command:demo", "Ask about the sample charts; needs no token."),
+    "demo": CommandSpec("worker.cli.demo_command:demo", "Ask about the sample charts; needs no token."),
     "doctor": CommandSpec("worker.cli.doctor_command:doctor", "Check Redis, store, token, endpoint and model."),
     "models": CommandSpec(
         "worker.cli.model_commands:models", "Who serves a model, does it take images, at what price?"

@@ -160,7 +160,7 @@ def test_openais_batch_survives_a_kill_of_server_and_worker_and_asks_each_reques
     eventually(lambda: client.batches.retrieve(batch_id).status == "completed", timeout_s=100)
     done = client.batches.retrieve(batch_id)
     assert sorted(custom_ids(client, done.output_file_id)) == sorted(f"c-{number}" for number in range(total))
-    assert len(server.record.calls) <= total + in_flight
+    assert len(server.record) <= total + in_flight
 
 
 def test_killed_while_it_validates_the_next_one_goes_on(user: Stack) -> None:

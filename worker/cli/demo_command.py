@@ -1,9 +1,12 @@
 """`chartq demo`: the main job on the sample charts, in a home of its own, and its results as a table."""
 
+import logging
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import click
 from rich.table import Table
 
 from jobs.batches.follow import summary
@@ -33,8 +36,21 @@ _PIPE_COLUMNS = 120
 _REHEARSED = Behaviour(latency_s=0.4, budgets=[(8, 2.0)], hints="retry-after")
 
 
-def show_demo() -> int:
-    """Run it; returns the exit code of `run`."""
+@click.command()
+def demo() -> int:
+    """Ask about the sample charts: Hugging Face if HF_TOKEN is set, else the rehearsal server.
+
+    \b
+    Example: chartq demo
+    """
+    logging.captureWarnings(True)
+    started = time.monotonic()
+    code = _show_demo()
+    say(f"took {time.monotonic() - started:.1f} s")
+    return code
+
+
+def _show_demo() -> int:
     settings = own = load_settings()
     configure_logging("WARNING", settings.log_format)
     with ExitStack() as stack:

@@ -8,7 +8,7 @@ import click
 from jobs.batches.session import Session
 from jobs.cli.output import say
 from jobs.config.settings import producer_settings
-from worker.monitoring.exporter import LOCALHOST, serve_shared
+from worker.monitoring.exporter import LOCALHOST, serve_metrics
 from worker.monitoring.logging_setup import configure_logging
 
 
@@ -26,7 +26,7 @@ def metrics(port: int, host: str) -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with Session(settings) as session, serve_shared(session, port=port, host=host):
+    with Session(settings) as session, serve_metrics(session, port=port, host=host):
         say(f"metrics at http://{host}:{port}/metrics")
         ended.wait()
     return 0

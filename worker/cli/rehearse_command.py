@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, cast
 
 import click
@@ -137,9 +136,7 @@ class RehearsalEnvironment:
         self.session = self._open.enter_context(Session(settings, clock=self.clock))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         self._open.close()
 
     def run(self, order: Order, submitted: Submitted, *, quiet: bool) -> Run:

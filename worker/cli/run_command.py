@@ -1,7 +1,5 @@
-"""The commands that submit, work and watch in one: `run`, `demo`. What else there is: see `worker.main`."""
+"""`chartq run`: submit, work and watch in one."""
 
-import logging
-import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -19,7 +17,6 @@ from jobs.core.text import dumps, visible
 from jobs.ledger import Batch
 from jobs.schemas import answer_fields, parsed_answer
 from jobs.submit.submit import Order
-from worker.cli.demo_command import show_demo
 from worker.cli.options import concurrency_option, grace_option
 from worker.cli.run import Run, run_order
 from worker.engine.webhooks import webhooks_told
@@ -101,17 +98,3 @@ def _report(session: Session, running: Run, *, as_json: bool) -> int:
     if running.code is None and running.worker.shutdown.signal_received is not None:
         say("interrupted: the same command goes on where this one stopped")
     return running.exit_code
-
-
-@click.command()
-def demo() -> int:
-    """Ask about the sample charts: Hugging Face if HF_TOKEN is set, else the rehearsal server.
-
-    \b
-    Example: chartq demo
-    """
-    logging.captureWarnings(True)
-    started = time.monotonic()
-    code = show_demo()
-    say(f"took {time.monotonic() - started:.1f} s")
-    return code

@@ -18,7 +18,7 @@
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs.core.error_kind import error_kind
 from jobs.core.errors import OutOfMemoryError
@@ -62,7 +62,7 @@ def change(ending: FinishedExecution) -> Change:
     if isinstance(outcome, Done):
         return Finished(job_id=lease.job, execution_id=lease.execution, answer=_answer_row(ended))
     if ending.outage:
-        return Returned(job_id=lease.job, execution_id=lease.execution, status="queued")
+        return returned(lease)
     if isinstance(outcome, Refused) or (isinstance(outcome, Transient) and outcome.last):
         error = described(ended.error)
         return Failed(
@@ -74,19 +74,8 @@ def change(ending: FinishedExecution) -> Change:
             attempts_spent=spent,
         )
     if isinstance(outcome, Transient):
-        return Returned(
-            job_id=lease.job,
-            execution_id=lease.execution,
-            status="scheduled",
-            attempts_spent=spent,
-            error=described(ended.error),
-        )
-    return Returned(
-        job_id=lease.job,
-        execution_id=lease.execution,
-        status="queued",
-        throttled=int(isinstance(outcome, Throttled)),
-    )
+        return replace(returned(lease), status="scheduled", attempts_spent=spent, error=described(ended.error))
+    return replace(returned(lease), throttled=int(isinstance(outcome, Throttled)))
 
 
 def settlement(ending: FinishedExecution) -> Settlement:

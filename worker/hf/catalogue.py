@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 from worker.hf.config import ROUTER_URL, HFConfig
 from worker.hf.error_mapping import context, refusal
 from worker.hf.errors import HFBadAnswerError, HFModelNotFoundError, clip
-from worker.hf.json_text import parse_json
+from worker.hf.json_text import as_list, as_object, parse_json
 from worker.hf.transport import Reply, Transport
 
 #: Longest wait in seconds for a catalogue: nobody's chart depends on it.
@@ -128,13 +128,12 @@ def _lookup_hub(transport: Transport, config: HFConfig, model: str, name: str) -
     reply = _get(transport, config, url, anonymous=True)
     if reply.status in (401, 404):  # what the Hub answers for models that don't exist
         return ModelInfo(id=model, served=False, note="Hugging Face knows no such public model")
-    mapping = _object(_value(reply)).get("inferenceProviderMapping")
-    items = mapping.items() if isinstance(mapping, dict) else ()
+    items = as_object(as_object(_value(reply)).get("inferenceProviderMapping")).items()
     providers = tuple(
-        ProviderInfo(name=clip(str(provider), 100), status=_text(_object(entry).get("status")))
+        ProviderInfo(name=clip(str(provider), 100), status=_text(as_object(entry).get("status")))
         for provider, entry in items
     )
-    tasks = {_object(entry).get("task") for _, entry in items}
+    tasks = {as_object(entry).get("task") for _, entry in items}
     takes_images = "image-text-to-text" in tasks or None
     return _with_live(ModelInfo(id=model, served=False, providers=providers, takes_images=takes_images))
 
@@ -145,7 +144,7 @@ def _lookup_task(transport: Transport, config: HFConfig, model: str) -> ModelInf
     if reply.status in (400, 404, 410):
         return ModelInfo(id=model, served=False, note=str(refusal(reply.status, reply.headers, reply.body)))
     try:
-        state = _text(_object(_value(reply)).get("state"))
+        state = _text(as_object(_value(reply)).get("state"))
     except HFBadAnswerError:  # a model's page need not be JSON
         state = ""
     served = state.lower() in _USABLE_STATES
@@ -157,8 +156,8 @@ def _entry(transport: Transport, config: HFConfig, model: str) -> dict[str, Any]
     reply = _get(transport, config, f"{config.url_of('chat')}/models/{model_path(model)}")
     if reply.status in (400, 404, 405, 410, 501):
         return None
-    value = _object(_value(reply))
-    entry = _object(value["data"]) if "data" in value else value
+    value = as_object(_value(reply))
+    entry = as_object(value["data"]) if "data" in value else value
     return entry if isinstance(entry.get("id"), str) else None
 
 
@@ -188,7 +187,7 @@ def _value(reply: Reply) -> Any:
 
 def _model_info(entry: Mapping[str, Any], model: str) -> ModelInfo:
     providers = tuple(_providers(entry.get("providers")))
-    modalities = _object(entry.get("architecture")).get("input_modalities")
+    modalities = as_object(entry.get("architecture")).get("input_modalities")
     info = ModelInfo(
         id=model,
         served=True,  # a server without providers lists what it serves itself
@@ -225,9 +224,9 @@ def _chosen(info: ModelInfo, choice: str) -> ModelInfo:
 
 
 def _providers(value: Any) -> Iterator[ProviderInfo]:
-    for entry in value if isinstance(value, list) else []:
-        about = _object(entry)
-        pricing = _object(about.get("pricing"))
+    for entry in as_list(value):
+        about = as_object(entry)
+        pricing = as_object(about.get("pricing"))
         supports = about.get("supports_structured_output")
         yield ProviderInfo(
             name=_text(about.get("provider")),
@@ -237,10 +236,6 @@ def _providers(value: Any) -> Iterator[ProviderInfo]:
             context_length=_count(about.get("context_length")),
             structured_output=supports if isinstance(supports, bool) else None,
         )
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _text(value: Any) -> str:

@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Self
 
 from jobs.core.job import DEFAULT_TEXT_MODEL, DEFAULT_VISION_MODEL, Api
@@ -131,9 +130,7 @@ class HuggingFaceClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         self.close()
 
     def _model(self, model_id: str | None, default: str) -> str:

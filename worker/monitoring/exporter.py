@@ -20,51 +20,37 @@ LOCALHOST = "127.0.0.1"
 
 
 @contextmanager
-def metered(session: Session, *, port: int | None, host: str = LOCALHOST) -> "Iterator[WorkerMetrics | None]":
-    """This worker's counters and the shared state, served until the end of the `with`; None without a port.
+def serve_metrics(session: Session, *, port: int, host: str) -> "Iterator[CollectorRegistry]":
+    """What all workers share, served until the end of the `with`, and what is registered meanwhile.
 
     Raises InstallationError without the library, InputError if the port can't be had.
     """
-    if port is None:
-        yield None
-        return
-    registry = _registry(session)
-    from worker.monitoring.worker_metrics import WorkerMetrics
-
-    metrics = WorkerMetrics(registry)
-    with _served(registry, port=port, host=host):
-        yield metrics
-
-
-@contextmanager
-def serve_shared(session: Session, *, port: int, host: str) -> Iterator[None]:
-    """What all workers share, served until the end of the `with`. Raises as `metered` does."""
-    with _served(_registry(session), port=port, host=host):
-        yield
-
-
-def _registry(session: Session) -> "CollectorRegistry":
     try:
-        from prometheus_client import CollectorRegistry
+        from prometheus_client import CollectorRegistry, start_http_server
     except ImportError:
         raise InstallationError("metrics need a library: pip install 'chartq[metrics]'") from None
     from worker.monitoring.fleet_metrics import FleetMetrics
 
     registry = CollectorRegistry()
     registry.register(FleetMetrics(session.redis))
-    return registry
-
-
-@contextmanager
-def _served(registry: "CollectorRegistry", *, port: int, host: str) -> Iterator[None]:
-    from prometheus_client import start_http_server
-
     try:
         server, _ = start_http_server(port, addr=host, registry=registry)
     except OSError as error:
         raise InputError(f"metrics can't be served at {host}:{port}: {error.strerror}") from None
     try:
-        yield
+        yield registry
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def metered(session: Session, *, port: int | None, host: str) -> "Iterator[WorkerMetrics | None]":
+    """This worker's counters, served with what all share; None without a port. Raises as `serve_metrics` does."""
+    if port is None:
+        yield None
+        return
+    with serve_metrics(session, port=port, host=host) as registry:
+        from worker.monitoring.worker_metrics import WorkerMetrics
+
+        yield WorkerMetrics(registry)

@@ -2,10 +2,9 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from threading import Lock
-from typing import Any, overload
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass
@@ -37,59 +36,35 @@ class Call:
     ended_at: float | None = None
 
 
-@dataclass
-class Record(Sequence[Call]):
-    """All calls so far; a sequence that may be read while the server runs."""
+class Record(list[Call]):
+    """All calls so far. May be read while the server runs: one thread's append is whole to the others."""
 
-    _calls: list[Call] = field(default_factory=list)
-    #: Paths of the GETs: model lists and model status, which are no calls.
-    lookups: list[str] = field(default_factory=list)
-    _lock: Lock = field(default_factory=Lock, repr=False)
-
-    @overload
-    def __getitem__(self, index: int) -> Call: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Call]: ...
-    def __getitem__(self, index: int | slice) -> Call | list[Call]:
-        return self.calls[index]
-
-    def __len__(self) -> int:
-        return len(self._calls)
-
-    def __iter__(self) -> Iterator[Call]:
-        return iter(self.calls)
-
-    @property
-    def calls(self) -> list[Call]:
-        with self._lock:
-            return list(self._calls)
-
-    def add(self, call: Call) -> None:
-        with self._lock:
-            self._calls.append(call)
+    def __init__(self) -> None:
+        super().__init__()
+        #: Paths of the GETs: model lists and model status, which are no calls.
+        self.lookups: list[str] = []
 
     def clear(self) -> None:
-        with self._lock:
-            self._calls.clear()
-            self.lookups.clear()
+        super().clear()
+        self.lookups.clear()
 
     def with_status(self, status: int | None) -> int:
         """How many calls were answered so."""
-        return sum(1 for call in self.calls if call.status == status)
+        return sum(1 for call in self if call.status == status)
 
     @property
     def statuses(self) -> Counter[int | None]:
-        return Counter(call.status for call in self.calls)
+        return Counter(call.status for call in self)
 
     @property
     def most_concurrent(self) -> int:
-        return max((call.concurrent for call in self.calls), default=0)
+        return max((call.concurrent for call in self), default=0)
 
     def most_within(self, window_s: float) -> int:
         """The most arrivals in any interval of this length, refused ones included."""
-        times = sorted(call.at for call in self.calls)
+        times = sorted(call.at for call in self)
         return max((bisect_right(times, at + window_s) - index for index, at in enumerate(times)), default=0)
 
     def as_json(self) -> dict[str, Any]:
         """The record as GET /rehearsal/record gives it."""
-        return {"calls": [asdict(call) for call in self.calls], "lookups": list(self.lookups)}
+        return {"calls": [asdict(call) for call in self], "lookups": list(self.lookups)}

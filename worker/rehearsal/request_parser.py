@@ -208,14 +208,8 @@ def _without_image(value: Any, key: str = "") -> Any:
         return {name: _without_image(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
         return [_without_image(inner, key) for inner in value]
-    if isinstance(value, str) and _is_image(key, value):
+    if isinstance(value, str) and (
+        value.startswith("data:") or key in _IMAGE_KEYS or (key == "inputs" and _looks_like_image(value))
+    ):
         return f"<{len(value)} characters>"
     return value
-
-
-def _is_image(key: str, value: str) -> bool:
-    return value.startswith("data:") or key in _IMAGE_KEYS or _is_long_image(key, value)
-
-
-def _is_long_image(key: str, value: str) -> bool:
-    return key == "inputs" and _looks_like_image(value)

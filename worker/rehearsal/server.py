@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from threading import Thread
-from types import TracebackType
 from typing import Any
 
 from jobs.config.settings import Settings
@@ -12,7 +11,7 @@ from jobs.core.secret import Secret
 from worker.rehearsal.behaviour import Behaviour
 from worker.rehearsal.http_server import HttpServer
 from worker.rehearsal.record import Record
-from worker.rehearsal.state import SentAt, ServerState, unknown
+from worker.rehearsal.state import SentAt, ServerState
 
 #: How often the accepting thread looks whether it should stop; stop() waits for that.
 _POLL_S = 0.02
@@ -28,7 +27,7 @@ class Rehearsal:
         port: int = 0,
         host: str = "127.0.0.1",
         clock: Clock = SYSTEM_CLOCK,
-        sent_at: SentAt = unknown,
+        sent_at: SentAt | None = None,
     ) -> None:
         """`host`: the address to listen on; in a container 0.0.0.0, for the others of its network.
 
@@ -97,7 +96,5 @@ class Rehearsal:
     def __enter__(self) -> "Rehearsal":
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         self.stop()

@@ -21,10 +21,6 @@ from worker.rehearsal.request_parser import NotUnderstoodError, ParsedRequest
 SentAt = Callable[[str], float | None]
 
 
-def unknown(_trace_id: str) -> None:
-    """A call arrives when it is read."""
-
-
 _BAD_ANSWERS = get_args(BadAnswerKind)
 _MISFITS = get_args(MisfitKind)
 _BROKEN = get_args(BrokenKind)
@@ -64,7 +60,7 @@ class Part:
 class ServerState:
     """Behaviour, script and record of one stand-in."""
 
-    def __init__(self, behaviour: Behaviour, clock: Clock = SYSTEM_CLOCK, sent_at: SentAt = unknown) -> None:
+    def __init__(self, behaviour: Behaviour, clock: Clock = SYSTEM_CLOCK, sent_at: SentAt | None = None) -> None:
         self.record = Record()
         self.clock, self._sent_at = clock, sent_at
         self._latest = float("-inf")
@@ -90,12 +86,12 @@ class ServerState:
             call.at = time.time()
             call.concurrent = self._plan.in_flight.total()
             call.outcome = decision.fault or "answer"
-            self.record.add(call)
+            self.record.append(call)
             return Part(asked, self._plan.behaviour, decision, call, self._numbers)
 
     def _moment(self, headers: Mapping[str, str]) -> float:
         """When the call arrives: when it was sent, if that is known. Moments only ever go forward."""
-        sent_at = self._sent_at(headers.get("x-amzn-trace-id", ""))
+        sent_at = self._sent_at(headers.get("x-amzn-trace-id", "")) if self._sent_at else None
         self._latest = max(self._latest, self.clock.steady() if sent_at is None else sent_at)
         return self._latest
 
@@ -108,7 +104,7 @@ class ServerState:
         call = _call(path, ParsedRequest(kind="chat", model=""), headers)
         call.outcome = call.status = error.status
         call.at = call.ended_at = time.time()
-        self.record.add(call)
+        self.record.append(call)
         return not_understood(error)
 
     def look_up(self, path: str, token: str | None) -> Reply:

@@ -9,7 +9,7 @@ from worker.hf.config import HFConfig
 from worker.hf.error_mapping import refusal
 from worker.hf.errors import HFAPIError, HFAuthenticationError
 from worker.hf.from_settings import check_token as require_token
-from worker.hf.json_text import parse_json
+from worker.hf.json_text import as_list, as_object, parse_json
 from worker.hf.transport import Reply, Transport
 from worker.monitoring.checks.check import Check
 from worker.monitoring.checks.timeout import NETWORK_TIMEOUT_S
@@ -58,7 +58,7 @@ def check_hub_token(config: HFConfig, transport: Transport, hub_url: str = HUB_U
         return Check("token", None, f"set, but can't be checked now: {error}")
     except ValueError:
         return Check("token", None, "set, but can't be checked now: the reply is no JSON")
-    return _account(_object(account), config)
+    return _account(as_object(account), config)
 
 
 def _account(account: dict[str, Any], config: HFConfig) -> Check:
@@ -67,7 +67,7 @@ def _account(account: dict[str, Any], config: HFConfig) -> Check:
     if rights is not None and _MAY_CALL not in rights:
         todo = f"If calls are refused: give it 'Make calls to Inference Providers' at {_TOKENS_PAGE}"
         return Check("token", None, f"{message}; it seems to lack the right to call Inference Providers", todo)
-    payers = [_object(entry).get("name") for entry in _list(account.get("orgs"))]
+    payers = [as_object(entry).get("name") for entry in as_list(account.get("orgs"))]
     if config.bill_to and config.bill_to not in payers:
         todo = "Check its spelling, and that the account is a member."
         return Check("token", None, f"{message}; HF_BILL_TO={config.bill_to} is not among its organisations", todo)
@@ -76,23 +76,15 @@ def _account(account: dict[str, Any], config: HFConfig) -> Check:
 
 def _rights(account: dict[str, Any]) -> set[str] | None:
     """A fine-grained token's permissions; None for the other kinds, which may do everything."""
-    token = _object(_object(account.get("auth")).get("accessToken"))
+    token = as_object(as_object(account.get("auth")).get("accessToken"))
     if token.get("role") != "fineGrained":
         return None
-    fine = _object(token.get("fineGrained"))
-    scoped = [right for entry in _list(fine.get("scoped")) for right in _list(_object(entry).get("permissions"))]
-    return {str(right) for right in [*_list(fine.get("global")), *scoped]}
+    fine = as_object(token.get("fineGrained"))
+    scoped = [right for entry in as_list(fine.get("scoped")) for right in as_list(as_object(entry).get("permissions"))]
+    return {str(right) for right in [*as_list(fine.get("global")), *scoped]}
 
 
 def _new_token(config: HFConfig) -> str:
     if is_router(config):
         return f"Make a new token at {_TOKENS_PAGE} and put it into HF_TOKEN."
     return f"Set HF_TOKEN to a token that {config.url_of(config.api)} accepts."
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
