@@ -36,15 +36,6 @@ MESSAGES = "messages"
 NO_LIMITS, FIRST_LIMITS = (None, None), (1024, 1_000_000)
 
 
-#: How servers say that an answer ended at max_tokens: its text stops in the middle. In lower case.
-CUT_OFF = ("length", "max_tokens", "max_new_tokens", "max_output_tokens", "max_length", "model_length")
-
-
-def is_cut_off(finish_reason: str | None) -> bool:
-    """Whether an answer that ended so is only the beginning of one."""
-    return finish_reason is not None and finish_reason.lower() in CUT_OFF
-
-
 def canonical_json(value: Any) -> str:
     """The one spelling of a JSON value that ids are worked out from."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from jobs.core.job import ENDED_STATES, OPEN_STATES, is_cut_off
+from jobs.core.finish_reason import is_cut_off
+from jobs.core.job import ENDED_STATES, OPEN_STATES
 from jobs.ledger.member_status import standing_of
 from jobs.ledger.records import Counts
 from jobs.ledger.state_machine import State

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from jobs.core.job import CUT_OFF
+from jobs.core.finish_reason import IS_CUT_OFF_SQL
 
 Dialect = Literal["sqlite", "postgresql"]
 
@@ -22,7 +22,6 @@ _STANDING = (
     "CASE WHEN members.ended IS NULL OR (members.ended = 'failed' AND jobs.status = 'finished') "
     "THEN jobs.status ELSE members.ended END"
 )
-_CUT_OFF = f"LOWER(jobs.finish_reason) IN ({', '.join(repr(reason) for reason in CUT_OFF)})"
 #: What a row of results shows, in the order of `ResultRow`: an answer's figures only when finished, an error only when
 #: not. Queued again, not started since: the error is of the job's last life, and of the rows that failed then.
 _FINISHED = ", ".join(
@@ -56,7 +55,7 @@ _FITS = """\
     ))""".replace("{standing}", _STANDING)
 _EVERYWHERE = {
     "standing": _STANDING,
-    "cut_off": _CUT_OFF,
+    "cut_off": IS_CUT_OFF_SQL,
     "shown": _SHOWN,
     "joined_to_page": _JOINED_TO_PAGE,
     "fits": _FITS,

@@ -1,4 +1,4 @@
-"""Which error a reply is that isn't a 2xx, and what the server said about it.
+"""Which error a reply is: one with a bad status, or with a good one and an error in its body.
 
 From recorded exchanges (2026) and the providers' own docs.
 """
@@ -9,12 +9,17 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from worker.hf.error_codes import is_filtered, is_used_up, status_meant
+from worker.hf.error_words import error_codes, error_text, header
 from worker.hf.errors import (
     ErrorContext,
     HFAPIError,
     HFAuthenticationError,
+    HFBadAnswerError,
     HFBlockedError,
+    HFContentFilterError,
     HFCreditsError,
+    HFErrorReplyError,
     HFGatedModelError,
     HFModelLoadingError,
     HFModelNotFoundError,
@@ -25,26 +30,10 @@ from worker.hf.errors import (
     clip,
 )
 from worker.hf.json_text import parse_json
-from worker.hf.quota import is_used_up
-from worker.hf.retry_hints import hint_s
+from worker.hf.retry_hints import MAX_HINT_S, asked_s
 
-#: Where servers put their words, best first.
-_WORD_FIELDS = ("error", "message", "msg", "detail", "error_description", "errors")
-
-#: How often a value inside a value is opened: object in string in object is the worst one seen.
-_MAX_OPENED = 6
-
-#: Entries of a list that are quoted.
-_MAX_QUOTED = 5
-
-#: Characters of a page in which title and text are looked for.
-_SEARCHED_CHARS = 20_000
-
-_HTML = re.compile(r"\A\s*(?:<!doctype html|<html|<head|<body|<h1|<title)", re.I)
-_HTML_TITLE = re.compile(r"<(title|h1)[^>]{0,200}>([^<]{1,500})", re.I)
-_HTML_TAG = re.compile(r"<[^<>]{0,500}>")
-_NOT_SERVED = re.compile(r"model_not_(?:supported|found)|(?:is )?not supported by (?:any )?provider", re.I)
-_LOADING = re.compile(r"\bloading\b|estimated_time|scaled to zero|\binitiali[sz]ing\b|\bwarming up\b", re.I)
+_NOT_SERVED = re.compile(r"not supported by (?:any )?provider", re.I)
+_LOADING = re.compile(r"(?:\b|_)loading\b|estimated_time|scaled to zero|\binitiali[sz]ing\b|\bwarming up\b", re.I)
 #: Cloudflare's page in a line.
 _PLAIN_PAGE = re.compile(r"error code: 1\d{3}\s*")
 _NO_PERMISSION = re.compile(r"sufficient permissions?", re.I)
@@ -60,7 +49,10 @@ _BY_STATUS: dict[int, type[HFAPIError]] = {
     424: HFServerError,
     425: HFServerError,
     407: HFBlockedError,
+    420: HFRateLimitError,
     429: HFRateLimitError,
+    498: HFRateLimitError,  # Groq: no capacity left
+    499: HFServerError,  # a proxy's: the connection behind it was closed
     451: HFBlockedError,
     511: HFBlockedError,  # RFC 6585: a network that wants a login first
 }
@@ -68,8 +60,8 @@ _BY_STATUS: dict[int, type[HFAPIError]] = {
 #: With these, a page instead of JSON is not the API's answer: a firewall, a proxy or a portal stands before it.
 _PAGE_MEANS_BLOCKED = (401, 403)
 
-#: With these, a text may say that the account has nothing left.
-_MAY_BE_USED_UP = (400, 403, 429)
+#: With these, codes and words are believed before the status: gateways send them for whatever went wrong.
+_VAGUE = (*range(200, 300), 400, 403)
 
 _SAYS: dict[type[HFAPIError], str] = {
     HFAuthenticationError: "The token was refused",
@@ -82,24 +74,30 @@ _SAYS: dict[type[HFAPIError], str] = {
     HFModelLoadingError: "The model is being loaded",
     HFRequestError: "The server refused this request",
     HFServerError: "The server failed",
+    HFContentFilterError: "The provider's content filter refused it; ask in other words, or another model or provider",
+    HFErrorReplyError: "The reply is an error",
+    HFBadAnswerError: "The reply is an error",
 }
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None) -> HFAPIError:
-    """The typed error for a reply with this status. Takes any bytes and headers; `now` is for HTTP dates."""
+    """The typed error for a reply that is one. Takes any bytes and headers; `now` is for HTTP dates."""
     said = error_text(headers, body)
-    wait_s = hint_s(status, headers, body, now=now or datetime.now(UTC))
-    kind = _kind(status, headers, body, said, wait_s)
-    place = _redirect(status, headers)
+    codes = error_codes(_parsed(body), said)
+    meant = (status_meant(codes, said if status < 300 else "") if status in _VAGUE else None) or status
+    wait_s = asked_s(meant, headers, body, now=now or datetime.now(UTC))
+    if meant in _PAGE_MEANS_BLOCKED and _is_page(headers, body):
+        kind: type[HFAPIError] = HFBlockedError
+    elif status in (*_VAGUE, 422) and is_filtered(said, codes):
+        kind = HFContentFilterError
+    elif (400 <= meant <= 499 or status < 300) and is_used_up(said, codes, hint_s=wait_s):
+        kind = HFCreditsError
+    else:
+        kind = _kind(meant, said, body)
     return kind(
-        f"{_SAYS[kind]} ({status}){place}: {said or 'the server gave no reason'}",
-        **vars(context(status, headers, wait_s)),
+        f"{_SAYS[kind]} ({status}){_redirect(status, headers)}: {said or 'the server gave no reason'}",
+        **vars(context(status, headers, None if wait_s is None else min(wait_s, MAX_HINT_S))),
     )
-
-
-def credits_error(status: int, headers: Mapping[str, str], said: str) -> HFCreditsError:
-    """Nothing is left, whatever the status was."""
-    return HFCreditsError(f"{_SAYS[HFCreditsError]} ({status}): {said}", **vars(context(status, headers)))
 
 
 def context(status: int, headers: Mapping[str, str], wait_s: float | None = None) -> ErrorContext:
@@ -112,73 +110,16 @@ def context(status: int, headers: Mapping[str, str], wait_s: float | None = None
     )
 
 
-def header(headers: Mapping[str, str], name: str) -> str | None:
-    """A header's value, whatever the case of its name; None if it is missing or empty."""
-    for key, value in headers.items():
-        if str(key).lower() == name:
-            return clip(str(value), 200) or None
-    return None
-
-
-def error_text(headers: Mapping[str, str], body: bytes) -> str:
-    """The server's own words, "" if there are none: JSON in all its forms, HTML's title, plain text."""
-    text = body[:_SEARCHED_CHARS].decode("utf-8", "replace").strip()
-    try:
-        said = words(parse_json(body))
-    except ValueError:
-        said = _from_page(text) if is_html(text) else text
-    return clip(said) or header(headers, "x-error-message") or ""
-
-
-def words(value: Any, opened: int = 0) -> str:
-    """What a JSON value says: a string, the first telling field of an object, the entries of a list."""
-    if opened > _MAX_OPENED:
-        return ""
-    if isinstance(value, str):
-        return _from_string(value, opened)
-    if isinstance(value, list):
-        return "; ".join(filter(None, (words(entry, opened + 1) for entry in value[:_MAX_QUOTED])))
-    if isinstance(value, dict):
-        found = (words(value[field], opened + 1) for field in _WORD_FIELDS if value.get(field))
-        return next(filter(None, found), "")
-    return ""
-
-
-def is_html(text: str) -> bool:
-    return _HTML.match(text) is not None
-
-
-def _from_string(text: str, opened: int) -> str:
-    """Providers behind the router pass their JSON on as a string."""
-    if text.lstrip()[:1] in ("{", "["):
-        try:
-            return words(parse_json(text), opened + 1) or text
-        except ValueError:
-            pass
-    return text
-
-
-def _from_page(page: str) -> str:
-    from html import unescape  # its table of names takes half a megabyte, which a worker seldom needs
-
-    title = _HTML_TITLE.search(page)
-    rest = _HTML_TAG.sub(" ", page[title.end() :] if title else page)
-    return "; ".join(filter(None, (unescape(part).strip() for part in (title[2] if title else "", rest))))
-
-
-def _kind(status: int, headers: Mapping[str, str], body: bytes, said: str, wait_s: float | None) -> type[HFAPIError]:
-    code = error_code(_value(body))
-    if status in _MAY_BE_USED_UP and is_used_up(said, code, hint_s=wait_s):
-        return HFCreditsError
-    if status in _PAGE_MEANS_BLOCKED and _is_page(headers, body):
-        return HFBlockedError
+def _kind(status: int, said: str, body: bytes) -> type[HFAPIError]:
     if status in _BY_STATUS:
         return _BY_STATUS[status]
+    if 200 <= status <= 299:
+        return HFErrorReplyError if said else HFBadAnswerError
     if 300 <= status <= 399:
         return HFModelNotFoundError  # every job would be redirected alike: the base URL is wrong
     if status == 403:
         return HFPermissionError if _NO_PERMISSION.search(said) else HFGatedModelError
-    if status == 400 and _NOT_SERVED.search(f"{said} {code}"):
+    if status == 400 and _NOT_SERVED.search(said):
         return HFModelNotFoundError
     if status == 503 and _LOADING.search(said + body[:2_000].decode("utf-8", "replace")):
         return HFModelLoadingError
@@ -193,23 +134,11 @@ def _is_page(headers: Mapping[str, str], body: bytes) -> bool:
     return start.startswith("<") or (is_html_type and not is_json) or _PLAIN_PAGE.fullmatch(start) is not None
 
 
-def _value(body: bytes) -> Any:
+def _parsed(body: bytes) -> Any:
     try:
         return parse_json(body)
     except ValueError:
         return None
-
-
-def error_code(value: Any) -> str:
-    """The machine-readable codes of an OpenAI error object, with a space between them."""
-    holders = [value, value.get("error")] if isinstance(value, dict) else []
-    return " ".join(
-        str(holder[field])[:100]
-        for holder in holders
-        if isinstance(holder, dict)
-        for field in ("code", "type", "error_type")
-        if holder.get(field)
-    )
 
 
 def _redirect(status: int, headers: Mapping[str, str]) -> str:

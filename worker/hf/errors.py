@@ -3,7 +3,7 @@
 HFAPIError                       base: status code, server's words, hint in seconds, request id, provider
 ├── HFAuthenticationError        401: the token is refused
 │   └── HFPermissionError        403: the token lacks the permission to call Inference Providers
-├── HFCreditsError               402, 429 insufficient_quota: the account's credits are used up
+├── HFCreditsError               402, 4xx insufficient_quota: the account's credits are used up
 ├── HFModelNotFoundError         404, 410, 405, 3xx, 400 model_not_supported: nobody serves this model here
 ├── HFGatedModelError            403: the model's terms have to be accepted first
 ├── HFBlockedError               401, 403, 407, 451, 511: a firewall's, proxy's or portal's page, not the API's answer
@@ -17,7 +17,7 @@ HFAPIError                       base: status code, server's words, hint in seco
 │   └── HFWouldRepeatError       the same question would end in the same way: never asked again
 │       ├── HFMaxTokensError     max_tokens ran out before the answer began, or amid its JSON
 │       ├── HFRefusalError       the model declined
-│       ├── HFContentFilterError the provider's filter took the answer away
+│       ├── HFContentFilterError the provider's filter took the answer away, or refused the question (400)
 │       └── HFToolCallError      nothing but a call of a tool that nobody here runs
 ├── HFTimeoutError               no whole answer within the call's deadline
 └── HFConnectionError            the connection broke, or TLS failed
@@ -72,7 +72,7 @@ class HFPermissionError(HFAuthenticationError):
 
 
 class HFCreditsError(HFAPIError):
-    """The account's credits, plan or quota are used up (402; 429 insufficient_quota)."""
+    """The account's credits, plan or quota are used up (402; any 4xx that says insufficient_quota)."""
 
 
 class HFModelNotFoundError(HFAPIError):

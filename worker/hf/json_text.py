@@ -1,7 +1,9 @@
 """JSON from a server that nobody vouches for: any bytes give a plain value or a ValueError."""
 
+import contextlib
 import json
 import math
+import re
 from typing import Any
 
 #: Deepest nesting that is taken: a chat reply has 6 levels; re-encoding a deep one would exhaust the stack.
@@ -9,6 +11,9 @@ MAX_DEPTH = 64
 
 #: Most digits of an integer that is kept as one; longer ones fit no column and no other language.
 _MAX_INT_DIGITS = 30
+
+#: Encodings beside Unicode's in which a server may write, and say so.
+_CHARSET = re.compile(r"charset=[\"']?((?:iso-8859-|windows-|gb|big5|shift_jis|euc-)[\w-]{0,12})", re.I)
 
 
 def parse_json(text: bytes | str) -> Any:
@@ -23,6 +28,36 @@ def parse_json(text: bytes | str) -> Any:
     if _may_be_deep(text) and _depth(value) > MAX_DEPTH:
         raise ValueError("nested too deeply")
     return value
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    """The JSON objects that stand in `text` one after the other, whatever is between them; up to the first broken one.
+
+    So comes a stream, of events or of lines.
+    """
+    decoder = json.JSONDecoder(parse_constant=_nothing, parse_float=_finite, parse_int=_integer)
+    found: list[dict[str, Any]] = []
+    position = text.find("{")
+    with contextlib.suppress(ValueError, RecursionError):
+        while position >= 0:
+            value, end = decoder.raw_decode(text, position)
+            if _depth(value) > MAX_DEPTH:
+                break
+            found.append(value)
+            position = text.find("{", end)
+    return found
+
+
+def decoded(body: bytes, content_type: str = "") -> str:
+    """The text of a body: in the encoding that JSON's readers guess, or in the one that is told, or with marks for
+    what is in neither."""
+    try:
+        return body.decode(json.detect_encoding(body))
+    except UnicodeDecodeError:
+        told = _CHARSET.search(content_type)
+        with contextlib.suppress(LookupError, UnicodeDecodeError):
+            return body.decode(told[1] if told else "utf-8")
+    return body.decode("utf-8", "replace")
 
 
 def storable(text: str) -> str:

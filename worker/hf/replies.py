@@ -1,18 +1,20 @@
 """From a reply to an answer, or to the error that says why there is none. Pure, and safe for any bytes."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from jobs.core.job import Api
-from worker.hf.chat_reply import NoAnswer, Said, cut_off, filtered, finish_reason, read_choices
-from worker.hf.error_mapping import context, credits_error, error_code, error_text, header, is_html, refusal, words
-from worker.hf.errors import HFBadAnswerError, HFErrorReplyError, clip
+from worker.hf.chat_reply import NoAnswer, Said, cut_off, filtered, finish_reason, has_filtered, read_choices
+from worker.hf.error_mapping import context, refusal
+from worker.hf.error_words import error_text, header, is_html, tells, words
+from worker.hf.errors import clip
 from worker.hf.finish_reasons import end_of
-from worker.hf.json_text import parse_json, storable
-from worker.hf.quota import is_used_up
+from worker.hf.json_text import decoded, parse_json, storable
 from worker.hf.retry_hints import MAX_HINT_S, hint_s
+from worker.hf.streams import joined
 from worker.hf.thinking import without_thinking
 
 __all__ = ["MAX_HINT_S", "Answer", "hint_s", "read_reply", "without_thinking"]
@@ -51,7 +53,10 @@ def read_reply(
     if not 200 <= status <= 299:
         raise refusal(status, headers, body, now=now)
     try:
-        return _answer(_value(headers, body), headers, api)
+        value = _value(headers, body)
+        if (error := _error_within(value, api)) is not None:
+            raise refusal(status, headers, json.dumps(error).encode(), now=now)
+        return _answer(value, headers, api)
     except NoAnswer as why:
         kind, message = why.kind, f"The server said {status}, but sent no answer: {why}"
     raise kind(message, **vars(context(status, headers)))
@@ -60,22 +65,38 @@ def read_reply(
 def _value(headers: Mapping[str, str], body: bytes) -> Any:
     if not body.strip():
         raise NoAnswer("an empty body")
-    start = body[:1_000].decode("utf-8", "replace")
-    if is_html(start):
+    text = decoded(body, header(headers, "content-type") or "")
+    if is_html(text[:1_000]):
         raise NoAnswer(f"an HTML page ({error_text(headers, body)})")
-    if start.startswith(("data:", "event:", ":")):
-        raise NoAnswer("an event stream")
     try:
-        return parse_json(body)
+        return parse_json(text)
     except ValueError:
-        raise NoAnswer(f"broken JSON ({clip(start, 100)})") from None
+        stream = joined(text)
+    if stream is not None:
+        return stream
+    is_stream = text.startswith(("data:", "event:", ":"))
+    raise NoAnswer("an event stream" if is_stream else f"broken JSON ({clip(text[:1_000], 100)})")
+
+
+def _error_within(value: Any, api: Api) -> Any:
+    """What in a reply with a good status is an error; None if it is none: `"error": null` isn't."""
+    reply = _dict(value[0] if isinstance(value, list) and value else value)
+    base = _dict(reply.get("base_resp"))
+    if tells(reply.get("error")) or tells(reply.get("errors")) or tells(base.get("status_code")):
+        return reply
+    if reply.get("object") == "error" or reply.get("success") is False:
+        return reply
+    choices = reply.get("choices")
+    if isinstance(choices, list) and choices:
+        error = _dict(choices[0]).get("error")
+        return {"error": error} if tells(error) else None
+    is_answer = api == "task" and ("generated_text" in reply or "answer" in reply)
+    return reply if words(reply) and not is_answer else None
 
 
 def _answer(value: Any, headers: Mapping[str, str], api: Api) -> Answer:
-    reply = value if isinstance(value, dict) else {}
-    if reply.get("error"):
-        raise _error_within(value, headers)
-    said = read_choices(_choices(reply)) if api == "chat" else _task_answer(value)
+    reply = _dict(value)
+    said = _chat_answer(reply) if api == "chat" else _task_answer(value)
     usage = _dict(reply.get("usage"))
     about = context(200, headers)
     return Answer(
@@ -91,21 +112,11 @@ def _answer(value: Any, headers: Mapping[str, str], api: Api) -> Answer:
     )
 
 
-def _error_within(value: dict[str, Any], headers: Mapping[str, str]) -> Exception:
-    """An error that came with a good status: what no waiting cures is told as if its status said so."""
-    said, code = words(value), error_code(value)
-    if is_used_up(said, code, hint_s=None):
-        return credits_error(200, headers, said)
-    if any(end_of(word) == "filter" for word in code.split()):
-        return filtered(said)
-    return NoAnswer(f"an error ({said or 'without a word'})", HFErrorReplyError if said else HFBadAnswerError)
-
-
-def _choices(reply: dict[str, Any]) -> list[Any]:
-    choices = reply.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise NoAnswer(f"no choices ({words(reply) or 'nothing else either'})")
-    return choices
+def _chat_answer(reply: dict[str, Any]) -> Said:
+    choices, is_filtered = reply.get("choices"), has_filtered(reply.get("prompt_filter_results"))
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        return read_choices(choices, is_filtered=is_filtered)
+    raise filtered() if is_filtered else NoAnswer("no choices, nothing else either")
 
 
 def _task_answer(value: Any) -> Said:
@@ -117,7 +128,7 @@ def _task_answer(value: Any) -> Said:
     answers = [entry for entry in found if isinstance(entry.get("answer"), str | int | float)]
     texts = [entry for entry in found if isinstance(entry.get("generated_text"), str)]
     if not answers and not texts:
-        raise NoAnswer(f"neither generated_text nor answer ({words(value) or 'nothing else either'})")
+        raise NoAnswer("neither generated_text nor answer")
     best = texts[0] if texts else max(answers, key=_score)
     text, reason = str(best["generated_text" if texts else "answer"]).strip(), finish_reason(best)
     if not text:

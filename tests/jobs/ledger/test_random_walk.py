@@ -17,6 +17,9 @@ CHARTS = "abcdefgh"
 EXECUTIONS = ("e1", "e2")
 STEPS = 100
 
+#: Why answers ended: of themselves, and cut off as servers spell it.
+REASONS = (None, "stop", "length", "FinishReason.MAX_TOKENS", "max-tokens", "ERROR_LIMIT")
+
 #: Something to do: the batch whose ended rows it may open again, and what the ledger answered.
 Act = Callable[[], tuple[Batch | None, object]]
 
@@ -97,7 +100,7 @@ class Walk:
         match self.draw.choice(["finished", "failed", "queued", "scheduled"]):
             case "finished":
                 done = finished(chart, f"{self.now}", execution, rehearsal=self.draw.random() < 0.2)
-                tokens, reason = self.draw.choice([None, 0, 5, 70]), self.draw.choice(["stop", "length", None])
+                tokens, reason = self.draw.choice([None, 0, 5, 70]), self.draw.choice(REASONS)
                 return replace(done, answer=replace(done.answer, prompt_tokens=tokens, finish_reason=reason))
             case "failed":
                 return Failed(**common, error_type="ImageError", message="broken")
@@ -154,7 +157,7 @@ class Walk:
         assert +Counter(states) == Counter(row.status for row in rows)
         assert counts.prompt_tokens == sum(row.prompt_tokens or 0 for row in rows)
         assert counts.completion_tokens == sum(row.completion_tokens or 0 for row in rows)
-        assert counts.cut_off == sum(row.finish_reason == "length" for row in rows)
+        assert counts.cut_off == sum(row.finish_reason in REASONS[2:] for row in rows)
         ends = [row.finished_at for row in rows if row.status in ("finished", "failed") and row.finished_at is not None]
         assert (counts.last_ended_at or 0) >= max(ends, default=0)
         for row in rows:

@@ -12,7 +12,7 @@ from support.hf_server import chat_reply
 
 from jobs.core.job import Api
 from worker.hf import errors
-from worker.hf.replies import Answer, hint_s, read_reply, without_thinking
+from worker.hf.replies import Answer, read_reply, without_thinking
 from worker.hf.retry_hints import MAX_HINT_S
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
@@ -109,9 +109,8 @@ def test_numbers_that_json_elsewhere_cannot_hold_become_null() -> None:
         (b'{"choices": [', "chat", "broken JSON"),
         (b"data: {}\n\n", "chat", "event stream"),
         ({"error": "Model overloaded"}, "chat", "Model overloaded"),
-        ({"error": {"message": "no GPU", "code": 500}}, "task", "no GPU"),
+        ({"error": {"message": "no GPU", "code": 7}}, "task", "no GPU"),
         ({"choices": []}, "chat", "no choices"),
-        ({"detail": "nothing"}, "chat", "no choices (nothing)"),
         ([{"generated_text": "a"}], "chat", "no choices"),
         (chat_reply(None), "chat", "null content"),
         (chat_reply(""), "chat", "empty content"),
@@ -142,6 +141,19 @@ def ended(finish_reason: Any, content: Any = None, **message: Any) -> dict[str, 
     return chat_reply(choices=[{"index": 0, "message": message, "finish_reason": finish_reason}])
 
 
+def choice(**fields: Any) -> dict[str, Any]:
+    return {"choices": [{"message": {"role": "assistant", "content": None}, **fields}]}
+
+
+CUT_WORDS = (
+    "FINISH_REASON_MAX_TOKENS", "FinishReason.MAX_TOKENS", "incomplete", "num_predict", "ERROR_LIMIT",
+    "max_output_tokens", "model_length",
+)  # fmt: skip
+FILTER_WORDS = (
+    "ERROR_TOXIC", "IMAGE_PROHIBITED_CONTENT", "PROHIBITED_CONTENT", "RECITATION", "BLOCKLIST", "SPII",
+    "FinishReason.SAFETY",
+)  # fmt: skip
+FILTERED = {"hate": {"filtered": True, "severity": "high"}, "violence": {"filtered": False, "severity": "safe"}}
 CALL = [{"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]
 CUT, TOOL = errors.HFMaxTokensError, errors.HFToolCallError
 NO, FILTER = errors.HFRefusalError, errors.HFContentFilterError
@@ -173,6 +185,20 @@ NO, FILTER = errors.HFRefusalError, errors.HFContentFilterError
         (ended("content_filter", "", reasoning_content="Hm."), "chat", FILTER, "content filter"),
         *((ended(one), "chat", FILTER, "filter") for one in ("content-filter", "SAFETY", "contentFilter")),
         ({"error": {"message": "policy", "code": "content_filter", "type": "invalid"}}, "chat", FILTER, "policy"),
+        *((ended(one), "chat", CUT, "max_tokens") for one in CUT_WORDS),
+        (ended("stop", None, refusal={"message": "No."}), "chat", NO, "declined (No.)"),
+        (ended("stop", None, refusal={"reason": "No."}), "chat", NO, "declined (No.)"),
+        (ended("stop", None, refusal=True), "chat", NO, "without a word"),
+        (choice(refusal="No.", finish_reason="stop"), "chat", NO, "declined (No.)"),
+        (choice(finish_reason="stop", stop_reason="refusal"), "chat", NO, "without a word"),
+        (choice(finish_reason="stop", native_finish_reason="SAFETY"), "chat", FILTER, "content filter"),
+        (choice(native_finish_reason="content_filter"), "chat", FILTER, "content filter"),
+        (choice(finish_reason="stop", native_finish_reason="max_tokens"), "chat", CUT, "max_tokens"),
+        (choice(finish_reason="stop", content_filter_results=FILTERED), "chat", FILTER, "content filter"),
+        ({**ended("stop"), "prompt_filter_results": [{"content_filter_results": FILTERED}]}, "chat", FILTER, "filter"),
+        ({"choices": [], "prompt_filter_results": [{"content_filter_results": FILTERED}]}, "chat", FILTER, "filter"),
+        *((ended(one), "chat", FILTER, "filter") for one in FILTER_WORDS),
+        (ended("length", [{"type": "reasoning", "text": "Hm."}]), "chat", CUT, "nothing but thinking"),
         (ended("tool_calls", None, tool_calls=CALL), "chat", TOOL, "leave tools out"),
         (ended("stop", "", tool_calls=CALL), "chat", TOOL, "called a tool"),
         (ended("stop", "", tool_calls=CALL, reasoning="I look it up."), "chat", TOOL, "called a tool"),
@@ -205,12 +231,76 @@ def test_what_would_come_out_the_same_is_an_error_of_its_own(
         (ended("stop", "Up.", refusal="", tool_calls=[]), "Up.", "stop"),
         (ended("stop", "Up.", refusal=None, tool_calls=CALL), "Up.", "stop"),
         (ended("tool_calls", "Up.", tool_calls=CALL), "Up.", "tool_calls"),
+        (ended("stop", [{"type": "thinking", "text": "Hm."}, {"type": "text", "text": "Up."}]), "Up.", "stop"),
+        (ended("stop", [{"type": "thinking", "thinking": [{"text": "Hm."}]}, {"text": "Up."}]), "Up.", "stop"),
+        (ended("stop", [{"thought": True, "text": "Hm."}, {"text": "Up."}]), "Up.", "stop"),
+        (ended("stop", [{"type": "reasoning", "text": "It is up."}]), "It is up.", "stop"),
+        (ended("stop", None, reasoning_text="It is up."), "It is up.", "stop"),
+        (ended("stop", None, reasoning={"content": "It is up."}), "It is up.", "stop"),
+        (ended("stop", None, reasoning_details=[{"type": "x.summary", "summary": "It is up."}]), "It is up.", "stop"),
+        (ended("stop", "Up.", refusal={"message": None}), "Up.", "stop"),
+        *((ended(one, "The tr"), "The tr", one) for one in CUT_WORDS),
+        (choice(message={"content": "The tr"}, finish_reason="stop", native_finish_reason="MAX_TOKENS"), "The tr",
+         "MAX_TOKENS"),
+        (choice(message={"content": "Up."}, finish_reason="stop", stop_reason="error"), "Up.", "stop"),
+        (choice(message={"content": "Up."}, finish_reason="stop", stop_reason=128009), "Up.", "stop"),
+        (choice(message={"content": "Up."}, finish_reason="stop", content_filter_results={"hate": {"filtered": False}}),
+         "Up.", "stop"),
+        (choice(message=None, text="Up.", finish_reason="stop"), "Up.", "stop"),
+        (choice(message=None, delta={"content": "Up."}, finish_reason="stop"), "Up.", "stop"),
         (chat_reply(choices=[*ended("stop", "")["choices"], *ended("stop", "Up.")["choices"]]), "Up.", "stop"),
     ],
-)
+)  # fmt: skip
 def test_what_a_model_said_before_it_ended_by_itself_is_the_answer(body: Any, text: str, reason: str | None) -> None:
     answer = read(body)
     assert (answer.text, answer.finish_reason) == (text, reason)
+
+
+def events(*pieces: Any) -> bytes:
+    return b"".join(b"data: " + json.dumps(piece).encode() + b"\n\n" for piece in pieces)
+
+
+def piece(content: str | None, finish_reason: str | None = None) -> dict[str, Any]:
+    return {"model": "m", "choices": [{"index": 0, "delta": {"content": content}, "finish_reason": finish_reason}]}
+
+
+UP = json.dumps(ended("stop", "Up")).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        events(ended("stop", "Up")),
+        b": PROCESSING\n\n" + events(ended("stop", "Up")),
+        events(piece(""), piece("U"), piece("p"), piece(None, "stop"), {"choices": [], "usage": {}}) + b"data: [DONE]",
+        events(piece("U"), piece("p")) + b"data: [DONE]\n\n",
+        b"\n".join(json.dumps(one).encode() for one in (piece("U"), piece("p", "stop"))),
+        UP + b"\n" + json.dumps(ended("stop", "Down")).encode(),
+        UP + UP,
+        b"\xef\xbb\xbf" + UP,
+        UP.decode().encode("utf-16"),
+    ],
+)
+def test_what_was_paid_for_is_read_though_it_came_as_a_stream_or_twice(body: bytes) -> None:
+    assert read(body).text == "Up"
+
+
+def test_a_stream_that_broke_off_is_no_answer() -> None:
+    with pytest.raises(errors.HFBadAnswerError, match="event stream"):
+        read(events(piece("U"), piece("p")))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "last"),
+    [
+        ("application/json; charset=ISO-8859-1", "\xe9"),
+        ("application/json; charset=punycode", "\N{REPLACEMENT CHARACTER}"),
+        ("", "\N{REPLACEMENT CHARACTER}"),
+    ],
+)
+def test_another_encoding_spoils_no_more_than_its_characters(content_type: str, last: str) -> None:
+    body = json.dumps(chat_reply("caf\xe9"), ensure_ascii=False).encode("latin-1")
+    assert read(body, headers={"Content-Type": content_type}).text == f"caf{last}"
 
 
 def test_a_task_reply_tells_why_it_ended() -> None:
@@ -229,45 +319,6 @@ def test_what_may_go_better_the_next_time_is_asked_again(body: Any) -> None:
 
 
 # Errors
-
-
-QUOTA = "You exceeded your current quota, please check your plan and billing details."
-CREDITS, RATE = errors.HFCreditsError, errors.HFRateLimitError
-
-
-@pytest.mark.parametrize(
-    ("status", "error", "headers", "kind"),
-    [
-        (429, {"message": QUOTA, "type": "insufficient_quota", "code": "insufficient_quota"}, {}, CREDITS),
-        (429, {"message": "no", "code": "insufficient_quota"}, {"Retry-After": "20"}, CREDITS),
-        (429, QUOTA, {}, CREDITS),
-        (429, {"message": "Billing hard limit has been reached", "code": "billing_hard_limit_reached"}, {}, CREDITS),
-        (429, {"message": "x", "type": "billing_not_active"}, {}, CREDITS),
-        (429, "You have reached your monthly usage limit", {}, CREDITS),
-        (429, "Monthly spending limit exceeded", {}, CREDITS),
-        (403, "Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys", {}, CREDITS),
-        (403, "API key's spending limit reached", {}, CREDITS),
-        (429, "Quota exceeded for this month", {}, CREDITS),
-        (403, "You have exceeded your monthly included credits", {}, CREDITS),
-        (403, "Insufficient credits", {}, CREDITS),
-        (400, "Your credit balance is too low to access the API", {}, CREDITS),
-        (200, {"message": QUOTA, "code": "insufficient_quota"}, {}, CREDITS),
-        (429, QUOTA + " Please retry in 20s.", {}, RATE),
-        (429, "Quota exceeded for requests per minute: try again in 20s", {}, RATE),
-        (429, QUOTA, {"Retry-After": "7"}, RATE),
-        (429, "Quota exceeded for requests per minute", {}, RATE),
-        (429, "API key rate limit exceeded", {}, RATE),
-        (429, "Key limit exceeded", {}, RATE),
-        (429, "Rate limit reached. You reached free usage limit (reset hourly). Please subscribe to a plan", {}, RATE),
-        (429, {"message": "Rate limit reached for tokens", "code": "rate_limit_exceeded"}, {}, RATE),
-        (429, "", {}, RATE),
-        (500, QUOTA, {}, errors.HFServerError),
-    ],
-)
-def test_what_is_used_up_is_told_from_what_only_takes_time(
-    status: int, error: Any, headers: dict[str, str], kind: type[errors.HFAPIError]
-) -> None:
-    assert type(failure({"error": error}, status, headers)) is kind
 
 
 WAF = b"<html><title>Attention Required! | Cloudflare</title></html>"
@@ -385,61 +436,6 @@ def test_errors_pickle_with_all_they_know() -> None:
     assert vars(copy) == vars(error) == {
         "status_code": 429, "hint_s": 9.0, "request_id": "r", "provider": "p",
     }  # fmt: skip
-
-
-# Hints
-
-
-@pytest.mark.parametrize(
-    ("headers", "body", "expected_s"),
-    [
-        ({"Retry-After": "7"}, {}, 7.0),
-        ({"retry-after": " 1.5 "}, {}, 1.5),
-        ({"Retry-After": "2, 2"}, {}, 2.0),
-        ({"Retry-After": "Fri, 20 Nov 2026 12:01:30 GMT"}, {}, 90.0),
-        ({"Retry-After": "Fri, 20 Nov 2026 11:00:00 GMT"}, {}, None),
-        ({"Retry-After": "Fri, 20 Nov 2026 11:01:30 GMT", "Date": "Fri, 20 Nov 2026 11:00:00 GMT"}, {}, 90.0),
-        ({"Retry-After": "Fri, 20 Nov 2026 12:01:30 GMT", "Date": "now"}, {}, 90.0),
-        ({"Retry-After": "-5"}, {}, None),
-        ({"Retry-After": "0"}, {}, None),
-        ({"Retry-After": "nan"}, {}, None),
-        ({"Retry-After": "inf"}, {}, None),
-        ({"Retry-After": "1e9"}, {}, None),
-        ({"Retry-After": "soon"}, {}, None),
-        ({"Retry-After": "٣"}, {}, None),
-        ({"Retry-After": "86400"}, {}, MAX_HINT_S),
-        ({"Retry-After": "9" * 400}, {}, None),
-        ({"Retry-After": "Fri, 20 Nov 9999999 11:00:00 GMT"}, {}, None),
-        ({"retry-after-ms": "250"}, {}, 0.25),
-        ({"Retry-After": "-1", "retry-after-ms": "250"}, {}, 0.25),
-        ({"RateLimit": '"api";r=0;t=52'}, {}, 52.0),
-        ({"RateLimit": '"api";r=3;t=52'}, {}, None),
-        ({"RateLimit": '"a";r=0;t=5, "b";r=0;t=60, "c";r=9;t=900'}, {}, 60.0),
-        ({"RateLimit": ";;r;=0,t"}, {}, None),
-        ({}, {"error": "Please try again in 149.8ms."}, 0.1498),
-        ({}, {"error": "try again in 2s"}, 2.0),
-        ({}, {"error": "Try again in 1m"}, 60.0),
-        ({}, {"error": "Try again in 1m30s"}, 90.0),
-        ({}, {"error": "try again in 2 minutes"}, 120.0),
-        ({}, {"error": "retry after 5 seconds"}, 5.0),
-        ({}, {"error": "try again in a while"}, None),
-        ({}, {"error": "loading", "estimated_time": 53.37}, 53.37),
-        ({}, {"error": {"message": "loading", "estimated_time": 20}}, 20.0),
-        ({}, {"error": "loading", "estimated_time": "20.5"}, 20.5),
-        ({}, {"error": "loading", "estimated_time": float("nan")}, None),
-        ({}, {"error": "loading", "estimated_time": -3}, None),
-        ({"Retry-After": "3"}, {"error": "try again in 9s", "estimated_time": 20}, 3.0),
-        ({}, {"error": "try again in 9s", "estimated_time": 20}, 9.0),
-    ],
-)  # fmt: skip
-def test_hints_in_every_form_best_first(headers: dict[str, str], body: Any, expected_s: float | None) -> None:
-    found = hint_s(429, headers, json.dumps(body), now=NOW)
-    assert found == (expected_s if expected_s is None else pytest.approx(expected_s))
-
-
-@pytest.mark.parametrize(("status", "counts"), [(200, False), (400, False), (402, False), (429, True), (503, True)])
-def test_hints_count_on_429_and_5xx_only(status: int, counts: bool) -> None:
-    assert hint_s(status, {"Retry-After": "5"}, b"", now=NOW) == (5.0 if counts else None)
 
 
 # Anything else

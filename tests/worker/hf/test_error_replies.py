@@ -1,0 +1,200 @@
+"""What an error means by its codes and words, whatever status it came with."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from support.hf_server import chat_reply
+
+from worker.hf import errors
+from worker.hf.replies import read_reply
+
+NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
+
+
+def failure(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> errors.HFAPIError:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with pytest.raises(errors.HFAPIError) as caught:
+        read_reply(status, headers or {}, data, api="chat", now=NOW)
+    return caught.value
+
+
+QUOTA = "You exceeded your current quota, please check your plan and billing details."
+CREDITS, RATE = errors.HFCreditsError, errors.HFRateLimitError
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "headers", "kind"),
+    [
+        (429, {"message": QUOTA, "type": "insufficient_quota", "code": "insufficient_quota"}, {}, CREDITS),
+        (429, {"message": "no", "code": "insufficient_quota"}, {"Retry-After": "20"}, CREDITS),
+        (429, QUOTA, {}, CREDITS),
+        (429, {"message": "Billing hard limit has been reached", "code": "billing_hard_limit_reached"}, {}, CREDITS),
+        (429, {"message": "x", "type": "billing_not_active"}, {}, CREDITS),
+        (429, "You have reached your monthly usage limit", {}, CREDITS),
+        (429, "Monthly spending limit exceeded", {}, CREDITS),
+        (403, "Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys", {}, CREDITS),
+        (403, "API key's spending limit reached", {}, CREDITS),
+        (429, "Quota exceeded for this month", {}, CREDITS),
+        (403, "You have exceeded your monthly included credits", {}, CREDITS),
+        (403, "Insufficient credits", {}, CREDITS),
+        (400, "Your credit balance is too low to access the API", {}, CREDITS),
+        (200, {"message": QUOTA, "code": "insufficient_quota"}, {}, CREDITS),
+        (429, QUOTA + " Please retry in 20s.", {}, RATE),
+        (429, "Quota exceeded for requests per minute: try again in 20s", {}, RATE),
+        (429, QUOTA, {"Retry-After": "7"}, RATE),
+        (429, "Quota exceeded for requests per minute", {}, RATE),
+        (429, "API key rate limit exceeded", {}, RATE),
+        (429, "Key limit exceeded", {}, RATE),
+        (429, "Rate limit reached. You reached free usage limit (reset hourly). Please subscribe to a plan", {}, RATE),
+        (429, {"message": "Rate limit reached for tokens", "code": "rate_limit_exceeded"}, {}, RATE),
+        (429, "", {}, RATE),
+        (500, QUOTA, {}, errors.HFServerError),
+        (429, [{"code": "insufficient_quota"}], {}, CREDITS),
+        (429, json.dumps({"error": {"type": "insufficient_quota"}}), {}, CREDITS),
+        (429, {"metadata": {"raw": json.dumps({"error": {"code": "insufficient_quota"}})}, "code": 429}, {}, CREDITS),
+        (429, {"message": "Provider returned error", "metadata": {"raw": QUOTA}}, {}, CREDITS),
+        (429, "Error code: 429 - {'error': {'code': 'insufficient_quota'}}", {}, CREDITS),
+        (429, "You have exceeded your current quota", {}, CREDITS),
+        (429, {"message": "Budget has been exceeded!", "type": "budget_exceeded"}, {}, CREDITS),
+        (400, {"message": "Max budget: 0.5", "type": "budget_exceeded", "code": "400"}, {}, CREDITS),
+        (400, {"code": "Arrearage", "message": "Access denied"}, {}, CREDITS),
+        (401, {"message": QUOTA, "type": "insufficient_quota", "code": 401}, {}, CREDITS),
+        (403, {"code": "AllocationQuota.FreeTierOnly", "message": "x"}, {}, CREDITS),
+        (429, {"message": "Your account is suspended", "type": "exceeded_current_quota_error"}, {}, CREDITS),
+        (403, "Your newly created team doesn't have any credits yet.", {}, CREDITS),
+        (412, "Your account is suspended, possibly due to reaching the monthly spending limit", {}, CREDITS),
+        (429, "You are using a Trial key, which is limited to 1000 API calls / month.", {}, CREDITS),
+        (429, QUOTA, {"Retry-After": "86400"}, CREDITS),
+        (429, QUOTA, {"x-ratelimit-reset-requests": "8s", "x-ratelimit-remaining-requests": "99"}, CREDITS),
+        (429, {"message": QUOTA, "status": "RESOURCE_EXHAUSTED", "details": [{"retryDelay": "34s"}]}, {}, RATE),
+        (429, {"message": "Resource has been exhausted (e.g. check quota).", "status": "RESOURCE_EXHAUSTED"}, {}, RATE),
+        (429, "You have exceeded your requests per minute quota", {}, RATE),
+        (429, {"code": "Throttling.AllocationQuota", "message": "Allocated quota exceeded"}, {}, RATE),
+        (429, "You are using a Trial key, which is limited to 10 API calls / minute.", {}, RATE),
+    ],
+)
+def test_what_is_used_up_is_told_from_what_only_takes_time(
+    status: int, error: Any, headers: dict[str, str], kind: type[errors.HFAPIError]
+) -> None:
+    assert type(failure({"error": error}, status, headers)) is kind
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"insufficient_quota", b"You have exceeded your current quota", [{"error": {"code": "insufficient_quota"}}],
+     {"errors": [{"code": "insufficient_quota"}]}, {"detail": {"code": "insufficient_quota"}},
+     {"detail": "insufficient_quota"}, json.dumps({"error": {"code": "insufficient_quota"}})],
+)  # fmt: skip
+def test_it_may_stand_anywhere_in_the_reply(body: Any) -> None:
+    assert type(failure(body, 429)) is CREDITS
+
+
+FILTERED = {"code": "content_filter", "innererror": {"code": "ResponsibleAIPolicyViolation"}, "message": "x"}
+MODERATED = "Your input was flagged for violence. No credits were charged."
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (FILTERED, 400),
+        ({"innererror": {"code": "ResponsibleAIPolicyViolation"}, "message": "x"}, 400),
+        ({"code": "content_policy_violation", "message": "x"}, 400),
+        ({"code": "data_inspection_failed", "message": "x"}, 400),
+        ({"message": MODERATED, "code": 403, "metadata": {"reasons": ["violence"]}}, 403),
+        ({"code": "content_filter", "message": "x"}, 200),
+    ],
+)
+def test_what_a_filter_refused_would_be_refused_again(error: Any, status: int) -> None:
+    error = failure({"error": error}, status)
+    assert type(error) is errors.HFContentFilterError
+    assert "ask in other words" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (429, RATE),
+        ("429", RATE),
+        ("rate_limit_exceeded", RATE),
+        ("RESOURCE_EXHAUSTED", RATE),
+        (401, errors.HFAuthenticationError),
+        ("invalid_api_key", errors.HFAuthenticationError),
+        (402, CREDITS),
+        ("insufficient_quota", CREDITS),
+        (403, errors.HFGatedModelError),
+        (404, errors.HFModelNotFoundError),
+        ("model_not_found", errors.HFModelNotFoundError),
+        (413, errors.HFRequestError),
+        (502, errors.HFServerError),
+        (503, errors.HFServerError),
+        ("overloaded_error", errors.HFServerError),
+        ("odd", errors.HFErrorReplyError),
+        (7, errors.HFErrorReplyError),
+        (None, errors.HFErrorReplyError),
+    ],
+)
+def test_an_error_within_a_200_counts_as_if_its_code_were_the_status(code: Any, kind: type[errors.HFAPIError]) -> None:
+    error = {"message": "it said so", "code": code}
+    failed = {"message": {"content": "The tr"}, "error": error, "finish_reason": "error"}
+    for body in ({"error": error}, {"errors": [error]}, [{"error": error}], error, {"choices": [failed]}):
+        found = failure(body)
+        assert type(found) is kind
+        assert "it said so" in str(found)
+        assert found.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"error": "Rate limit exceeded, try again in 5s"}, RATE),
+        ({"error": "Model a/b is currently loading", "estimated_time": 20}, errors.HFModelLoadingError),
+        ({"base_resp": {"status_code": 1002, "status_msg": "rate limit"}, "choices": None}, RATE),
+        ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, CREDITS),
+        ({"base_resp": {"status_code": 2013, "status_msg": "odd"}}, errors.HFErrorReplyError),
+        ({"object": "error", "message": "odd"}, errors.HFErrorReplyError),
+        ({"success": False, "message": "odd"}, errors.HFErrorReplyError),
+        ({"detail": "odd"}, errors.HFErrorReplyError),
+        ({"message": "odd"}, errors.HFErrorReplyError),
+        ({"errors": ["odd"]}, errors.HFErrorReplyError),
+        ({"error": ["odd"]}, errors.HFErrorReplyError),
+        ({"status": 401, "title": "Unauthorized"}, errors.HFAuthenticationError),
+        ({"error": True}, errors.HFBadAnswerError),
+        (b'data: {"error": {"code": 429, "message": "x"}}\n\n', RATE),
+    ],
+)
+def test_errors_within_a_200_are_found_in_every_form(body: Any, kind: type[errors.HFAPIError]) -> None:
+    assert type(failure(body)) is kind
+
+
+def test_a_hint_beside_an_error_within_a_200_counts() -> None:
+    assert failure({"error": {"code": 429, "message": "x"}}, headers={"Retry-After": "7"}).hint_s == 7
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [{"error": None}, {"error": {"message": None, "code": None}}, {"error": {"code": 0, "message": ""}}, {"error": {}},
+     {"error": False, "success": True}, {"errors": [], "detail": None, "message": ""},
+     {"base_resp": {"status_code": 0, "status_msg": ""}}],
+)  # fmt: skip
+def test_an_answer_beside_an_error_that_is_none_is_the_answer(nothing: dict[str, Any]) -> None:
+    reply = json.dumps({**chat_reply("Up."), **nothing}).encode()
+    assert read_reply(200, {}, reply, api="chat").text == "Up."
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (400, {"message": "API key not valid.", "details": [{"reason": "API_KEY_INVALID"}]},
+         errors.HFAuthenticationError),
+        (403, {"message": "x", "code": "rate_limit_exceeded"}, RATE),
+        (403, {"message": "no access to it", "code": "model_not_found"}, errors.HFModelNotFoundError),
+        (413, {"message": "Request too large for tokens per minute", "code": "rate_limit_exceeded"},
+         errors.HFRequestError),
+        (498, {"message": "capacity exceeded"}, RATE),
+        (499, {"message": "closed"}, errors.HFServerError),
+    ],
+)  # fmt: skip
+def test_a_code_says_more_than_a_vague_status(status: int, error: Any, kind: type[errors.HFAPIError]) -> None:
+    assert type(failure({"error": error}, status)) is kind

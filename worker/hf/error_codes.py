@@ -1,0 +1,101 @@
+"""What an error's codes and words mean, whatever status they came with: a status of their own, or nothing left. Pure.
+
+Codes come as `error_words.error_codes` gives them, by their letters.
+"""
+
+import re
+from collections.abc import Sequence
+
+from worker.hf.error_words import letters
+from worker.hf.retry_hints import MAX_HINT_S
+
+#: Codes that mean nothing else, whatever hint comes along.
+_USED_UP = re.compile(
+    r"insufficient(?:quota|credit|balance|fund)|notenough(?:balance|credit|quota)|exceededcurrentquota"
+    r"|billing(?:hardlimit|limit|notactive|error)|billoverdue|accountoverdue|arrearage|freetieronly"
+    r"|creditbalancetoolow|creditsexhausted|outofcredit|paymentrequired"
+    r"|budgetexceeded|exceededbudget|spend(?:ing)?limit"
+)
+
+#: Words that mean it unless the server also says when to come back (Gemini's limit per minute has them too).
+_USED_UP_WORDS = re.compile(
+    r"check your plan and billing"
+    r"|insufficient (?:account )?(?:credits?|quota|balance|funds)"
+    r"|balance is (?:too low|insufficient|not enough)|余额不足|欠费"
+    r"|(?:out of|no|any|not enough|depleted|used up|used all|exceeded) [a-z ]{0,40}\bcredits?\b"
+    r"|(?:monthly|billing|spending|spend|plan)(?:'s)? [a-z ]{0,30}\b(?:limit|quota|cap|budget|allowance)\b"
+    r"[a-z ]{0,20}\b(?:reached|exceeded|used up|exhausted)"
+    r"|(?:reached|reaching|exceeded|used up|exhausted) [a-z ]{0,20}\b(?:monthly|billing|spending|spend|plan)(?:'s)? "
+    r"[a-z ]{0,30}\b(?:limit|quota|cap|budget|allowance)\b"
+    r"|budget [a-z ]{0,20}exceeded"
+    r"|quota [a-z ]{0,20}for (?:the|this|your) (?:current )?(?:month|billing period|plan)\b"
+    r"|(?:calls?|requests?) ?(?:/|per|a) ?month"
+    r"|key(?:'s)? (?:spending|credit) limit (?:exceeded|reached)"
+    r"|key limit exceeded \((?:total|monthly) limit\)"  # OpenRouter: what this key may spend
+    r"|payment required",
+    re.I,
+)
+
+#: So does the account's quota, where no time is told in which it comes back.
+_QUOTA = re.compile(
+    r"(?:exceed(?:ed|s)?|exhausted|used up|reached|out of) (?:your|its)\b[a-z ]{0,20}quota"
+    r"|(?:your|current|account) quota (?:has been |is |was )?(?:exceeded|exhausted|used up)",
+    re.I,
+)
+_COMES_BACK = re.compile(
+    r"per.{0,5}(?:second|minute|hour|day)|/ ?(?:sec|min|h(?:ou)?r|day|[smhd]\b)|daily|hourly"
+    r"|\b[rt]p[smhd]\b|\brate\b|throttl",
+    re.I,
+)
+
+_FILTERED = re.compile(r"contentfilter|contentpolicy|responsibleai|datainspection|moderation|promptblocked")
+_FILTERED_WORDS = re.compile(
+    r"content (?:policy|filter|management policy|moderation)|requires moderation|safety system|flagged (?:for|as|by)",
+    re.I,
+)
+
+#: The status that a code stands for, the surest first.
+_MEANS = {
+    401: re.compile(r"(?:invalid|incorrect|expired|missing)(?:api)?(?:key|token)|apikey(?:is)?(?:not|in)valid"
+                    r"|authentication(?:error|failed)|unauthori[sz]ed|unauthenticated"),
+    429: re.compile(r"ratelimit|toomanyrequests|resourceexhausted|throttl"),
+    404: re.compile(r"model(?:id)?(?:is)?not(?:found|supported|available|exist)|^notfound(?:error)?$"),
+    403: re.compile(r"permission(?:denied|error)|forbidden|accessdenied"),
+    503: re.compile(r"serviceunavailable|^unavailable$|overloaded|^modelloading"),
+}  # fmt: skip
+
+#: In plain words that are no codes, without what stands between their letters.
+_PLAIN = {
+    401: re.compile(r"(?:invalid|incorrect|expired|missing)apikey|apikey(?:is)?(?:not|in)valid"),
+    429: re.compile(r"ratelimit|toomanyrequests"),
+    503: re.compile(r"currentlyloading"),
+}
+
+_STATUS = re.compile(r"[45][0-9]{2}")
+
+
+def is_used_up(said: str, codes: Sequence[str], *, hint_s: float | None) -> bool:
+    """Whether the account has nothing left, which no waiting cures; `hint_s`: seconds after which to try again."""
+    if any(_USED_UP.search(code) for code in codes):
+        return True
+    if hint_s is not None and hint_s <= MAX_HINT_S:
+        return False
+    comes_back = _COMES_BACK.search(f"{said} {' '.join(codes)}")
+    return _USED_UP_WORDS.search(said) is not None or (_QUOTA.search(said) is not None and comes_back is None)
+
+
+def is_filtered(said: str, codes: Sequence[str]) -> bool:
+    """Whether a filter of contents refused it."""
+    return _FILTERED_WORDS.search(said) is not None or any(_FILTERED.search(code) for code in codes)
+
+
+def status_meant(codes: Sequence[str], said: str = "") -> int | None:
+    """The HTTP status that the codes stand for, or else the plain words; None if they name none.
+
+    >>> status_meant(["ratelimitexceeded"]), status_meant(["503"]), status_meant([])
+    (429, 503, None)
+    """
+    named = (status for status, code in _MEANS.items() if any(code.search(one) for one in codes))
+    numbers = (int(one) for one in codes if _STATUS.fullmatch(one))
+    told = (status for status, plain in _PLAIN.items() if plain.search(letters(said)))
+    return next((status for found in (named, numbers, told) for status in found), None)

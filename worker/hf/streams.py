@@ -1,0 +1,34 @@
+"""A reply that came in pieces, though nobody asked for a stream: paid for, so it is read and not asked again. Pure."""
+
+from collections import defaultdict
+from typing import Any
+
+from worker.hf.error_words import tells
+from worker.hf.json_text import documents
+
+
+def joined(text: str) -> dict[str, Any] | None:
+    """The chat reply that a stream's events or lines make; None if they make none, or not to its end."""
+    pieces = documents(text)
+    for piece in pieces:
+        if tells(piece.get("error")) or "message" in _choice(piece):
+            return piece
+    said: dict[str, list[str]] = defaultdict(list)
+    for piece in pieces:
+        delta = _choice(piece).get("delta")
+        for name, part in delta.items() if isinstance(delta, dict) else ():
+            if isinstance(part, str):
+                said[name].append(part)
+    reasons = [reason for piece in pieces if (reason := _choice(piece).get("finish_reason"))]
+    if not said or not (reasons or text.rstrip().endswith("[DONE]")):
+        return None
+    message = {name: "".join(parts) for name, parts in said.items()} | {"role": "assistant"}
+    choice = {"index": 0, "message": message, "finish_reason": reasons[-1] if reasons else None}
+    usage = [piece["usage"] for piece in pieces if piece.get("usage")]
+    return {**pieces[0], "choices": [choice], "usage": usage[-1] if usage else None}
+
+
+def _choice(piece: dict[str, Any]) -> dict[str, Any]:
+    choices = piece.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else {}
