@@ -128,7 +128,7 @@ local function wake_delayed(queue, now_ms)
 end
 
 -- Jobs that can't be asked about often lie side by side. So an outage is probed from here and there: the first one that
--- wasn't asked in it changes places with the queue's first. `probing`: {asked (key), from (a number)}.
+-- wasn't asked in it changes places with the queue's first. `probing`: {asked (key), from (a number)}. Whether there is one.
 local GOLDEN_RATIO, PLACES_LOOKED_AT = 0.6180339887, 8
 
 local function bring_unasked_forward(queue, probing)
@@ -140,14 +140,26 @@ local function bring_unasked_forward(queue, probing)
         if other and redis.call('HEXISTS', probing.asked, other) == 0 then
             redis.call('LSET', key, 0, other)
             redis.call('LSET', key, place, first)
-            return
+            return true
         end
     end
+    return false
+end
+
+-- The first queue with a job that can find out whether the provider is there again: in an outage one that wasn't asked in
+-- it, whatever its priority; and none that must run alone. A job that is never answered would be the probe for ever.
+local function queue_to_probe(lane, now_ms, probing)
+    for _, queue in ipairs(redis.call('ZRANGE', ring_key(lane), 0, -1)) do
+        if queue ~= alone_queue(lane) and redis.call('EXISTS', queue_key(queue)) == 1
+            and not queue_paused_for_ms(queue, now_ms) and (not probing or bring_unasked_forward(queue, probing)) then
+            return queue
+        end
+    end
+    return nil
 end
 
 -- A queue's first job and what its hash says; or nil. Ids without a job's hash are set aside.
-local function pop_from(queue, refused, probing)
-    if probing then bring_unasked_forward(queue, probing) end
+local function pop_from(queue, refused)
     while true do
         local id = redis.call('LPOP', queue_key(queue))
         if not id then return nil end
@@ -164,11 +176,14 @@ end
 local function pop(lane, now_ms, refused, probing)
     local soonest = nil
     local function look_in(wait_ms) if wait_ms then soonest = math.min(soonest or wait_ms, wait_ms) end end
-    for _, queue in ipairs(redis.call('ZRANGE', ring_key(lane), 0, -1)) do
+    local queues = redis.call('ZRANGE', ring_key(lane), 0, -1)
+    local first = probing and queue_to_probe(lane, now_ms, probing)
+    if first then table.insert(queues, 1, first) end
+    for _, queue in ipairs(queues) do
         look_in(wake_delayed(queue, now_ms))
         local job, paused_ms = nil, queue_paused_for_ms(queue, now_ms)
         if paused_ms then look_in(paused_ms)
-        elseif queue ~= alone_queue(lane) then job = pop_from(queue, refused, probing)
+        elseif queue ~= alone_queue(lane) then job = pop_from(queue, refused)
         elseif redis.call('EXISTS', queue_key(queue)) == 1 then look_in(1000) end
         if job then
             local turn = redis.call('INCR', TURN)

@@ -173,7 +173,7 @@ local function closed_for_ms(gate, account, windows, ceiling, now_ms, reserved)
     if state.probe and state.probe_execution and redis.call('ZSCORE', permits_key(gate), state.probe_execution) then
         return 1000, state, owner
     end
-    if state.probe then state.limit = nil end       -- late answers of an older generation don't hold it up
+    if state.probe then state.limit, reserved = nil, 0 end      -- late answers of an older generation don't hold it up
     if nears_edge(state) then state.edge, state.limit = 1, 1 end    -- written with the next permit
     if flying >= concurrency(state, ceiling) - (reserved or 0) then return 1000, state, owner end
     local wait = budget_wait_ms(gate, windows, now_ms)

@@ -81,8 +81,10 @@ local function take_alone(args, lanes, now_ms, refused)
             local wait, state, owner =
                 closed_for_ms(account .. ':' .. lane, account, windows, ceiling_of(args, lane), now_ms)
             wait = wait or lane_paused_for_ms(lane, now_ms)
+            local others_first = state.probe
+                and queue_to_probe(lane, now_ms, probing_of(account .. ':' .. lane, state))
             local turn = kept(ALONE_TURN, args.lease_ms)
-            if not wait and (not turn or turn == args.worker) then
+            if not wait and not others_first and (not turn or turn == args.worker) then
                 redis.call('SET', ALONE_TURN, args.worker, 'PX', args.lease_ms)
                 if args.in_flight > 0 then return 'drain' end
                 local job = pop_from(queue, refused)

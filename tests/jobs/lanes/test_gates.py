@@ -430,6 +430,24 @@ def test_in_an_outage_one_probe_at_a_time_goes_and_no_attempt_is_spent(lanes: La
     assert closed_for_s(lanes) == 0
 
 
+def test_an_outage_is_probed_by_a_job_that_was_not_asked_in_it_whatever_its_priority(lanes: Lanes) -> None:
+    """A few that are never answered would be the probe for ever, before thousands of others."""
+    worker = lanes.worker()
+    urgent = lanes.submit(5, "urgent", priority="high")
+    lanes.submit(3, "b2")
+    for lease in worker.take(5):
+        worker.failed(lease)
+    probes = []
+    for _ in range(3):
+        after_the_gate(lanes)
+        [probe] = worker.take(9)
+        probes.append(probe.job)
+        worker.failed(probe)
+    assert sorted(probes) == ["b2-0", "b2-1", "b2-2"]
+    after_the_gate(lanes)
+    assert worker.take(1)[0].job in urgent
+
+
 def test_an_outage_gives_back_what_was_spent_since_the_last_success_and_no_more(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(10)

@@ -484,6 +484,43 @@ def test_lone_jobs_wait_for_their_gate_like_all_others_and_do_not_block_them(lan
     assert {lease.lane for lease in worker.take(9)} == {OTHER_LANE}
 
 
+@pytest.mark.parametrize("why", ["throttled", "unreachable", "outage"])
+def test_a_lone_job_is_the_probe_only_where_no_other_waits(lanes: Lanes, why: str) -> None:
+    """It may be one that is never answered: then nobody would find out that the provider is there again."""
+    worker, other = lanes.worker("w1"), lanes.worker("w2")
+    lanes.submit(9)
+    [job] = send_alone(lanes)
+    lone, busy = worker.take(1), other.take(5)
+    worker.unused(*lone)
+    if why == "throttled":
+        other.refused(*busy)
+    elif why == "unreachable":
+        other.unreached(*busy)
+    else:
+        for lease in busy:
+            other.failed(lease, delay_s=60)
+    for _ in range(3):
+        assert lanes.gate().why == why
+        lanes.clock.pass_s(9)
+        probe = worker.take(9)
+        assert [(lease.probe, lease.alone) for lease in probe] == [(1, 0)]
+        if why == "outage":
+            worker.failed(*probe)
+        else:
+            worker.settle(probe, verdict=why, why=why, to="front")
+    lanes.clock.pass_s(9)
+    worker.answered(*worker.take(9))
+    assert jobs_of(worker.take(1)) == [job], "it runs once the gate is open"
+
+
+def test_where_nobody_else_waits_a_lone_job_is_the_probe(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    [job] = send_alone(lanes)
+    worker.refused(*worker.take(1))
+    lanes.clock.pass_s(300)
+    assert [(lease.job, lease.probe) for lease in worker.take(9)] == [(job, 1)]
+
+
 def test_when_the_worker_that_empties_itself_leaves_another_takes_the_turn(lanes: Lanes) -> None:
     first, second = lanes.worker("w1"), lanes.worker("w2")
     lanes.submit(2)
