@@ -150,7 +150,7 @@ def _number(value: float | None) -> str:
 def image_document(stored: str) -> str | list[str] | None:
     """Where the picture lies; several are a list, text alone has none."""
     pictures = split_pictures(stored)
-    return pictures if len(pictures) > 1 else next(iter(pictures), None)
+    return pictures if len(pictures) > 1 else pictures[0] if pictures else None
 
 
 def _status(batch: Batch, counts: Counts, open_jobs: int, *, held: bool) -> BatchState:

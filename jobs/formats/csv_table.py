@@ -47,6 +47,10 @@ _MARKS = (*"=+@\t\r＝＋－＠", *(f"{before}-" for before in ",;\n"), ',"-', '
 #: Values that are cells as they are. A bool is none.
 _PLAIN = {str, int, float, type(None)}
 
+_TRUTH = {True: "true", False: "false"}
+
+_NO_TOKENS = {"prompt_tokens": None, "completion_tokens": None}
+
 #: Columns more where rows tell the answer that they ask about.
 _SOURCE_FIELDS = ("source_job_id", "source_text", "source_image")
 
@@ -58,19 +62,33 @@ def write_csv(
     names = (*_CSV_FIELDS, *_SOURCE_FIELDS) if with_source else _CSV_FIELDS
     line_of = _line_maker()
     out.write(line_of([*_FIRST_FIELDS, *(spreadsheet_cell(field.column) for field in fields), *names]))
-    empty, first, others = dict.fromkeys(names), itemgetter(*_FIRST_FIELDS), itemgetter(*names)
+    cells, place = itemgetter(*_FIRST_FIELDS, *names), len(_FIRST_FIELDS)
     for row in rows:
-        flat = {**empty, **row, **(row["usage"] or {})}
-        answer = row.get("answer")
-        out.write(_disarmed_line(line_of, [*first(flat), *(field.value(answer) for field in fields), *others(flat)]))
+        values = [*cells(row | _token_cells(row["usage"]))]
+        if fields:
+            values[place:place] = [field.value(row["answer"]) for field in fields]
+        out.write(_disarmed_line(line_of, values))
+
+
+def _token_cells(usage: dict[str, int | None] | None) -> dict[str, Any]:
+    """What an answer took, as plain columns and as it is in JSON."""
+    if usage is None:
+        return _NO_TOKENS
+    prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
+    text = f'{{"prompt_tokens": {prompt}, "completion_tokens": {completion}}}'.replace("None", "null")
+    return {**usage, "usage": text}
 
 
 def _disarmed_line(line_of: Callable[[Iterable[Any]], str], values: Sequence[Any]) -> str:
     """The line of these cells; most hold nothing that any of them could need to be looked at for."""
-    line = line_of([value if type(value) in _PLAIN else dumps(value) for value in values])
+    line = line_of([value if type(value) in _PLAIN else _json(value) for value in values])
     if any(map(f",{line}".__contains__, _MARKS)):
         return line_of(map(spreadsheet_cell, values))
     return line if line.isascii() else encodable(line)
+
+
+def _json(value: Any) -> str:
+    return _TRUTH[value] if isinstance(value, bool) else dumps(value)
 
 
 def csv_line(cells: Iterable[Any]) -> str:
