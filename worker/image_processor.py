@@ -92,7 +92,9 @@ def preprocess_chart_image(
             if sent is not None and len(sent) <= max_bytes:
                 return sent, _metadata(sent, source["format"], image.size, source, changed=sent is not data)
         with _one_large_at_a_time if image.width * image.height > _LARGE_PIXELS else contextlib.nullcontext():
-            _load(image, max_side)
+            # A JPEG of at least twice the sides that are wanted to a half, a quarter or an eighth, which is cheap.
+            image.draft(None, _fitting(image.size, max_side))
+            image.load()
             turn = _turn(image.getexif)
             picture = _shrunk(image, max_side, lies=turn in _QUARTER_TURNS)
     if turn is not None:
@@ -126,12 +128,6 @@ def _metadata(
         "changed": changed,
         "source": source,
     }
-
-
-def _load(image: ImageFile, max_side: int) -> None:
-    """Decode; a JPEG of at least twice the sides that are wanted to a half, a quarter or an eighth, which is cheap."""
-    image.draft(None, _fitting(image.size, max_side))
-    image.load()
 
 
 def _turn(exif: Callable[[], Image.Exif]) -> Image.Transpose | None:
@@ -171,13 +167,11 @@ def _flattened(image: Image.Image) -> Image.Image:
         return _grey(image, low, high)
     if image.has_transparency_data:
         layer = image if image.mode == "RGBA" else image.convert("RGBA")
-        if layer.getchannel("A").getextrema() == (
-            255,
-            255,
-        ):  # screenshots and Matplotlib's charts: nothing shines through
+        alpha = layer.getchannel("A")
+        if alpha.getextrema() == (255, 255):  # screenshots and Matplotlib's charts: nothing shines through
             return layer.convert("RGB")
         paper = Image.new("RGB", layer.size, "white")
-        paper.paste(layer, mask=layer.getchannel("A"))
+        paper.paste(layer, mask=alpha)
         return paper
     if image.mode in ("L", "RGB"):
         return image

@@ -58,7 +58,8 @@ def _show_demo() -> int:
         if rehearsal:
             server = stack.enter_context(Rehearsal(_REHEARSED))
             settings = server.settings(replace(settings, hf_api="chat"))
-        settings = _at_home(settings)
+        home = demo_home(settings)  # its own, and nobody's servers: its answers are nobody else's
+        settings = replace(settings, chartq_home=home, redis_url=None, results_url=None, chart_root=None)
         say(_who_answers(settings, rehearsal=rehearsal))
         session = stack.enter_context(Session(settings))
         running = _run(session, rehearsal=rehearsal)
@@ -81,11 +82,6 @@ def _run(session: Session, *, rehearsal: bool) -> Run:
         count_rehearsals=rehearsal,
     )
     return run_order(session, order, concurrency=8, grace_s=10.0)
-
-
-def _at_home(settings: Settings) -> Settings:
-    """The demo's own home, and nobody's servers: its answers are nobody else's."""
-    return replace(settings, chartq_home=demo_home(settings), redis_url=None, results_url=None, chart_root=None)
 
 
 def _who_answers(settings: Settings, *, rehearsal: bool) -> str:

@@ -37,11 +37,8 @@ class Provider:
     def shortest_s(self, charts: int) -> float:
         """No run of so many calls takes less."""
         by_calls_s = math.ceil(charts / self.concurrency) * self.latency_s
-        return max(by_calls_s, *(self._by_window_s(charts, window) for window in self.windows), 0.0)
-
-    @staticmethod
-    def _by_window_s(charts: int, window: Window) -> float:
-        return (charts - 1) // window.calls * window.window_ms / 1000
+        by_windows_s = [(charts - 1) // window.calls * window.window_ms / 1000 for window in self.windows]
+        return max(by_calls_s, *by_windows_s, 0.0)
 
     @property
     def rate(self) -> str | None:

@@ -45,14 +45,11 @@ class FinishedExecution:
 
 def verdict_first(ending: FinishedExecution) -> Settlement | None:
     """A transient failure is told to the gate before anything is written: only it knows an outage."""
+    error = ending.ended.error
     if not isinstance(ending.ended.outcome, Transient) or _verdict(ending) != "transient":
         return None
-    return Settlement(
-        lease=ending.lease,
-        verdict="transient",
-        hint_s=_hint_s(ending.ended.error),
-        jitter=random.random(),
-    )
+    hint_s = error.hint_s if isinstance(error, HFAPIError) else None
+    return Settlement(lease=ending.lease, verdict="transient", hint_s=hint_s, jitter=random.random())
 
 
 def change(ending: FinishedExecution) -> Change:
@@ -171,10 +168,6 @@ def _kind(ending: FinishedExecution) -> str | None:
         return None
     error = described(ending.ended.error)
     return f"{error.type} {error.status_code}: {error_kind(error.message)}"
-
-
-def _hint_s(error: Exception | None) -> float | None:
-    return error.hint_s if isinstance(error, HFAPIError) else None
 
 
 def _answer_row(ended: ExecutionResult) -> AnswerRow:

@@ -99,11 +99,5 @@ def _depth(value: Any) -> int:
     depth, level = 0, [value]
     while level and depth <= MAX_DEPTH:
         depth += 1
-        level = [child for node in level for child in _children(node)]
+        level = [child for node in level for child in (as_object(node).values() or as_list(node))]
     return depth
-
-
-def _children(node: Any) -> list[Any]:
-    if isinstance(node, dict):
-        return list(node.values())
-    return node if isinstance(node, list) else []

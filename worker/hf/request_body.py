@@ -194,13 +194,11 @@ def _marked(message: Any, mark: str) -> Any:
     content = message.get("content")
     if not isinstance(content, list):
         return message
-    return {**message, "content": [_marked_part(part, mark) for part in content]}
-
-
-def _marked_part(part: Any, mark: str) -> Any:
-    if part.get("type") != "image_url":
-        return part
-    return {**part, "image_url": {**part["image_url"], "url": mark}}
+    marked = [
+        {**part, "image_url": {**part["image_url"], "url": mark}} if part.get("type") == "image_url" else part
+        for part in content
+    ]
+    return {**message, "content": marked}
 
 
 def _check_parameters(parameters: Mapping[str, Any]) -> None:

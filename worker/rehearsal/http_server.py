@@ -80,9 +80,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(self.server.state.look_up(self._path(), self._token()))
 
     def do_POST(self) -> None:
-        state, path, headers = self.server.state, self._path(), self._kept_headers()
+        state, path = self.server.state, self._path()
+        headers = {name: self.headers[name] for name in _KEPT_HEADERS if name in self.headers}
         try:
-            asked = read_request(path, self.headers.get("Content-Type", ""), self._read_body(), self._token())
+            asked = read_request(path, self._read_body(), self._token())
         except NotUnderstoodError as error:
             self._send(state.turn_away(path, headers, error))
             return
@@ -128,9 +129,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _token(self) -> str | None:
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
         return token.strip() if scheme.lower() == "bearer" and token.strip() else None
-
-    def _kept_headers(self) -> dict[str, str]:
-        return {name: self.headers[name] for name in _KEPT_HEADERS if name in self.headers}
 
     def _send(self, reply: Reply, *, drips: bool = False) -> None:
         """In one packet where it fits: head and body apart would wait for the client's acknowledgement."""

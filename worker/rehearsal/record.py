@@ -1,7 +1,6 @@
 """What the stand-in saw: the calls in the order of their arrival."""
 
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -51,10 +50,6 @@ class Record(list[Call]):
     def with_status(self, status: int | None) -> int:
         """How many calls were answered so."""
         return sum(1 for call in self if call.status == status)
-
-    @property
-    def statuses(self) -> Counter[int | None]:
-        return Counter(call.status for call in self)
 
     @property
     def most_concurrent(self) -> int:

@@ -15,10 +15,8 @@ from PIL import Image
 #: The bodies that the API takes.
 Kind = Literal["chat", "visual-question-answering", "image-to-text", "text-generation"]
 
-#: `[/v1 or /hf-inference]/models/{model}[/v1/chat/completions or /pipeline/{task}]`
-_MODEL_ROUTE = re.compile(
-    r"^(?:/v1|/hf-inference)?/models/(?P<model>.+?)(?P<rest>(?:/v1)?/chat/completions|/pipeline/[\w-]+)?$"
-)
+#: Of the classic API.
+_MODEL_ROUTE = re.compile(r"^(?:/v1|/hf-inference)?/models/(.+)$")
 _CHAT_ROUTES = ("/v1/chat/completions", "/chat/completions")
 _DATA_URI = re.compile(r"^data:[\w.+/-]*;base64,")
 _IMAGE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
@@ -79,19 +77,14 @@ class ParsedRequest:
             return None, None
 
 
-def read_request(path: str, content_type: str, data: bytes, token: str | None) -> ParsedRequest:
+def read_request(path: str, data: bytes, token: str | None) -> ParsedRequest:
     """Read a POST. Raises NotUnderstoodError as the API would answer."""
     if path in _CHAT_ROUTES:
         return _read_chat(_read_json(data), token)
     route = _MODEL_ROUTE.match(path)
     if route is None:
         raise NotUnderstoodError(404, f"Not Found: {path}")
-    model, rest = route["model"], route["rest"] or ""
-    if rest.endswith("/chat/completions"):
-        return _read_chat({"model": model, **_read_json(data)}, token)
-    if content_type.startswith("application/json") or data[:1] == b"{":
-        return _read_task(model, _read_json(data), token)
-    return ParsedRequest(kind="image-to-text", model=model, images=[data], token=token)
+    return _read_task(route[1], _read_json(data), token)
 
 
 def _read_json(data: bytes) -> dict[str, Any]:
@@ -171,13 +164,11 @@ def _decode(encoded: str) -> bytes:
 
 def _read_task(model: str, body: dict[str, Any], token: str | None) -> ParsedRequest:
     inputs, clean = body.get("inputs"), _without_image(body)
-    # The official client puts question and image beside `inputs`; a dict in `inputs` is the documented way.
-    question = inputs if isinstance(inputs, dict) and inputs else body
-    if "question" in question:
-        if not isinstance(question.get("image"), str):
+    if isinstance(inputs, dict) and "question" in inputs:
+        if not isinstance(inputs.get("image"), str):
             raise NotUnderstoodError(400, "Error in `inputs.image`: field required")
-        image = _decode(_DATA_URI.sub("", question["image"]))
-        prompt = str(question["question"])
+        image = _decode(_DATA_URI.sub("", inputs["image"]))
+        prompt = str(inputs["question"])
         kind: Kind = "visual-question-answering"
         return ParsedRequest(kind=kind, model=model, prompt=prompt, images=[image], token=token, body=clean)
     if not isinstance(inputs, str):

@@ -46,8 +46,11 @@ def _server(client: Redis, settings: Settings) -> Check:
         info = client.info()
     except ResponseError:  # a managed server that keeps it from its users
         info = {}
-    message = f"{_which(info, settings)}; {_memory(info)}"
-    share = _share_used(info)
+    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    limit = f" of {size_text(most)}" if most else ""
+    policy = info.get("maxmemory_policy", "not told")
+    message = f"{_which(info, settings)}; memory {size_text(used)}{limit}, eviction {policy}"
+    share = used / most if most else 0.0
     if share >= _FULL_SHARE:
         return Check("redis", None if share < 1 else False, message, "Raise maxmemory, or wait for jobs to end.")
     return Check("redis", None if warnings else True, message, " ".join(warnings) or None)
@@ -70,18 +73,6 @@ def _which(info: dict[str, Any], settings: Settings) -> str:
     if settings.redis_url is None:
         return f"embedded {kind} {version}, {info.get('executable', 'program not told')}, starts and answers"
     return f"{kind} {version} at {hide_password(settings.redis_url.get_secret_value())}"
-
-
-def _memory(info: dict[str, Any]) -> str:
-    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
-    policy = info.get("maxmemory_policy", "not told")
-    limit = f" of {size_text(most)}" if most else ""
-    return f"memory {size_text(used)}{limit}, eviction {policy}"
-
-
-def _share_used(info: dict[str, Any]) -> float:
-    most = int(info.get("maxmemory", 0))
-    return int(info.get("used_memory", 0)) / most if most else 0.0
 
 
 def _workers(client: Redis) -> Check:
