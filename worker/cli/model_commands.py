@@ -1,6 +1,7 @@
 """`chartq models`: is a model served, by whom, does it take images, at what price."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -12,11 +13,9 @@ from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
 from jobs.core.text import dumps, visible
 from worker.hf.advice import dollars, price_text, what_to_do
-from worker.hf.catalogue import ModelInfo, ProviderInfo
+from worker.hf.catalogue import ModelInfo
 from worker.hf.client import HuggingFaceClient
-from worker.hf.errors import (
-    HFAPIError,
-)
+from worker.hf.errors import HFAPIError
 from worker.hf.from_settings import client_config, worker_settings
 
 
@@ -48,7 +47,10 @@ def models(model: str | None, everything: bool, as_json: bool) -> int:
 
 def document(info: ModelInfo) -> dict[str, Any]:
     """A model as `--json` shows it; null: not told."""
-    cheapest = info.cheapest
+    price = None
+    if best := info.cheapest:
+        usd = {"input_usd_per_m": best.input_usd_per_m, "output_usd_per_m": best.output_usd_per_m}
+        price = {"provider": best.name, **usd}
     return {
         "model": info.id,
         "served": info.served,
@@ -56,8 +58,8 @@ def document(info: ModelInfo) -> dict[str, Any]:
         "takes_images": info.takes_images,
         "context_length": info.context_length,
         "structured_output": info.structured_output,
-        "price": {"provider": cheapest.name, **_price(cheapest)} if cheapest else None,
-        "providers": [_provider(provider) for provider in info.providers],
+        "price": price,
+        "providers": [asdict(provider) for provider in info.providers],
     }
 
 
@@ -141,20 +143,6 @@ def _by_price(info: ModelInfo) -> tuple[float, str]:
     """Cheapest first; those without a price last."""
     price = info.cheapest.input_usd_per_m if info.cheapest else None
     return (float("inf") if price is None else price, info.id)
-
-
-def _provider(provider: ProviderInfo) -> dict[str, Any]:
-    return {
-        "name": provider.name,
-        "status": provider.status,
-        **_price(provider),
-        "context_length": provider.context_length,
-        "structured_output": provider.structured_output,
-    }
-
-
-def _price(provider: ProviderInfo) -> dict[str, float | None]:
-    return {"input_usd_per_m": provider.input_usd_per_m, "output_usd_per_m": provider.output_usd_per_m}
 
 
 def _yes_no(value: bool | None) -> str:

@@ -30,7 +30,7 @@ from worker.monitoring.logging_setup import configure_logging
 @click.option("--then", "template", metavar="TEMPLATE", help="Ask about each answer as it comes: {text}, {custom_id}.")
 @click.option("--then-model", metavar="MODEL", help="Who is asked about the answers; default: REASONING_MODEL.")
 @concurrency_option
-@grace_option(30.0)
+@grace_option
 @json_option
 def run(
     template: str | None, then_model: str | None, concurrency: int, grace_s: float, as_json: bool, **options: Any

@@ -31,7 +31,7 @@ from worker.monitoring.logging_setup import configure_logging, log
 @click.option("--require-key", is_flag=True, help="Ask for a key, and let nobody in until the first one is made.")
 @click.option("--work/--no-work", default=None, help="Work on what is queued too; the default without REDIS_URL.")
 @concurrency_option
-@grace_option(30.0)
+@grace_option
 def serve(host: str, port: int, require_key: bool, work: bool | None, concurrency: int, grace_s: float) -> int:
     """Serve chartq to programs over HTTP: charts, batches, and the OpenAI API's files, batches and chat completions.
 

@@ -18,7 +18,7 @@ from worker.monitoring.logging_setup import configure_logging
 @concurrency_option
 @click.option("--burst", is_flag=True, help="Leave when there is nothing to do (jobs that wait are waited for).")
 @click.option("--max-jobs", type=click.IntRange(min=1), help="Leave after N jobs.")
-@grace_option(30.0)
+@grace_option
 @click.option(
     "--metrics-port", type=click.IntRange(1, 65535), metavar="PORT", help="Serve metrics for Prometheus there."
 )

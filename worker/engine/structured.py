@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from jobs.core.job import Question, canonical_json
@@ -26,7 +26,11 @@ _SHOWN_CHARS = 160
 def check_of(question: Question) -> Mismatch | None:
     """How answers to the question are checked; None if it has no schema. Raises SchemaError."""
     schema = schema_of(question)
-    return None if schema is None else _compiled(schema)
+    if schema is None:
+        return None
+    from jobs.schemas.validator import checker_for  # its library takes 0.1 s to load, and few questions need it
+
+    return checker_for(canonical_json(dict(schema))).mismatch
 
 
 def checked(answer: Answer, mismatch: Mismatch) -> Answer:
@@ -40,12 +44,6 @@ def checked(answer: Answer, mismatch: Mismatch) -> Answer:
     if (why := mismatch(value)) is not None:
         raise _refused(answer, f"The answer does not fit the schema: {why}")
     return dataclasses.replace(answer, text=storable(json.dumps(value, ensure_ascii=False)))
-
-
-def _compiled(schema: Mapping[str, Any]) -> Mismatch:
-    from jobs.schemas.validator import checker_for  # its library takes 0.1 s to load, and few questions need it
-
-    return checker_for(canonical_json(dict(schema))).mismatch
 
 
 def _refused(answer: Answer, why: str) -> HFSchemaMismatchError | HFMaxTokensError:

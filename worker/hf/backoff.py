@@ -15,16 +15,11 @@ def backoff_s(attempts: int, *, retry_delay_s: float, jitter: float, hint_s: flo
     `retry_delay_s` * 2^(attempts - 1), of which the upper half is scaled by `jitter` (0..1) so that jobs that
     failed together don't come back together; at most `MAX_BACKOFF_S`, but never sooner than the hint asks.
     """
-    doublings = min(max(attempts - 1, 0), _MAX_DOUBLINGS)
-    delay_s = usable_wait_s(retry_delay_s) or 0.0
-    backoff = min(delay_s * 2.0**doublings, MAX_BACKOFF_S) * (0.5 + 0.5 * _fraction(jitter))
+    doublings = min(attempts - 1, _MAX_DOUBLINGS)
+    backoff = min(retry_delay_s * 2.0**doublings, MAX_BACKOFF_S) * (0.5 + 0.5 * jitter)
     return max(backoff, usable_wait_s(hint_s) or 0.0)
 
 
 def usable_wait_s(seconds: float | None) -> float | None:
     """`seconds` if it is one to wait for: positive and finite."""
     return seconds if seconds is not None and math.isfinite(seconds) and seconds > 0 else None
-
-
-def _fraction(jitter: float) -> float:
-    return min(max(jitter, 0.0), 1.0) if math.isfinite(jitter) else 1.0

@@ -54,15 +54,12 @@ def check_token(settings: Settings) -> None:
     """Raises SettingsError if there is no token and the endpoint is one that surely wants it."""
     host = urlsplit(client_config(settings).url_of(settings.hf_api)).hostname or ""
     if settings.hf_token is None and (host == "huggingface.co" or host.endswith(".huggingface.co")):
+        saved = saved_token()
         raise SettingsError(
             "HF_TOKEN is not set, and Hugging Face answers nobody without it: run hf auth login, or make a token at "
-            f"https://huggingface.co/settings/tokens and put HF_TOKEN=hf_... into .env{_about_saved()}"
+            "https://huggingface.co/settings/tokens and put HF_TOKEN=hf_... into .env"
+            + (f" ({saved.path} {saved.problem})" if saved.problem else "")
         )
-
-
-def _about_saved() -> str:
-    saved = saved_token()
-    return f" ({saved.path} {saved.problem})" if saved.problem else ""
 
 
 def token_of(settings: Settings) -> str | None:

@@ -5,9 +5,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from jobs.schemas import CHART
+from jobs.schemas import CHART, schema_in
 from worker.rehearsal.behaviour import Behaviour
-from worker.rehearsal.fake_json import fit, requested_schema
+from worker.rehearsal.fake_json import fit
 from worker.rehearsal.fake_vision import ImageStats, look_at
 from worker.rehearsal.reply import HTML, JSON, Reply, json_reply
 from worker.rehearsal.request_parser import ParsedRequest
@@ -70,7 +70,7 @@ def _sentence(asked: ParsedRequest, glance: ImageStats | None) -> str:
 
 
 def _content(asked: ParsedRequest, glance: ImageStats | None, text: str, misfit: str | None) -> str:
-    schema = requested_schema(asked.body)
+    schema = schema_in(asked.body)
     if schema is None or misfit == "prose":
         return text
     if schema == CHART:

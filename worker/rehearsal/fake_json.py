@@ -20,21 +20,6 @@ def fit(schema: Mapping[str, Any], text: str, prefer: Collection[str] = (), *, s
     return _Filler(root=schema, text=text, prefer=prefer, short=text if short is None else short).fit(schema)
 
 
-def requested_schema(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The schema that `response_format` asks for, in OpenAI's form or TGI's; `{}` if any object will do."""
-    wanted = body.get("response_format")
-    if not isinstance(wanted, dict):
-        return None
-    if wanted.get("type") == "json_schema":
-        inner = wanted.get("json_schema") or {}
-        schema = inner.get("schema", {}) if isinstance(inner, dict) else {}
-    elif wanted.get("type") in ("json", "json_object"):
-        schema = wanted.get("value", {})
-    else:
-        return None
-    return schema if isinstance(schema, dict) else {}
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Filler:
     root: Mapping[str, Any]
