@@ -14,7 +14,7 @@ from jobs.config.settings import Settings
 from jobs.config.token_destination import is_loopback
 from jobs.core.errors import SettingsError
 from worker.cli.options import concurrency_option, grace_option
-from worker.hf.from_settings import worker_settings
+from worker.hf.from_settings import check_token, worker_settings
 from worker.monitoring.logging_setup import configure_logging, log
 
 
@@ -94,8 +94,6 @@ def _serve(
 
 def _is_to_work(settings: Settings, work: bool | None) -> bool:
     """Told, or by default where nobody else is likely to: without REDIS_URL."""
-    from worker.hf.from_settings import check_token
-
     if work is not None:
         return work
     if settings.redis_url is not None:

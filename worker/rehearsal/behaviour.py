@@ -27,7 +27,10 @@ BrokenKind = Literal["drop", "drop-midway", "hang", "drip"]
 #: What may go wrong with a call: a status, or a kind by its name.
 Fault = int | RefusalKind | BadAnswerKind | MisfitKind | BrokenKind
 
-_KINDS = frozenset(get_args(RefusalKind) + get_args(BadAnswerKind) + get_args(MisfitKind) + get_args(BrokenKind))
+#: The faults that have a name.
+KINDS: frozenset[str] = frozenset(
+    get_args(RefusalKind) + get_args(BadAnswerKind) + get_args(MisfitKind) + get_args(BrokenKind)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +69,3 @@ class Behaviour:
 
     #: False: the image isn't decoded, the answer is a fixed sentence. For load tests.
     look: bool = True
-
-
-def check_fault(fault: Fault) -> Fault:
-    """Raises ValueError for what isn't an error status or the name of a fault."""
-    good = 400 <= fault <= 599 if isinstance(fault, int) else fault in _KINDS
-    if not good:
-        raise ValueError(f"{fault!r} is neither a status of 400 to 599 nor one of {', '.join(sorted(_KINDS))}")
-    return fault
