@@ -5,6 +5,7 @@ import io
 import socket
 import threading
 from collections.abc import Iterator
+from http import HTTPStatus
 from http.client import HTTPResponse as PlainResponse
 from typing import Any
 
@@ -73,6 +74,11 @@ class _BoundedResponse(PlainResponse):
         super().__init__(sock, *args, **kwargs)
         raw = self.fp.detach()
         self.fp = io.BufferedReader(_CountingReader(raw, _call()))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Interim replies (102 Processing, 103 Early Hints) are passed over, as http.client does with 100 alone."""
+        version, status, reason = super()._read_status()  # type: ignore[misc]  # typeshed has its public names only
+        return version, (HTTPStatus.CONTINUE if 102 <= status <= 199 else status), reason
 
 
 class _Watched(HTTPConnection):

@@ -12,17 +12,18 @@ from worker.hf.retry_hints import MAX_HINT_S
 #: Codes that mean nothing else, whatever hint comes along.
 _USED_UP = re.compile(
     r"insufficient(?:quota|credit|balance|fund)|notenough(?:balance|credit|quota)|exceededcurrentquota"
-    r"|billing(?:hardlimit|limit|notactive|error)|billoverdue|accountoverdue|arrearage|freetieronly"
+    r"|billing(?:hardlimit|limit|notactive|disabled|error)|billoverdue|accountoverdue|arrearage|freetieronly"
     r"|creditbalancetoolow|creditsexhausted|outofcredit|paymentrequired"
     r"|budgetexceeded|exceededbudget|spend(?:ing)?limit"
 )
 
-#: Words that mean it unless the server also says when to come back (Gemini's limit per minute has them too).
+#: Words that mean it unless the server also says when to come back (Gemini's limit per minute has them too), or names
+#: the time in which more comes.
 _USED_UP_WORDS = re.compile(
     r"check your plan and billing"
     r"|insufficient (?:account )?(?:credits?|quota|balance|funds)"
     r"|balance is (?:too low|insufficient|not enough)|余额不足|欠费"
-    r"|(?:out of|no|any|not enough|depleted|used up|used all|exceeded) [a-z ]{0,40}\bcredits?\b"
+    r"|\b(?:out of|no|any|not enough|depleted|used up|used all|exceeded) [a-z ]{0,40}\bcredits?\b"
     r"|(?:monthly|billing|spending|spend|plan)(?:'s)? [a-z ]{0,30}\b(?:limit|quota|cap|budget|allowance)\b"
     r"[a-z ]{0,20}\b(?:reached|exceeded|used up|exhausted)"
     r"|(?:reached|reaching|exceeded|used up|exhausted) [a-z ]{0,20}\b(?:monthly|billing|spending|spend|plan)(?:'s)? "
@@ -36,21 +37,21 @@ _USED_UP_WORDS = re.compile(
     re.I,
 )
 
-#: So does the account's quota, where no time is told in which it comes back.
+#: So does the account's quota, unless it is one of a rate.
 _QUOTA = re.compile(
-    r"(?:exceed(?:ed|s)?|exhausted|used up|reached|out of) (?:your|its)\b[a-z ]{0,20}quota"
+    r"(?:exceed(?:ed|s)?|exhausted|used up|reached) (?:your|its)\b[a-z ]{0,20}quota|out of [a-z ]{0,20}quota"
     r"|(?:your|current|account) quota (?:has been |is |was )?(?:exceeded|exhausted|used up)",
     re.I,
 )
-_COMES_BACK = re.compile(
-    r"per.{0,5}(?:second|minute|hour|day)|/ ?(?:sec|min|h(?:ou)?r|day|[smhd]\b)|daily|hourly"
-    r"|\b[rt]p[smhd]\b|\brate\b|throttl",
-    re.I,
+_PER_TIME = re.compile(
+    r"per.{0,5}(?:second|minute|hour|day)|/ ?(?:sec|min|h(?:ou)?r|day|[smhd]\b)|\b[rt]p[smhd]\b", re.I
 )
+_RATE = re.compile(r"daily|hourly|\brate\b|throttl", re.I)
 
 _FILTERED = re.compile(r"contentfilter|contentpolicy|responsibleai|datainspection|moderation|promptblocked")
 _FILTERED_WORDS = re.compile(
-    r"content (?:policy|filter|management policy|moderation)|requires moderation|safety system|flagged (?:for|as|by)",
+    r"content (?:policy|filter|management policy|moderation)|requires moderation|safety system"
+    r"|(?:input|prompt|image|content|request)[a-z ]{0,20} flagged",
     re.I,
 )
 
@@ -59,8 +60,9 @@ _MEANS = {
     401: re.compile(r"(?:invalid|incorrect|expired|missing)(?:api)?(?:key|token)|apikey(?:is)?(?:not|in)valid"
                     r"|authentication(?:error|failed)|unauthori[sz]ed|unauthenticated"),
     429: re.compile(r"ratelimit|toomanyrequests|resourceexhausted|throttl"),
-    404: re.compile(r"model(?:id)?(?:is)?not(?:found|supported|available|exist)|^notfound(?:error)?$"),
-    403: re.compile(r"permission(?:denied|error)|forbidden|accessdenied"),
+    404: re.compile(r"model(?:id)?(?:is)?(?:not(?:found|supported|available|exist)|decommissioned|retired)"
+                    r"|^notfound(?:error)?$"),
+    403: re.compile(r"modeltermsrequired|permission(?:denied|error)|forbidden|accessdenied"),
     503: re.compile(r"serviceunavailable|^unavailable$|overloaded|^modelloading"),
 }  # fmt: skip
 
@@ -80,8 +82,12 @@ def is_used_up(said: str, codes: Sequence[str], *, hint_s: float | None) -> bool
         return True
     if hint_s is not None and hint_s <= MAX_HINT_S:
         return False
-    comes_back = _COMES_BACK.search(f"{said} {' '.join(codes)}")
-    return _USED_UP_WORDS.search(said) is not None or (_QUOTA.search(said) is not None and comes_back is None)
+    all_said = f"{said} {' '.join(codes)}"
+    if _PER_TIME.search(all_said):
+        return False
+    return _USED_UP_WORDS.search(said) is not None or (
+        _QUOTA.search(said) is not None and _RATE.search(all_said) is None
+    )
 
 
 def is_filtered(said: str, codes: Sequence[str]) -> bool:

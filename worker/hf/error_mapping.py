@@ -32,7 +32,12 @@ from worker.hf.errors import (
 from worker.hf.json_text import parse_json
 from worker.hf.retry_hints import MAX_HINT_S, asked_s
 
-_NOT_SERVED = re.compile(r"not supported by (?:any )?provider", re.I)
+_NOT_SERVED = re.compile(
+    r"not supported by (?:any )?provider|model (?:does not|doesn't) exist|not a valid model|invalid model name", re.I
+)
+#: No waiting cures these, whatever status they come with.
+_TOO_LARGE = re.compile(r"request too large", re.I)
+_UNSUPPORTED = re.compile(r"\b(?:not|n't) support|\bunsupported\b", re.I)
 _LOADING = re.compile(r"(?:\b|_)loading\b|estimated_time|scaled to zero|\binitiali[sz]ing\b|\bwarming up\b", re.I)
 #: Cloudflare's page in a line.
 _PLAIN_PAGE = re.compile(r"error code: 1\d{3}\s*")
@@ -51,6 +56,7 @@ _BY_STATUS: dict[int, type[HFAPIError]] = {
     407: HFBlockedError,
     420: HFRateLimitError,
     429: HFRateLimitError,
+    501: HFRequestError,  # llama.cpp: a model without eyes
     498: HFRateLimitError,  # Groq: no capacity left
     499: HFServerError,  # a proxy's: the connection behind it was closed
     451: HFBlockedError,
@@ -111,6 +117,8 @@ def context(status: int, headers: Mapping[str, str], wait_s: float | None = None
 
 
 def _kind(status: int, said: str, body: bytes) -> type[HFAPIError]:
+    if (status == 429 and _TOO_LARGE.search(said)) or (status == 500 and _UNSUPPORTED.search(said)):
+        return HFRequestError
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if 200 <= status <= 299:

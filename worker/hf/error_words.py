@@ -74,7 +74,8 @@ def words(value: Any, opened: int = 0) -> str:
     if isinstance(value, list):
         return "; ".join(filter(None, (words(entry, opened + 1) for entry in value[:_MAX_QUOTED])))
     if isinstance(value, dict):
-        found = (words(value[field], opened + 1) for field in _WORD_FIELDS if value.get(field))
+        lower = {name.lower(): one for name, one in value.items()}
+        found = (words(lower[field], opened + 1) for field in _WORD_FIELDS if lower.get(field))
         metadata = value.get("metadata")  # the router's own words say less than those of the provider behind it
         raw = words(metadata.get("raw"), opened + 1) if isinstance(metadata, dict) else ""
         return "; ".join(filter(None, (next(filter(None, found), ""), raw)))
@@ -122,7 +123,7 @@ def _opened(value: Any) -> Any:
 
 def _inner(value: Any) -> list[Any]:
     if isinstance(value, dict):
-        return [value[name] for name in _HOLDERS if name in value]
+        return [one for name, one in value.items() if name.lower() in _HOLDERS]
     return value[:_MAX_QUOTED] if isinstance(value, list) else []
 
 

@@ -12,6 +12,9 @@ MAX_DEPTH = 64
 #: Most digits of an integer that is kept as one; longer ones fit no column and no other language.
 _MAX_INT_DIGITS = 30
 
+#: Most objects of a stream that are read: of 8 MB they have 160 bytes each, fewer than events have.
+_MAX_DOCUMENTS = 50_000
+
 #: Encodings beside Unicode's in which a server may write, and say so.
 _CHARSET = re.compile(r"charset=[\"']?((?:iso-8859-|windows-|gb|big5|shift_jis|euc-)[\w-]{0,12})", re.I)
 
@@ -39,7 +42,7 @@ def documents(text: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     position = text.find("{")
     with contextlib.suppress(ValueError, RecursionError):
-        while position >= 0:
+        while position >= 0 and len(found) < _MAX_DOCUMENTS:
             value, end = decoder.raw_decode(text, position)
             if _depth(value) > MAX_DEPTH:
                 break

@@ -242,6 +242,12 @@ def test_whatever_bytes_come_back_the_end_is_typed(transport: Transport, start: 
     assert isinstance(reply.body, bytes)
 
 
+@pytest.mark.parametrize("interim", [b"100 Continue", b"102 Processing", b"103 Early Hints\r\nLink: </a>"])
+def test_interim_replies_are_passed_over(transport: Transport, interim: bytes) -> None:
+    with raw_server(says(b"HTTP/1.1 %b\r\n\r\n" % interim * 3 + HELLO)) as url:
+        assert post(transport, url).status == 200
+
+
 # Reaching the server
 
 
