@@ -66,6 +66,8 @@ def row(number: int, **changes: Any) -> Row:
         "provider": "nebius",
         "finished_at": "2026-11-22T12:31:05.123Z",
         "rehearsal": False,
+        "finish_reason": None,
+        "sent": None,
         **changes,
     }
 
