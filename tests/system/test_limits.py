@@ -276,6 +276,7 @@ def test_an_answer_that_would_be_the_same_again_is_paid_for_once(tmp_path: Path,
     ("reply", "reason"),
     [
         (Scripted({"error": {"message": "Check your plan.", "code": "insufficient_quota"}}, 429), "credits"),
+        (Scripted({"error": {"message": "Who are you?", "code": "invalid_api_key"}}, 200), "token"),
         (Scripted(b"<html><title>Attention Required! | Cloudflare</title></html>", 403), "firewall"),
     ],
 )

@@ -168,7 +168,7 @@ class HuggingFaceClient:
         # What is put together here (a text of several parts, say) may be the token though no part of it was.
         clean = self._transport.scrubber.text
         try:
-            answer = read_reply(reply.status, reply.headers, reply.body, api=api)
+            answer = read_reply(reply.status, reply.headers, reply.body, api=api, clean=clean)
         except errors.HFAPIError as error:
             error.args = (clean(str(error)),)
             raise

@@ -1,7 +1,7 @@
 """From a reply to an answer, or to the error that says why there is none. Pure, and safe for any bytes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -44,16 +44,23 @@ class Answer:
 
 
 def read_reply(
-    status: int, headers: Mapping[str, str], body: bytes, *, api: Api, now: datetime | None = None
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    api: Api,
+    now: datetime | None = None,
+    clean: Callable[[str], str] = str,
 ) -> Answer:
     """The answer in a reply. Raises the `HFAPIError` child that the status, headers and body call for.
 
-    `now` is what HTTP dates in Retry-After are measured from; the clock by default.
+    `now` is what HTTP dates in Retry-After are measured from; the clock by default. `clean` takes secrets out of what
+    came in pieces.
     """
     if not 200 <= status <= 299:
         raise refusal(status, headers, body, now=now)
     try:
-        value = _value(headers, body)
+        value = _value(headers, body, clean)
         if (error := _error_within(value, api)) is not None:
             raise refusal(status, headers, json.dumps(error).encode(), now=now)
         return _answer(value, headers, api)
@@ -62,7 +69,7 @@ def read_reply(
     raise kind(message, **vars(context(status, headers)))
 
 
-def _value(headers: Mapping[str, str], body: bytes) -> Any:
+def _value(headers: Mapping[str, str], body: bytes, clean: Callable[[str], str]) -> Any:
     if not body.strip():
         raise NoAnswer("an empty body")
     text = decoded(body, header(headers, "content-type") or "")
@@ -71,7 +78,7 @@ def _value(headers: Mapping[str, str], body: bytes) -> Any:
     try:
         return parse_json(text)
     except ValueError:
-        stream = joined(text)
+        stream = joined(text, clean)
     if stream is not None:
         return stream
     is_stream = text.startswith(("data:", "event:", ":"))

@@ -1,14 +1,18 @@
 """A reply that came in pieces, though nobody asked for a stream: paid for, so it is read and not asked again. Pure."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from worker.hf.error_words import tells
 from worker.hf.json_text import documents
 
 
-def joined(text: str) -> dict[str, Any] | None:
-    """The chat reply that a stream's events or lines make; None if they make none, or not to its end."""
+def joined(text: str, clean: Callable[[str], str] = str) -> dict[str, Any] | None:
+    """The chat reply that a stream's events or lines make; None if they make none, or not to its end.
+
+    `clean` is for what is put together here.
+    """
     pieces = documents(text)
     for piece in pieces:
         if tells(piece.get("error")) or "message" in _choice(piece):
@@ -22,10 +26,10 @@ def joined(text: str) -> dict[str, Any] | None:
     reasons = [reason for piece in pieces if (reason := _choice(piece).get("finish_reason"))]
     if not said or not (reasons or text.rstrip().endswith("[DONE]")):
         return None
-    message = {name: "".join(parts) for name, parts in said.items()} | {"role": "assistant"}
+    message = {name: clean("".join(parts)) for name, parts in said.items()} | {"role": "assistant"}
     choice = {"index": 0, "message": message, "finish_reason": reasons[-1] if reasons else None}
     usage = [piece["usage"] for piece in pieces if piece.get("usage")]
-    return {**pieces[0], "choices": [choice], "usage": usage[-1] if usage else None}
+    return {**pieces[0], "object": "chat.completion", "choices": [choice], "usage": usage[-1] if usage else None}
 
 
 def _choice(piece: dict[str, Any]) -> dict[str, Any]:

@@ -139,7 +139,11 @@ def test_neither_answer_nor_error_holds_an_echoed_token(encode, status: int) -> 
 
 def test_a_token_that_came_in_parts_is_blotted_out_of_the_text() -> None:
     parts = [{"type": "text", "text": TOKEN[:9]}, {"type": "text", "text": TOKEN[9:]}]
-    with ScriptedServer(Scripted(chat_reply(parts))) as server:
+    deltas = [{"choices": [{"delta": {"content": part["text"]}, "finish_reason": "stop"}]} for part in parts]
+    stream = b"\n".join(json.dumps(delta).encode() for delta in deltas)
+    with ScriptedServer(Scripted(chat_reply(parts)), Scripted(stream)) as server:
         client = HuggingFaceClient(HFConfig(api_key=TOKEN, base_url=server.url))
         assert client.ask(model="m", prompt="?").text == "***"
+        streamed = client.ask(model="m", prompt="?")
+        assert streamed.text == streamed.raw["choices"][0]["message"]["content"] == "***"
         client.close()
