@@ -11,7 +11,7 @@ from worker.hf.retry_hints import MAX_HINT_S
 
 #: Codes that mean nothing else, whatever hint comes along.
 _USED_UP = re.compile(
-    r"insufficient(?:quota|credit|balance|fund)|notenough(?:balance|credit|quota)|exceededcurrentquota"
+    r"insufficient[a-z]{0,10}(?:quota|credit|balance|fund)|notenough(?:balance|credit|quota)|exceededcurrentquota"
     r"|billing(?:hardlimit|limit|notactive|disabled|error)|billoverdue|accountoverdue|arrearage|freetieronly"
     r"|creditbalancetoolow|creditsexhausted|outofcredit|paymentrequired"
     r"|budgetexceeded|exceededbudget|spend(?:ing)?limit"
@@ -22,7 +22,7 @@ _USED_UP = re.compile(
 _USED_UP_WORDS = re.compile(
     r"check your plan and billing"
     r"|insufficient (?:account )?(?:credits?|quota|balance|funds)"
-    r"|balance is (?:too low|insufficient|not enough)|余额不足|欠费"
+    r"|(?:balance|quota) is (?:too low|insufficient|not enough)|余额不足|额度不足|欠费"
     r"|\b(?:out of|no|any|not enough|depleted|used up|used all|exceeded) [a-z ]{0,40}\bcredits?\b"
     r"|(?:monthly|billing|spending|spend|plan)(?:'s)? [a-z ]{0,30}\b(?:limit|quota|cap|budget|allowance)\b"
     r"[a-z ]{0,20}\b(?:reached|exceeded|used up|exhausted)"
@@ -40,13 +40,13 @@ _USED_UP_WORDS = re.compile(
 #: So does the account's quota, unless it is one of a rate.
 _QUOTA = re.compile(
     r"(?:exceed(?:ed|s)?|exhausted|used up|reached) (?:your|its)\b[a-z ]{0,20}quota|out of [a-z ]{0,20}quota"
-    r"|(?:your|current|account) quota (?:has been |is |was )?(?:exceeded|exhausted|used up)",
+    r"|quota (?:has been |is |was )?(?:exceeded|exhausted|used up)|quota_?exceeded",
     re.I,
 )
 _PER_TIME = re.compile(
     r"per.{0,5}(?:second|minute|hour|day)|/ ?(?:sec|min|h(?:ou)?r|day|[smhd]\b)|\b[rt]p[smhd]\b", re.I
 )
-_RATE = re.compile(r"daily|hourly|\brate\b|throttl", re.I)
+_RATE = re.compile(r"daily|hourly|\bmetric\b|\brate\b|throttl", re.I)
 
 _FILTERED = re.compile(r"contentfilter|contentpolicy|responsibleai|datainspection|moderation|promptblocked")
 _FILTERED_WORDS = re.compile(
@@ -86,7 +86,7 @@ def is_used_up(said: str, codes: Sequence[str], *, hint_s: float | None) -> bool
     if _PER_TIME.search(all_said):
         return False
     return _USED_UP_WORDS.search(said) is not None or (
-        _QUOTA.search(said) is not None and _RATE.search(all_said) is None
+        _QUOTA.search(all_said) is not None and _RATE.search(all_said) is None
     )
 
 
