@@ -5,7 +5,7 @@ import signal
 import socket as sockets
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from jobs.broker.embedded import embedded_redis
 from jobs.core import clock as clocks
 from jobs.core.rates import RateLimits
 from jobs.lanes import Gate, Gates, LaneQueues, Priority, account_of
+from support.stack import eventually
 from worker.engine.exchange import HeartbeatReply, Lease, PollResult, Settlement
 from worker.engine.lane_client import LaneClient
 
@@ -43,17 +44,10 @@ def end_redis(redis: Redis, socket: Path, how: signal.Signals) -> None:
     (`appendfsync everysec`), which SIGKILL would take along; on the test's clock that may be hours.
     """
     server = int(redis.info("server")["process_id"])
-    soon(lambda: int(redis.info("persistence")["aof_buffer_length"]) == 0)
+    eventually(lambda: int(redis.info("persistence")["aof_buffer_length"]) == 0)
     os.kill(server, how)
     redis.connection_pool.disconnect()
-    soon(lambda: not _listens(socket))
-
-
-def soon(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: not _listens(socket))
 
 
 def _listens(socket: Path) -> bool:

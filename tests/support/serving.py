@@ -1,10 +1,9 @@
 """`chartq serve` as a process, and files that one sends to it."""
 
-import base64
-import json
 from pathlib import Path
 
 from support.http_api import png
+from support.request_lines import ask, body, data_uri, request, write
 from support.stack import Program, Stack, eventually
 
 
@@ -20,12 +19,5 @@ def serve(user: Stack, *args: str) -> tuple[Program, str]:
 
 def requests_file(folder: Path, count: int) -> Path:
     """OpenAI's batch lines, each with a picture of its own."""
-    path = folder / "requests.jsonl"
-    with path.open("w") as file:
-        for number in range(count):
-            url = f"data:image/png;base64,{base64.b64encode(png(number)).decode()}"
-            content = [{"type": "text", "text": "Up?"}, {"type": "image_url", "image_url": {"url": url}}]
-            body = {"model": "org/model", "messages": [{"role": "user", "content": content}]}
-            line = {"custom_id": f"c-{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
-            file.write(json.dumps(line) + "\n")
-    return path
+    lines = [request(f"c-{number}", body(ask("Up?", data_uri(png(number))))) for number in range(count)]
+    return write(folder / "requests.jsonl", lines)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -125,6 +126,14 @@ class Stack:
     @property
     def results_url(self) -> str:
         return self.environment.get("RESULTS_URL", f"sqlite:///{self.home / 'results.sqlite'}")
+
+    @contextmanager
+    def locked_store(self) -> Iterator[None]:
+        """Somebody else writes into the results store, and takes their time."""
+        with closing(sqlite3.connect(self.home / "results.sqlite", isolation_level=None, timeout=20)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.execute("ROLLBACK")
 
     def close(self) -> None:
         """Kill what still runs, and end the Redis server that a killed user left behind."""

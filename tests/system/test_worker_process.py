@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -298,16 +297,13 @@ def test_redis_may_be_flushed_or_killed_and_nothing_in_flight_is_asked_twice(use
 def test_while_the_results_store_is_locked_answers_are_held_and_no_job_is_taken(user: Stack, server: Rehearsal) -> None:
     server.behave(latency_s=0.5)
     batch_id = user.submit(draw_charts(user.folder / "charts", 16))
-    store = user.home / "results.sqlite"
-    worker = user.worker("--concurrency", "4", RESULTS_URL=f"sqlite:///{store}?timeout=0.5")
+    worker = user.worker("--concurrency", "4", RESULTS_URL=f"{user.results_url}?timeout=0.5")
     eventually(lambda: len(server.record) >= 4)
-    with closing(sqlite3.connect(store, isolation_level=None, timeout=20)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with user.locked_store():
         eventually(lambda: "waiting for the results store" in worker.said, timeout_s=20)
         asked = len(server.record)
         time.sleep(2)
         assert len(server.record) == asked
-        other.execute("ROLLBACK")
     user.run("wait", batch_id, "--timeout", "40")
     assert len(server.record) == 16
     assert [row["attempts"] for row in user.results(batch_id)] == [1] * 16

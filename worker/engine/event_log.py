@@ -1,8 +1,11 @@
-"""What the worker's log says of each execution, and of gates that close."""
+"""What the worker's log says of each execution, of gates that close, and of who has paused or limited what."""
 
 import logging
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from jobs.core.controls import EVERYTHING, NO_CONTROLS, Controls
 from jobs.core.job import model_of
 from jobs.core.time_text import iso
 from jobs.ledger import StartedJob
@@ -52,6 +55,29 @@ def log_closing(closing: Closing) -> None:
     log.info("%s: no call before %s (%s)", model, until, closing.why, extra=about)
 
 
+def controls_told(read: Callable[[], Controls]) -> Callable[[], Controls]:
+    """`read`, and a line in the log for all that has changed since it was called last."""
+    known = NO_CONTROLS
+
+    def read_and_tell() -> Controls:
+        nonlocal known
+        before, known = known, read()
+        for subject, line in changes(before, known, time.time()):
+            log.info("%s", line, extra={"event": "control", "subject": subject})
+        return known
+
+    return read_and_tell
+
+
+def changes(before: Controls, after: Controls, now: float) -> Iterator[tuple[str, str]]:
+    """What is controlled in another way than before, each with a line about it."""
+    for subject, pause in _changed(before.pauses, after.pauses):
+        name = "everything" if subject == EVERYTHING else subject
+        yield subject, f"{name}: {pause.message(now) if pause else 'not paused any more'}"
+    for model, limit in _changed(before.limits, after.limits):
+        yield f"model {model}", f"model {model}: {f'limit {limit.text()}' if limit else 'no limit any more'}"
+
+
 def _about(lease: Lease, batch_id: str | None) -> dict[str, Any]:
     return {"job_id": lease.job, "batch_id": batch_id, "model": model_of(lease.lane)}
 
@@ -65,3 +91,9 @@ def _trouble(error: Exception | None, outcome: Outcome) -> dict[str, Any]:
     if isinstance(outcome, Transient):
         known["again_in_s"] = None if outcome.last else round(outcome.wait_s, 1)
     return known
+
+
+def _changed(before: Any, after: Any) -> Iterator[tuple[str, Any]]:
+    for key in sorted({*before, *after}):
+        if before.get(key) != after.get(key):
+            yield key, after.get(key)

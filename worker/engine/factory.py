@@ -7,7 +7,7 @@ from functools import partial
 from jobs.batches.session import Session
 from jobs.core.job import Api
 from jobs.lanes import account_of
-from worker.engine.control_log import told
+from worker.engine.event_log import controls_told
 from worker.engine.execute import Task
 from worker.engine.hooks import NO_HOOKS, Hooks
 from worker.engine.lane_client import LaneClient
@@ -74,6 +74,6 @@ def _lane_client(session: Session, worker: str, *, accounts: Mapping[str, str]) 
         limits=session.settings.hf_rate_limit,
         ceiling=session.settings.hf_max_concurrency,
         clock=session.clock,
-        controls=told(session.claim),
+        controls=controls_told(session.claim),
         redis_is_ours=session.settings.redis_url is None,
     )

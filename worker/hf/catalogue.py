@@ -80,13 +80,12 @@ def lookup(transport: Transport, config: HFConfig, model: str) -> ModelInfo:
     if config.api == "task":
         return _lookup_task(transport, config, model)
     name, _, choice = model.partition(":")
-    # Local servers have colons in their ids (`llava:13b`), so the id goes first as it stands.
-    candidates = (name, model) if is_router(config) else (model, name)
-    for candidate in dict.fromkeys(candidates):
-        entry = _entry(transport, config, candidate)
-        if entry is not None:
-            return _chosen(_model_info(entry, model), choice if candidate == name else "")
-    return _lookup_elsewhere(transport, config, model, name, choice)
+    # Local servers have colons in their ids (`llava:13b`), so there the id goes first as it stands.
+    choices = {name: choice} | {model: ""} if is_router(config) else {model: ""} | {name: choice}
+    for candidate, chosen in choices.items():
+        if (entry := _entry(transport, config, candidate)) is not None:
+            return _chosen(_model_info(entry, model), chosen)
+    return _lookup_elsewhere(transport, config, model, choices)
 
 
 def list_models(transport: Transport, config: HFConfig) -> list[ModelInfo]:
@@ -107,16 +106,17 @@ def model_path(model: str) -> str:
     return quote(model, safe="/:@", errors="replace")
 
 
-def _lookup_elsewhere(transport: Transport, config: HFConfig, model: str, name: str, choice: str) -> ModelInfo:
+def _lookup_elsewhere(transport: Transport, config: HFConfig, model: str, choices: Mapping[str, str]) -> ModelInfo:
     """The list, for servers without a page per model; the Hub, for what the router's list leaves out."""
     try:
         entries = {str(entry["id"]): entry for entry in _list(transport, config)}
     except HFModelNotFoundError:
         entries = {}
-    for candidate in (model, name):
+    for candidate, chosen in choices.items():
         if candidate in entries:
-            return _chosen(_model_info(entries[candidate], model), choice if candidate == name != model else "")
+            return _chosen(_model_info(entries[candidate], model), chosen)
     if is_router(config):
+        name, _, choice = model.partition(":")
         return _chosen(_lookup_hub(transport, config, model, name), choice)
     shown = ", ".join(list(entries)[:5])
     note = f"the server lists {len(entries)} other models: {shown}" if entries else "the server lists no models"

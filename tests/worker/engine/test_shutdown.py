@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import sqlite3
 import time
 from contextlib import closing
 
@@ -50,16 +49,13 @@ def test_while_the_store_is_away_it_stays_within_its_grace_and_saves_what_was_pa
     user: Stack, server: Rehearsal
 ) -> None:
     batch_id = user.submit(draw_charts(user.folder / "charts", 12))
-    store = user.home / "results.sqlite"
-    worker = user.worker("--concurrency", "4", RESULTS_URL=f"sqlite:///{store}?timeout=0.5")
+    worker = user.worker("--concurrency", "4", RESULTS_URL=f"{user.results_url}?timeout=0.5")
     eventually(lambda: len(server.record) >= 4)
-    with closing(sqlite3.connect(store, isolation_level=None, timeout=20)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with user.locked_store():
         eventually(lambda: "waiting for the results store" in worker.said)
         worker.send_signal(signal.SIGTERM)
         time.sleep(2)
         assert worker.poll() is None
-        other.execute("ROLLBACK")
     ended = finish(worker)
     assert ended.code == 0
     assert "Traceback" not in ended.stderr
@@ -70,11 +66,9 @@ def test_a_second_sigint_while_the_store_is_away_leaves_at_once_and_others_do_th
     user: Stack, server: Rehearsal
 ) -> None:
     batch_id = user.submit(draw_charts(user.folder / "charts", 12))
-    store = user.home / "results.sqlite"
-    worker = user.worker("--concurrency", "4", RESULTS_URL=f"sqlite:///{store}?timeout=0.5")
+    worker = user.worker("--concurrency", "4", RESULTS_URL=f"{user.results_url}?timeout=0.5")
     eventually(lambda: len(server.record) >= 4)
-    with closing(sqlite3.connect(store, isolation_level=None, timeout=20)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with user.locked_store():
         eventually(lambda: "waiting for the results store" in worker.said)
         worker.send_signal(signal.SIGINT)
         time.sleep(0.5)  # sooner, and it would count as the same signal
@@ -85,7 +79,6 @@ def test_a_second_sigint_while_the_store_is_away_leaves_at_once_and_others_do_th
         assert "left without goodbye" in ended.stderr
         assert "Traceback" not in ended.stderr
         asked = len(server.record)
-        other.execute("ROLLBACK")
     user.worker("--concurrency", "8")
     user.run("wait", batch_id, "--timeout", "50")
     assert len(server.record) <= asked + 12

@@ -2,13 +2,11 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -178,10 +176,8 @@ def test_a_loop_that_waits_for_a_locked_store_grows_unhealthy(user: Stack, serve
     user.submit(draw_charts(user.folder / "charts", 12))
     user.worker("--concurrency", "2")
     eventually(lambda: len(server.record) >= 2)
-    with closing(sqlite3.connect(user.home / "results.sqlite", isolation_level=None, timeout=20)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with user.locked_store():
         eventually(lambda: health(user, "--local", "--max-age", "2").code == 1)
-        other.execute("ROLLBACK")
     eventually(lambda: health(user, "--local", "--max-age", "2").code == 0)
 
 

@@ -24,6 +24,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from PIL import Image, ImageDraw
 from support.faults import by_image, by_prompt
 from support.repository import ROOT
+from support.stack import eventually
 
 from jobs.schemas import CHART as CHART_SCHEMA
 from jobs.schemas.validator import Checker
@@ -435,7 +436,7 @@ def test_a_call_that_has_ended_makes_room_for_the_next(server: Rehearsal) -> Non
         ask(server)
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         ask(server)
-    _until(lambda: ask(server).status_code == 200)
+    eventually(lambda: ask(server).status_code == 200)
     assert server.record[0].concurrent == server.record[1].concurrent == 1
 
 
@@ -466,7 +467,7 @@ def test_two_hundred_calls_are_held_at_once() -> None:
     server = Rehearsal(Behaviour(fault="hang", look=False)).start()
     with ThreadPoolExecutor(200) as pool:
         held = [pool.submit(ask, server) for _ in range(200)]
-        _until(lambda: server.record.most_concurrent == 200)
+        eventually(lambda: server.record.most_concurrent == 200)
         server.stop()
         assert all(isinstance(one.exception(), requests.ConnectionError) for one in held)
 
@@ -476,7 +477,7 @@ def test_stopping_is_quick_even_with_calls_that_hang_and_the_port_stays() -> Non
     url = server.base_url
     with ThreadPoolExecutor(5) as pool:
         hanging = [pool.submit(ask, server) for _ in range(5)]
-        _until(lambda: len(server.record) == 5)
+        eventually(lambda: len(server.record) == 5)
         started = time.monotonic()
         server.stop()
         assert time.monotonic() - started < SOON_S
@@ -488,13 +489,6 @@ def test_stopping_is_quick_even_with_calls_that_hang_and_the_port_stays() -> Non
         assert server.base_url == url
         assert ask(server).status_code == 200
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("rehearsal-")]
-
-
-def _until(happened: Any) -> None:
-    deadline = time.monotonic() + 20
-    while not happened():
-        assert time.monotonic() < deadline, "it didn't happen within 20 s"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.core.controls import EVERYTHING, NO_CONTROLS, Controls, Limit, Pause
 from jobs.core.rates import Window
-from worker.engine.control_log import changes, told
+from worker.engine.event_log import changes, controls_told
 
 PAUSED = Controls(version=1, pauses={EVERYTHING: Pause(by="ann@host", since=1.0)})
 LIMITED = Controls(
@@ -30,6 +30,6 @@ def test_each_change_is_a_line(before: Controls, after: Controls, lines: list[st
 
 def test_a_worker_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="chartq.worker")
-    read = told(lambda: PAUSED)
+    read = controls_told(lambda: PAUSED)
     assert read() == read() == PAUSED
     assert caplog.messages == ["everything: paused by ann@host"]
