@@ -447,7 +447,9 @@ json_values = st.recursive(
         | st.dictionaries(
             st.sampled_from(
                 ["error", "message", "choices", "content", "usage", "prompt_tokens", "generated_text", "answer",
-                 "score", "detail", "estimated_time", "text", "code", "id", "finish_reason", "tool_calls"]
+                 "score", "detail", "estimated_time", "text", "code", "id", "finish_reason", "tool_calls",
+                 "errors", "metadata", "raw", "base_resp", "status_code", "success", "retry_after", "refusal", "delta",
+                 "reasoning", "thinking", "native_finish_reason", "content_filter_results", "filtered", "type"]
             ),
             inner,
             max_size=4,
@@ -455,11 +457,27 @@ json_values = st.recursive(
     ),
     max_leaves=12,
 )  # fmt: skip
-bodies = st.binary() | json_values.map(lambda value: json.dumps(value).encode()) | st.text().map(
-    lambda text: text.encode("utf-8", "surrogatepass")
+choices = st.lists(json_values, max_size=2).map(lambda value: {"choices": value})
+bodies = (
+    st.binary()
+    | (json_values | choices).map(lambda value: json.dumps(value).encode())
+    | st.lists(json_values | choices).map(lambda pieces: events(*pieces))
+    | st.text().map(lambda text: text.encode("utf-8", "surrogatepass"))
 )  # fmt: skip
 replies = st.dictionaries(
-    st.sampled_from(["Retry-After", "retry-after-ms", "RateLimit", "location", "x-request-id", "X-Error-Message"]),
+    st.sampled_from(
+        [
+            "Retry-After",
+            "retry-after-ms",
+            "RateLimit",
+            "x-ratelimit-reset",
+            "Date",
+            "content-type",
+            "location",
+            "x-request-id",
+            "X-Error-Message",
+        ]
+    ),
     st.text() | st.floats().map(str) | st.integers().map(str),
 )
 

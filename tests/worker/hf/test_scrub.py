@@ -40,6 +40,8 @@ ENCODINGS = {
     "html, hexadecimal, bare and padded": lambda text: "".join(f"&#x{ord(char):08x}" for char in text),
     "html, bare names": lambda text: text.replace("&", "&amp").replace("<", "&lt"),
     "javascript": lambda text: "".join(f"\\x{ord(char):02x}" for char in text),
+    "javascript, in braces": lambda text: "".join(f"\\u{{{ord(char):x}}}" for char in text),
+    "python": lambda text: "".join(f"\\U{ord(char):08x}" for char in text),
     "percent, of old": lambda text: "".join(f"%u{ord(char):04x}" for char in text),
     "html, by name": lambda text: text.replace("&", "&amp;").replace("/", "&sol;").replace("=", "&equals;"),
     "form, read": lambda text: text.replace("+", " "),
