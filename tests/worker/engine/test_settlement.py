@@ -30,152 +30,74 @@ BROKE = errors.HFCreditsError("no credits", status_code=402)
 BAD_REQUEST = errors.HFRequestError("too big", status_code=413)
 ANSWER = Answer(text="up", raw={"a": 1}, prompt_tokens=7, completion_tokens=2, request_id="r", provider="p")
 
-FAILED = JobError(type="HFServerError", message="HTTP 502", status_code=502)
+BAD_GATEWAY = ("HFServerError", "HTTP 502", 502)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Case:
     """One row of the table in worker/engine/settlement.py."""
 
     outcome: Outcome
     error: Exception | None
+    writes: Change
+    verdict: Verdict | None
+    to: Move
     called: bool = True
     suspect: int = 0
     outage: bool = False
     heard: bool = False
-    writes: Change
-    verdict: Verdict | None
-    to: Move
 
     @property
     def ending(self) -> FinishedExecution:
-        lease = replace(LEASE, suspect=self.suspect)
         about = {"called": self.called, "outage": self.outage, "heard": self.heard}
-        return ending(self.outcome, error=self.error, lease=lease, **about)
+        return ending(self.outcome, error=self.error, lease=replace(LEASE, suspect=self.suspect), **about)
 
 
 def returned(**about: object) -> Returned:
     return Returned(job_id="j", execution_id="e", **about)  # type: ignore[arg-type]
 
 
-def failed(error: JobError, attempts: int) -> Failed:
-    return Failed(
-        job_id="j",
-        execution_id="e",
-        error_type=error.type,
-        message=error.message,
-        status_code=error.status_code,
-        attempts_spent=attempts,
-    )
+def failed(kind: str, message: str, status_code: int | None, *, attempts: int) -> Failed:
+    about = {"error_type": kind, "message": message, "status_code": status_code, "attempts_spent": attempts}
+    return Failed(job_id="j", execution_id="e", **about)  # type: ignore[arg-type]
 
 
-SHORT = JobError(type="OutOfMemoryError", message="not enough memory", status_code=None)
-AGAIN = returned(status="scheduled", attempts_spent=1, error=FAILED)
+def later(kind: str, message: str, status_code: int | None, *, attempts: int) -> Returned:
+    error = JobError(type=kind, message=message, status_code=status_code)
+    return returned(status="scheduled", attempts_spent=attempts, error=error)
+
+
+AGAIN, LAST = Transient(3.0, last=False), Transient(3.0, last=True)
+SHORT = OutOfMemoryError("not enough memory")
+SHORT_LATER = later("OutOfMemoryError", "not enough memory", None, attempts=0)
+TROUBLE_LATER, TROUBLE_FAILED = later(*BAD_GATEWAY, attempts=1), failed(*BAD_GATEWAY, attempts=1)
+BAD_ANSWER_LATER = later("HFBadAnswerError", "null content", 200, attempts=1)
+TOO_BIG, TORN = failed("HFRequestError", "too big", 413, attempts=1), failed("ImageError", "torn", None, attempts=0)
+HELD = Hold("account", "credits", "Add credits")
+UNREACHED = errors.HFUnreachableError("refused")
 
 CASES = {
-    "refused after a call": Case(
-        outcome=Refused(),
-        error=BAD_REQUEST,
-        writes=failed(JobError(type="HFRequestError", message="too big", status_code=413), attempts=1),
-        verdict="ok",
-        to="failed",
-    ),
-    "refused without a call": Case(
-        outcome=Refused(),
-        error=ImageError("torn"),
-        called=False,
-        writes=failed(JobError(type="ImageError", message="torn", status_code=None), attempts=0),
-        verdict="unused",
-        to="failed",
-    ),
-    "transient": Case(
-        outcome=Transient(3.0, last=False), error=TROUBLE, heard=True, writes=AGAIN, verdict=None, to="delay"
-    ),
-    "transient, the last attempt": Case(
-        outcome=Transient(3.0, last=True),
-        error=TROUBLE,
-        heard=True,
-        writes=failed(FAILED, attempts=1),
-        verdict=None,
-        to="failed",
-    ),
-    "transient, not heard": Case(
-        outcome=Transient(3.0, last=False), error=TROUBLE, writes=AGAIN, verdict="transient", to="delay"
-    ),
-    "transient, a bad answer": Case(
-        outcome=Transient(3.0, last=False),
-        error=NO_ANSWER,
-        writes=returned(
-            status="scheduled",
-            attempts_spent=1,
-            error=JobError(type="HFBadAnswerError", message="null content", status_code=200),
-        ),
-        verdict="ok",
-        to="delay",
-    ),
-    "short of memory before the call": Case(
-        outcome=Transient(10.0, last=False),
-        error=OutOfMemoryError("not enough memory"),
-        called=False,
-        writes=returned(status="scheduled", error=SHORT),
-        verdict="unused",
-        to="delay",
-    ),
+    "refused after a call": Case(Refused(), BAD_REQUEST, TOO_BIG, "ok", "failed"),
+    "refused without a call": Case(Refused(), ImageError("torn"), TORN, "unused", "failed", called=False),
+    "transient": Case(AGAIN, TROUBLE, TROUBLE_LATER, None, "delay", heard=True),
+    "transient, the last attempt": Case(LAST, TROUBLE, TROUBLE_FAILED, None, "failed", heard=True),
+    "transient, not heard": Case(AGAIN, TROUBLE, TROUBLE_LATER, "transient", "delay"),
+    "transient, a bad answer": Case(AGAIN, NO_ANSWER, BAD_ANSWER_LATER, "ok", "delay"),
+    "short of memory before the call": Case(AGAIN, SHORT, SHORT_LATER, "unused", "delay", called=False),
     "short of memory in the middle of the call": Case(
-        outcome=Transient(10.0, last=False),
-        error=OutOfMemoryError("not enough memory"),
-        writes=returned(status="scheduled", attempts_spent=1, error=SHORT),
-        verdict="gone",
-        to="delay",
+        AGAIN, SHORT, replace(SHORT_LATER, attempts_spent=1), "gone", "delay"
     ),
-    "transient, suspect": Case(
-        outcome=Transient(3.0, last=False), error=TROUBLE, suspect=1, writes=AGAIN, verdict="suspect", to="delay"
-    ),
-    "transient, suspect, the last attempt": Case(
-        outcome=Transient(3.0, last=True),
-        error=TROUBLE,
-        suspect=1,
-        writes=failed(FAILED, attempts=1),
-        verdict="suspect",
-        to="failed",
-    ),
-    "in an outage": Case(
-        outcome=Transient(3.0, last=False),
-        error=TROUBLE,
-        outage=True,
-        heard=True,
-        writes=returned(),
-        verdict=None,
-        to="back",
-    ),
-    "in an outage, the last attempt": Case(
-        outcome=Transient(3.0, last=True),
-        error=TROUBLE,
-        outage=True,
-        heard=True,
-        writes=returned(),
-        verdict=None,
-        to="back",
-    ),
-    "throttled": Case(
-        outcome=Throttled(52.0), error=THROTTLE, writes=returned(throttled=1), verdict="throttled", to="front"
-    ),
-    "loading": Case(
-        outcome=Throttled(20.0), error=LOADING, writes=returned(throttled=1), verdict="throttled", to="front"
-    ),
-    "unreachable": Case(
-        outcome=Unreachable(),
-        error=errors.HFUnreachableError("refused"),
-        writes=returned(),
-        verdict="unreachable",
-        to="front",
-    ),
+    "transient, suspect": Case(AGAIN, TROUBLE, TROUBLE_LATER, "suspect", "delay", suspect=1),
+    "transient, suspect, the last attempt": Case(LAST, TROUBLE, TROUBLE_FAILED, "suspect", "failed", suspect=1),
+    "in an outage": Case(AGAIN, TROUBLE, returned(), None, "back", outage=True, heard=True),
+    "in an outage, the last attempt": Case(LAST, TROUBLE, returned(), None, "back", outage=True, heard=True),
+    "throttled": Case(Throttled(52.0), THROTTLE, returned(throttled=1), "throttled", "front"),
+    "loading": Case(Throttled(20.0), LOADING, returned(throttled=1), "throttled", "front"),
+    "unreachable": Case(Unreachable(), UNREACHED, returned(), "unreachable", "front"),
     "never called, through no fault of its own": Case(
-        outcome=Unreachable(), error=OSError("no ledger"), called=False, writes=returned(), verdict="unused", to="front"
+        Unreachable(), OSError("no ledger"), returned(), "unused", "front", called=False
     ),
-    "hold": Case(
-        outcome=Hold("account", "credits", "Add credits"), error=BROKE, writes=returned(), verdict="hold", to="front"
-    ),
+    "hold": Case(HELD, BROKE, returned(), "hold", "front"),
 }
 
 
@@ -219,7 +141,7 @@ def test_a_done_without_an_answer_is_a_fault_of_ours() -> None:
 def test_only_a_transient_failure_is_heard_before_it_is_written(name: str) -> None:
     case = CASES[name]
     first = verdict_first(case.ending)
-    if isinstance(case.outcome, Transient) and not case.suspect and case.error in (TROUBLE, FAILED):
+    if isinstance(case.outcome, Transient) and not case.suspect and case.error is TROUBLE:
         assert first is not None
         assert (first.verdict, first.to, first.hint_s) == ("transient", None, 4.0)
         assert 0 <= first.jitter <= 1
@@ -264,5 +186,5 @@ def test_a_job_that_nobody_wants_and_one_that_is_not_ours_cost_no_permit() -> No
 
 
 def test_an_error_is_described_by_kind_words_and_status() -> None:
-    assert described(TROUBLE) == FAILED
+    assert described(TROUBLE) == JobError(type="HFServerError", message="HTTP 502", status_code=502)
     assert described(ImageError("torn")) == JobError(type="ImageError", message="torn", status_code=None)
