@@ -1,9 +1,11 @@
 """The contract's JSON documents: their shapes, and where a batch stands in every state of jobs and gates."""
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import pytest
+from support.gates import gate as gate_at_0
 
 from jobs.batches.documents import batch_document, job_document, result_document
 from jobs.batches.follow import exit_code, summary
@@ -39,13 +41,7 @@ def counts(**states: int) -> Counts:
     return Counts(total=sum(states.values()), **states)
 
 
-def gate(**changes: Any) -> Gate:
-    values: dict[str, Any] = dict.fromkeys((field.name for field in dataclasses.fields(Gate)), None)
-    values |= {"account": "a", "lane": QUESTION.lane, "live": True, "wait_s": 0.0, "budget_wait_s": 0.0}
-    values |= {"probing": False, "in_flight": 0, "windows": (), "spent": (), "now_s": NOW}
-    return Gate(**{**values, **changes})
-
-
+gate = partial(gate_at_0, lane=QUESTION.lane, now_s=NOW)
 HELD = gate(reason="credits", message="no credits left", since_s=NOW - 50)
 HELD_LATER = gate(reason="token", message="the token is unknown", since_s=NOW - 5)
 CLOSED = gate(until_s=NOW + 30, why="throttled")

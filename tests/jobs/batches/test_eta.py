@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from support.gates import gate as gate_at_0
 
 from jobs.batches.eta import Pace, eta_s
 from jobs.core.rates import Window
@@ -13,25 +14,9 @@ def gate(
     *windows: tuple[int, int], spent: tuple[int, ...] = (), until_s: float | None = None, reason: str | None = None
 ) -> Gate:
     """A gate at time 1000; windows as (calls, seconds)."""
-    return Gate(
-        account="a",
-        lane="chat:org/model",
-        live=True,
-        reason=reason,
-        message=None,
-        since_s=None,
-        until_s=until_s,
-        why=None,
-        wait_s=0.0,
-        budget_wait_s=0.0,
-        probing=False,
-        limit=None,
-        ceiling=None,
-        in_flight=0,
-        windows=tuple(Window(calls=calls, window_ms=seconds * 1000) for calls, seconds in windows),
-        spent=spent or (0,) * len(windows),
-        now_s=1000.0,
-    )
+    counted = tuple(Window(calls=calls, window_ms=seconds * 1000) for calls, seconds in windows)
+    spent = spent or (0,) * len(windows)
+    return gate_at_0(reason=reason, until_s=until_s, windows=counted, spent=spent, now_s=1000.0)
 
 
 @pytest.mark.parametrize(

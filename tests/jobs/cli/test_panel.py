@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from support.gates import gate
 from support.producer import Producer
 from support.stack import draw_charts
 from support.stores import finished, id_of, start, submit
@@ -25,25 +26,7 @@ from jobs.ledger import CallsMade, Failed, Ledger, ResultRow, Returned
 NOW = 1_800_000_000.0
 WIDTHS = (60, 80, 120, 200)
 
-GATE = Gate(
-    account="a",
-    lane="chat:org/model",
-    live=True,
-    reason=None,
-    message=None,
-    since_s=None,
-    until_s=None,
-    why=None,
-    wait_s=0.0,
-    budget_wait_s=0.0,
-    probing=False,
-    limit=None,
-    ceiling=None,
-    in_flight=6,
-    windows=(),
-    spent=(),
-    now_s=NOW,
-)
+GATE = gate(in_flight=6, now_s=NOW)
 BUDGET = dataclasses.replace(GATE, windows=(Window(calls=100, window_ms=3_600_000),), spent=(58,))
 
 

@@ -16,6 +16,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from support.executions import LEASE, ending, started_job
+from support.gates import gate
 from support.lanes import running_redis
 from support.ports import free_port
 from support.stack import draw_charts, eventually, stack
@@ -135,26 +136,6 @@ def test_a_thousand_models_make_no_thousand_series(registry: CollectorRegistry, 
 
 
 # What could run now -------------------------------------------------------------------------------------
-
-
-def gate(*, lane: str = LANE, live: bool = True, **more: Any) -> Gate:
-    given: dict[str, Any] = {
-        "reason": None,
-        "message": None,
-        "since_s": None,
-        "until_s": None,
-        "why": None,
-        "wait_s": 0.0,
-        "budget_wait_s": 0.0,
-        "probing": False,
-        "limit": None,
-        "ceiling": None,
-        "in_flight": 0,
-        "windows": (),
-        "spent": (),
-        "now_s": 0.0,
-    }
-    return Gate(account="a", lane=lane, live=live, **{**given, **more})
 
 
 BUDGET: dict[str, Any] = {"windows": (Window(window_ms=60_000, calls=30),)}

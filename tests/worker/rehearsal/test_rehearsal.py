@@ -493,17 +493,8 @@ def test_stopping_is_quick_even_with_calls_that_hang_and_the_port_stays() -> Non
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_on_a_command_line_it_prints_its_address_and_ends_cleanly(ending: signal.Signals) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "worker.rehearsal",
-        "--latency",
-        "0",
-        "--budget",
-        "1/h,100/s",
-        "--hints",
-        "message",
-    ]
+    options = ["--latency", "0", "--budget", "1/h,100/s", "--hints", "message"]
+    command = [sys.executable, "-m", "worker.rehearsal", *options]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip() + "/chat/completions"
