@@ -14,12 +14,7 @@ def run(plan: Plan, folder: Path) -> Report:
         with Watch(scene.ledger, scene.crew, scene.users.retries) as watch:
             scene.warm_up()
             scene.play(
-                drawn(
-                    plan.seed,
-                    seconds=plan.seconds,
-                    fault_every_s=plan.fault_every_s,
-                    wish_every_s=plan.wish_every_s,
-                )
+                drawn(plan.seed, seconds=plan.seconds, fault_every_s=plan.fault_every_s, wish_every_s=plan.wish_every_s)
             )
             finished_s = scene.finish()
         return report_of(scene, watch, finished_s)

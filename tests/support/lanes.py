@@ -163,13 +163,7 @@ class Lanes:
         return worker
 
     def submit(
-        self,
-        count: int,
-        batch_id: str = "b1",
-        *,
-        lane: str = LANE,
-        priority: Priority = "normal",
-        front: bool = False,
+        self, count: int, batch_id: str = "b1", *, lane: str = LANE, priority: Priority = "normal", front: bool = False
     ) -> list[str]:
         """Queue `count` new jobs of this batch; their ids are `batch-0`, `batch-1`..."""
         first = int(self.redis.incrby(f"test:{batch_id}", count)) - count

@@ -58,7 +58,8 @@ def own_redis(*, port: int | None = None, folder: Path | None = None, **options:
         )
         stack.callback(_end, process)
         client = stack.enter_context(closing(Redis(port=port)))
-        eventually(lambda: _answers(client))
+        eventually(lambda: process.poll() is not None or _answers(client))
+        assert process.poll() is None, f"port {port} is another program's"
         yield OwnRedis(process, port, client)
 
 

@@ -168,10 +168,7 @@ def test_an_answer_that_a_wrong_clock_has_dated_is_seen(finished_at: float, hold
 
 @pytest.mark.parametrize(
     ("files", "holds"),
-    [
-        ([25] * 100 + [16] * 100 + [25] * 100, True),
-        ([16 + second // 20 for second in range(300)], False),
-    ],
+    [([25] * 100 + [16] * 100 + [25] * 100, True), ([16 + second // 20 for second in range(300)], False)],
 )
 def test_descriptors_that_pile_up_are_seen_and_those_of_a_busy_time_are_not(files: list[int], holds: bool) -> None:
     program: Any = SimpleNamespace(log="worker.log")

@@ -152,9 +152,7 @@ def test_a_budget_is_kept_and_comes_back_though_redis_clock_was_set_back(lanes: 
     assert first_after_s(lanes, worker, 0.2 * HOUR_S) > 0
 
 
-def test_a_folder_keeps_its_limit_and_pace_while_redis_clock_is_set_and_a_worker_killed(
-    lanes: Lanes,
-) -> None:
+def test_a_folder_keeps_its_limit_and_pace_while_redis_clock_is_set_and_a_worker_killed(lanes: Lanes) -> None:
     lanes.submit(150)
     provider = FixedWindows(30, 60_000, phase_ms=lanes.clock.now_ms - 12_345)
     simulation = Simulation(lanes, provider, workers=3, threads=4, limits="30/m", latency_s=(2.0, 5.0))

@@ -53,10 +53,7 @@ def test_at_every_moment_the_counts_add_up_and_redis_knows_nothing_before_the_le
     good, bad = user.submit(charts), user.submit(charts / "group-00", prompt="bad")
     user.worker("--concurrency", "4", MAX_RETRIES="1")
     totals, highest, samples = {good: 60, bad: 10}, {good: 0, bad: 0}, 0
-    with (
-        closing(user.redis()) as redis,
-        closing(Ledger.open(f"sqlite:///{user.home / 'results.sqlite'}")) as ledger,
-    ):
+    with closing(user.redis()) as redis, closing(Ledger.open(f"sqlite:///{user.home / 'results.sqlite'}")) as ledger:
         batches = [ledger.batch(batch_id) for batch_id in totals]
         while sum(highest.values()) < 70:
             said = {batch.batch_id: _known_to_rq(redis, f"{LANE}@{batch.batch_id}") for batch in batches}

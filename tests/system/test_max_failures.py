@@ -57,10 +57,7 @@ def test_a_held_batchs_queue_is_emptied_but_for_what_others_want(ledger: Ledger,
     put_back_all(ledger, queues)
     other = submit(ledger, "de", now=2)
     put_back_all(ledger, queues)
-    assert queued(redis) == {
-        held.batch_id: {id_of(chart) for chart in "abcd"},
-        other.batch_id: {id_of("e")},
-    }
+    assert queued(redis) == {held.batch_id: {id_of(chart) for chart in "abcd"}, other.batch_id: {id_of("e")}}
     fail(ledger, "a", now=3)
     for _ in range(2):  # twice is as good as once
         drop_held(ledger, queues)

@@ -156,10 +156,7 @@ def test_over_http_it_is_503_and_nobodys_fault(user: Stack, large: Path) -> None
     head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.webp"\r\n\r\n'
     form = head + large.read_bytes() + b"\r\n--x--\r\n"
     request = urllib.request.Request(f"{url}/analyze", form, {"Content-Type": "multipart/form-data; boundary=x"})
-    with (
-        no_more_memory_than(60_000_000, process=process.pid),
-        pytest.raises(urllib.error.HTTPError) as refused,
-    ):
+    with no_more_memory_than(60_000_000, process=process.pid), pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=30)
     assert refused.value.code == 503
     error = json.load(refused.value)["error"]

@@ -57,13 +57,7 @@ def test_no_command_of_a_second_project_touches_the_first_ones_jobs(projects: tu
     queued = b.submit(draw_charts(b.folder / "more", 5, start=30), **alone)
     a.submit(draw_charts(a.folder / "charts", 20))
     before = b.counts(theirs), b.counts(queued)
-    changing = (
-        ("retry", theirs),
-        ("cancel", queued),
-        ("resume",),
-        ("pause", queued),
-        ("limit", "org/m", "30/m"),
-    )
+    changing = (("retry", theirs), ("cancel", queued), ("resume",), ("pause", queued), ("limit", "org/m", "30/m"))
     for command in (*changing, ("lanes",)):
         is_refused_by(a, b, *command)
     for reading in (("status", queued), ("list",)):

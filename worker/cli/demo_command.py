@@ -76,10 +76,7 @@ def _show_demo() -> int:
 def _run(session: Session, *, rehearsal: bool) -> Run:
     question = make_question(session.settings, prompt=_PROMPT, model=None, parameters={})
     order = Order(
-        source=ChartFiles(paths=[CHARTS], question=question),
-        name="demo",
-        refresh=rehearsal,
-        count_rehearsals=rehearsal,
+        source=ChartFiles(paths=[CHARTS], question=question), name="demo", refresh=rehearsal, count_rehearsals=rehearsal
     )
     return run_order(session, order, concurrency=8, grace_s=10.0)
 

@@ -55,11 +55,6 @@ class SharedPictures:
                 self._keep(entry, made)
         return made
 
-    @property
-    def kept_bytes(self) -> int:
-        with self._lock:
-            return sum(map(_size, self._entries.values()))
-
     def _entry(self, key: PictureKey, question_id: str) -> _Entry:
         with self._lock:
             entry = self._entries.pop(key, None)

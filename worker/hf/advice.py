@@ -2,13 +2,7 @@
 
 from worker.hf.catalogue import ProviderInfo
 from worker.hf.config import HFConfig
-from worker.hf.errors import (
-    HFAPIError,
-    HFAuthenticationError,
-    HFConnectionError,
-    HFModelNotFoundError,
-    HFTimeoutError,
-)
+from worker.hf.errors import HFAPIError, HFAuthenticationError, HFConnectionError, HFModelNotFoundError, HFTimeoutError
 
 
 def what_to_do(error: HFAPIError, config: HFConfig) -> str:

@@ -55,11 +55,7 @@ class HuggingFaceClient:
         return f"HuggingFaceClient({self.config!r})"
 
     def query_vision_model(
-        self,
-        image: ImageInput,
-        prompt: str,
-        model_id: str | None = None,
-        parameters: Mapping[str, Any] | None = None,
+        self, image: ImageInput, prompt: str, model_id: str | None = None, parameters: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """The server's reply to a question about an image (bytes or base64), with "generated_text" added.
 

@@ -21,13 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from worker.hf.connections import WatchedAdapter, carrying
 from worker.hf.deadline import Call, Watchdog
-from worker.hf.errors import (
-    HFAPIError,
-    HFBadAnswerError,
-    HFConnectionError,
-    HFTimeoutError,
-    HFUnreachableError,
-)
+from worker.hf.errors import HFAPIError, HFBadAnswerError, HFConnectionError, HFTimeoutError, HFUnreachableError
 from worker.hf.request_body import Body
 from worker.hf.scrub import Scrubber
 

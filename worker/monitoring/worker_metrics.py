@@ -60,10 +60,7 @@ class WorkerMetrics:
             registry=registry,
         )
         self._in_flight = Gauge(
-            "chartq_in_flight",
-            "Jobs that this worker has begun, or has in hand",
-            ["model"],
-            registry=registry,
+            "chartq_in_flight", "Jobs that this worker has begun, or has in hand", ["model"], registry=registry
         )
         Info("chartq_build", "The program", registry=registry).info({"version": version("chartq")})
         ProcessCollector(registry=registry)

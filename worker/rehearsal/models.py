@@ -6,11 +6,7 @@ from worker.rehearsal.behaviour import Behaviour
 from worker.rehearsal.reply import Reply, error_reply, json_reply
 
 #: Listed when the behaviour names no models.
-_SHOWN = (
-    "Qwen/Qwen3-VL-30B-A3B-Instruct",
-    "Qwen/Qwen2.5-VL-72B-Instruct",
-    "meta-llama/Llama-3.1-8B-Instruct",
-)
+_SHOWN = ("Qwen/Qwen3-VL-30B-A3B-Instruct", "Qwen/Qwen2.5-VL-72B-Instruct", "meta-llama/Llama-3.1-8B-Instruct")
 _TEXT_ONLY = ("meta-llama/Llama-3.1-8B-Instruct",)
 
 

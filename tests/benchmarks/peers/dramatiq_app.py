@@ -14,10 +14,7 @@ broker = RedisBroker(url=os.environ["BENCH_REDIS"])
 broker.add_middleware(Results(backend=RedisBackend(url=os.environ["BENCH_REDIS"])))
 dramatiq.set_broker(broker)
 
-_TASKS = {
-    "ask": dramatiq.actor(call.ask, store_results=True),
-    "noop": dramatiq.actor(call.noop, store_results=True),
-}
+_TASKS = {"ask": dramatiq.actor(call.ask, store_results=True), "noop": dramatiq.actor(call.noop, store_results=True)}
 
 
 def send(task: str, paths: Sequence[str]) -> None:

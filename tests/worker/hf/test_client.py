@@ -161,10 +161,7 @@ def test_an_image_is_sent_as_the_api_wants_it(client: MakeClient) -> None:
         "messages": [
             {
                 "role": "user",
-                "content": [
-                    {"type": "text", "text": "Which way?"},
-                    {"type": "image_url", "image_url": {"url": url}},
-                ],
+                "content": [{"type": "text", "text": "Which way?"}, {"type": "image_url", "image_url": {"url": url}}],
             }
         ],
         "max_tokens": 1024,

@@ -32,12 +32,7 @@ def chart() -> bytes:
 def client(llmock: LLMock) -> Iterator[HuggingFaceClient]:
     """Patient enough for two failures, quick enough for a test."""
     config = HFConfig(
-        api_key="hf_xxx",
-        model_id=MODEL,
-        base_url=llmock.base_url("openai"),
-        timeout=10,
-        max_retries=2,
-        retry_delay=0.1,
+        api_key="hf_xxx", model_id=MODEL, base_url=llmock.base_url("openai"), timeout=10, max_retries=2, retry_delay=0.1
     )
     with HuggingFaceClient(config) as running:
         yield running

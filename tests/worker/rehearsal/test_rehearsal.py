@@ -133,10 +133,7 @@ def test_what_is_no_image_is_refused_as_the_job_s_own_fault(server: Rehearsal) -
 
 
 def test_a_json_schema_gets_an_answer_that_fits_it(server: Rehearsal) -> None:
-    schema = {
-        "type": "object",
-        "properties": {"trend": {"enum": ["bearish", "bullish"]}, "why": {"type": "string"}},
-    }
+    schema = {"type": "object", "properties": {"trend": {"enum": ["bearish", "bullish"]}, "why": {"type": "string"}}}
     wanted = {"type": "json_schema", "json_schema": {"name": "t", "schema": schema, "strict": True}}
     answer = json.loads(content_of(ask(server, response_format=wanted)))
     assert answer["trend"] == "bullish"
@@ -159,10 +156,7 @@ def test_a_json_schema_gets_an_answer_that_fits_it(server: Rehearsal) -> None:
         ({"type": "object", "properties": {"a": True}, "additionalProperties": False}, {"a": "x"}),
         ({"type": "object", "additionalProperties": False}, {}),
         ({"type": "object"}, {"answer": "x"}),
-        (
-            {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"enum": ["one", "two"]}}},
-            {"a": "one"},
-        ),
+        ({"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"enum": ["one", "two"]}}}, {"a": "one"}),
     ],
 )
 def test_simple_schemas_are_filled(schema: dict[str, Any], value: Any) -> None:
@@ -373,10 +367,7 @@ def test_a_drip_keeps_the_connection_alive_and_the_caller_waiting(server: Rehear
     server.behave(fault="drip")
     started = time.monotonic()
     with requests.post(
-        f"{server.base_url}/chat/completions",
-        json={"model": MODEL, "messages": messages()},
-        stream=True,
-        timeout=1,
+        f"{server.base_url}/chat/completions", json={"model": MODEL, "messages": messages()}, stream=True, timeout=1
     ) as reply:
         assert next(reply.iter_content(8))
     assert time.monotonic() - started < SOON_S
@@ -511,10 +502,7 @@ def test_on_a_command_line_it_prints_its_address_and_ends_cleanly(ending: signal
 def test_the_model_list_has_the_router_s_shape(server: Rehearsal) -> None:
     server.behave(models=[MODEL, "meta-llama/Llama-3.1-8B-Instruct"])
     listed = requests.get(f"{server.base_url}/models", timeout=10).json()
-    assert [entry["architecture"]["input_modalities"] for entry in listed["data"]] == [
-        ["text", "image"],
-        ["text"],
-    ]
+    assert [entry["architecture"]["input_modalities"] for entry in listed["data"]] == [["text", "image"], ["text"]]
     one = requests.get(f"{server.base_url}/models/{MODEL}:fastest", timeout=10).json()
     assert one == listed["data"][0]
     assert one["providers"][0].keys() >= {"provider", "status", "pricing", "supports_structured_output"}
