@@ -287,3 +287,17 @@ def test_what_no_waiting_cures_is_on_hold_after_one_call(tmp_path: Path, reply: 
         document = user.run(*command, expect=3).json()
         assert (document["status"], document["hold"]["reason"]) == ("on_hold", reason)
         assert len(server.seen) == 1
+
+
+def test_a_throttle_within_a_200_closes_the_gate_and_spends_no_attempt(tmp_path: Path) -> None:
+    throttled = Scripted({"error": {"message": "slow down", "code": "rate_limit_exceeded", "retry_after": 2}})
+    with (
+        ScriptedServer(throttled, Scripted(chat_reply("Up."))) as server,
+        stack(tmp_path, HF_BASE_URL=server.url, HF_TOKEN="hf_secret_token", MAX_RETRIES="0") as user,
+    ):
+        batch_id = user.submit(draw_charts(user.folder / "charts", 3))
+        started = time.monotonic()
+        user.run("worker", "--burst", "--concurrency", "1")
+        assert time.monotonic() - started > 2
+        assert attempts(user, batch_id) == [1, 1, 1]
+        assert len(server.seen) == 4

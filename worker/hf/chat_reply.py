@@ -76,7 +76,7 @@ def read_choices(choices: list[Any], *, is_filtered: bool = False) -> Said:
 
 def finish_reason(choice: dict[str, Any]) -> str | None:
     """In the server's words; some put it into an object of details, or tell more in words of the model's provider."""
-    details = (_dict(choice.get(name)) for name in ("finish_details", "details"))
+    details = (_dict(choice.get(name)) for name in ("finish_reason", "finish_details", "details"))
     told = (choice.get("finish_reason"), *(one.get("finish_reason") or one.get("type") for one in details))
     reason = next((clip(one, 200) for one in told if isinstance(one, str) and one.strip()), None)
     others = [one for one in (choice.get(name) for name in _ALSO_ENDED) if isinstance(one, str)]

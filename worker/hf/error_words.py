@@ -22,6 +22,9 @@ _HOLDERS = (
     "cause", "innererror", "base_resp", "violations",
 )  # fmt: skip
 
+#: What servers write where there is no error.
+_NOTHING = ("", "0", "200", "false", "none", "null", "ok", "success")
+
 #: How often a value inside a value is opened: object in string in object is the worst one seen.
 _MAX_OPENED = 6
 
@@ -86,7 +89,7 @@ def tells(value: Any) -> bool:
     """Whether anything stands in it: `{"message": null, "code": 0}` is no error."""
     if isinstance(value, dict | list):
         return any(tells(one) for one in (value.values() if isinstance(value, dict) else value))
-    return bool(value)
+    return str(value).strip().lower() not in _NOTHING
 
 
 def parts(value: Any) -> list[dict[str, Any]]:

@@ -182,7 +182,9 @@ def test_a_hint_beside_an_error_within_a_200_counts() -> None:
 
 @pytest.mark.parametrize(
     "nothing",
-    [{"error": None}, {"error": {"message": None, "code": None}}, {"error": {"code": 0, "message": ""}}, {"error": {}},
+    [{"error": None}, {"error": {"message": None, "code": None}}, {"error": {"code": "0", "message": "success"}},
+     {"error": "null"}, {"base_resp": {"status_code": "0", "status_msg": "success"}}, {"error": {"code": 200}},
+     {"error": {"code": 0, "message": ""}}, {"error": {}},
      {"error": False, "success": True}, {"errors": [], "detail": None, "message": ""},
      {"base_resp": {"status_code": 0, "status_msg": ""}}],
 )  # fmt: skip

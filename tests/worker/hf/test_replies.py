@@ -240,6 +240,7 @@ def test_what_would_come_out_the_same_is_an_error_of_its_own(
         (ended("stop", None, reasoning_details=[{"type": "x.summary", "summary": "It is up."}]), "It is up.", "stop"),
         (ended("stop", "Up.", refusal={"message": None}), "Up.", "stop"),
         *((ended(one, "The tr"), "The tr", one) for one in CUT_WORDS),
+        (ended({"type": "length"}, "The tr"), "The tr", "length"),
         (choice(message={"content": "The tr"}, finish_reason="stop", native_finish_reason="MAX_TOKENS"), "The tr",
          "MAX_TOKENS"),
         (choice(message={"content": "Up."}, finish_reason="stop", stop_reason="error"), "Up.", "stop"),
