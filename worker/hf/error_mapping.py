@@ -41,6 +41,12 @@ _UNSUPPORTED = re.compile(r"\b(?:not|n't) support|\bunsupported\b", re.I)
 _LOADING = re.compile(r"(?:\b|_)loading\b|estimated_time|scaled to zero|\binitiali[sz]ing\b|\bwarming up\b", re.I)
 #: Cloudflare's page in a line.
 _PLAIN_PAGE = re.compile(r"error code: 1\d{3}\s*")
+#: What firewalls and gateways say in place of a page.
+_FIREWALL = re.compile(
+    r"\A(?:403 )?(?:forbidden|(?:rbac: )?access denied|request blocked|missing authentication token)\W*\Z"
+    r"|\b(?:cloudflare|firewall|waf)\b",
+    re.I,
+)
 _NO_PERMISSION = re.compile(r"sufficient permissions?", re.I)
 
 _BY_STATUS: dict[int, type[HFAPIError]] = {
@@ -125,6 +131,8 @@ def _kind(status: int, said: str, body: bytes) -> type[HFAPIError]:
         return HFErrorReplyError if said else HFBadAnswerError
     if 300 <= status <= 399:
         return HFModelNotFoundError  # every job would be redirected alike: the base URL is wrong
+    if status == 403 and _FIREWALL.search(said):
+        return HFBlockedError
     if status == 403:
         return HFPermissionError if _NO_PERMISSION.search(said) else HFGatedModelError
     if status == 400 and _NOT_SERVED.search(said):
