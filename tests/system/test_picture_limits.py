@@ -1,24 +1,20 @@
 """What the model is shown is what the question says, whatever worker sends it, and the row tells it."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from PIL import Image, ImageDraw
-from support.stack import Stack, stack
+from support.stack import Stack
 
 from worker.rehearsal import Rehearsal
 
 
 @pytest.fixture
-def user(tmp_path: Path, server: Rehearsal) -> Iterator[Stack]:
-    with stack(tmp_path, HF_BASE_URL=server.base_url, CHARTQ_REHEARSAL="1") as one:
-        for number, size in enumerate([(2560, 1440), (640, 400)]):
-            image = Image.new("RGB", size, "white")
-            ImageDraw.Draw(image).line([(0, number), size], fill="black", width=3)
-            (tmp_path / "two").mkdir(exist_ok=True)
-            image.save(tmp_path / "two" / f"chart-{number}.png")
-        yield one
+def user(user: Stack) -> Stack:
+    (user.folder / "two").mkdir()
+    for number, size in enumerate([(2560, 1440), (640, 400)]):
+        image = Image.new("RGB", size, "white")
+        ImageDraw.Draw(image).line([(0, number), size], fill="black", width=3)
+        image.save(user.folder / "two" / f"chart-{number}.png")
+    return user
 
 
 def sizes_of(user: Stack, batch_id: str) -> list[tuple[int, int]]:

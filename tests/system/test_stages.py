@@ -5,23 +5,21 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
-from support.stack import Stack, draw_charts, eventually, finish, stack
+from support.stack import Stack, draw_charts, eventually, finish
 
-from worker.rehearsal import Behaviour, Rehearsal
+from worker.rehearsal import Rehearsal
 
 VISION, TEXT = "org/vision", "org/text"
+ENVIRONMENT = {"VISION_MODEL": VISION, "REASONING_MODEL": TEXT}
 
 
 @pytest.fixture
-def user(tmp_path: Path, server: Rehearsal) -> Iterator[Stack]:
-    settings = {"VISION_MODEL": VISION, "REASONING_MODEL": TEXT}
-    with stack(tmp_path, HF_BASE_URL=server.base_url, CHARTQ_REHEARSAL="1", **settings) as one:
-        draw_charts(tmp_path / "charts", 3)
-        yield one
+def user(user: Stack) -> Stack:
+    draw_charts(user.folder / "charts", 3)
+    return user
 
 
 def calls_of(server: Rehearsal, model: str) -> list[str]:
@@ -78,73 +76,51 @@ def test_fields_of_structured_answers_are_filled_in(user: Stack, server: Rehears
     assert all(prompt.startswith("It goes ") and prompt.endswith("]") for prompt in calls_of(server, TEXT))
 
 
-def test_both_stages_run_at_once_and_the_second_ones_document_is_last(tmp_path: Path) -> None:
-    with (
-        Rehearsal(Behaviour(latency_s=0.5)) as server,
-        stack(tmp_path, HF_BASE_URL=server.base_url, CHARTQ_REHEARSAL="1", REASONING_MODEL=TEXT) as user,
-    ):
-        draw_charts(tmp_path / "charts", 32)
-        ask = (
-            "run",
-            "charts",
-            "-p",
-            "Up?",
-            "-m",
-            VISION,
-            "--then",
-            "{custom_id}: {text}",
-            "--concurrency",
-            "4",
-            "--json",
-        )
-        done = user.run(*ask).json()
-        assert (done["status"], done["request_counts"]["finished"], done["model"]) == ("completed", 32, TEXT)
-        assert user.status(done["from"])["request_counts"]["finished"] == 32
-        began = {model: [call.at for call in server.record if call.model == model] for model in (VISION, TEXT)}
-        assert min(began[TEXT]) < max(began[VISION]), "the first answers are asked about before the last chart is"
-        assert (len(began[VISION]), len(began[TEXT])) == (32, 32)
-        assert user.run(*ask).json()["status"] == "completed"
-        assert len(server.record) == 64, "asked again, nothing is paid again"
+def test_both_stages_run_at_once_and_the_second_ones_document_is_last(user: Stack, server: Rehearsal) -> None:
+    server.behave(latency_s=0.5)
+    draw_charts(user.folder / "charts", 32)
+    ask = ("run", "charts", "-p", "Up?", "--then", "{custom_id}: {text}", "--concurrency", "4", "--json")
+    done = user.run(*ask).json()
+    assert (done["status"], done["request_counts"]["finished"], done["model"]) == ("completed", 32, TEXT)
+    assert user.status(done["from"])["request_counts"]["finished"] == 32
+    began = {model: [call.at for call in server.record if call.model == model] for model in (VISION, TEXT)}
+    assert min(began[TEXT]) < max(began[VISION]), "the first answers are asked about before the last chart is"
+    assert (len(began[VISION]), len(began[TEXT])) == (32, 32)
+    assert user.run(*ask).json()["status"] == "completed"
+    assert len(server.record) == 64, "asked again, nothing is paid again"
 
 
 def most_within(times: Sequence[float], window_s: float) -> int:
     return max(sum(at <= later < at + window_s for later in times) for at in times)
 
 
-def test_two_stages_survive_a_killed_worker_and_a_redis_that_lost_everything(tmp_path: Path) -> None:
+def test_two_stages_survive_a_killed_worker_and_a_redis_that_lost_everything(user: Stack, server: Rehearsal) -> None:
     charts, concurrency, budgets = 80, 4, {VISION: 12, TEXT: 16}
-    environment = {
-        "CHARTQ_REHEARSAL": "1",
-        "REASONING_MODEL": TEXT,
-        "HF_RATE_LIMIT": ",".join(f"{model}={calls}/s" for model, calls in budgets.items()),
-    }
-    with (
-        Rehearsal(Behaviour(latency_s=0.3)) as server,
-        stack(tmp_path, HF_BASE_URL=server.base_url, **environment) as user,
-    ):
-        draw_charts(tmp_path / "charts", charts)
-        ask = ("run", "charts", "-p", "Up?", "-m", VISION, "--then", "{custom_id}: {text}")
-        run = user.start(*ask, "--concurrency", str(concurrency), "--json")
-        other = user.worker("--concurrency", str(concurrency))
-        eventually(lambda: len(calls_of(server, TEXT)) >= 10)
-        os.killpg(other.pid, signal.SIGKILL)
-        with user.redis() as redis:
-            redis.flushall()
-        lost_at = time.time()
-        done = finish(run)
-        assert done.code == 0, done.stderr
-        second = done.json()
-        assert second["request_counts"]["finished"] == charts
-        assert user.status(second["from"])["request_counts"]["finished"] == charts
-        answers = {row["custom_id"]: row["text"] for row in user.results(second["from"])}
-        asked = Counter(calls_of(server, TEXT))
-        assert asked.keys() == {f"{name}: {text}" for name, text in answers.items()}
-        assert 2 * charts <= len(server.record) <= 2 * charts + concurrency, "only what was in flight is called again"
-        for model, calls in budgets.items():
-            times = [call.at for call in server.record if call.model == model]
-            for part in ([at for at in times if at < lost_at], [at for at in times if at >= lost_at]):
-                # A call reaches the server when its thread gets the processor: half a second is allowed for.
-                assert most_within(part, 0.5) <= calls, f"{model} has a budget of its own"
+    user.environment["HF_RATE_LIMIT"] = ",".join(f"{model}={calls}/s" for model, calls in budgets.items())
+    server.behave(latency_s=0.3)
+    draw_charts(user.folder / "charts", charts)
+    ask = ("run", "charts", "-p", "Up?", "--then", "{custom_id}: {text}")
+    run = user.start(*ask, "--concurrency", str(concurrency), "--json")
+    other = user.worker("--concurrency", str(concurrency))
+    eventually(lambda: len(calls_of(server, TEXT)) >= 10)
+    os.killpg(other.pid, signal.SIGKILL)
+    with user.redis() as redis:
+        redis.flushall()
+    lost_at = time.time()
+    done = finish(run)
+    assert done.code == 0, done.stderr
+    second = done.json()
+    assert second["request_counts"]["finished"] == charts
+    assert user.status(second["from"])["request_counts"]["finished"] == charts
+    answers = {row["custom_id"]: row["text"] for row in user.results(second["from"])}
+    asked = Counter(calls_of(server, TEXT))
+    assert asked.keys() == {f"{name}: {text}" for name, text in answers.items()}
+    assert 2 * charts <= len(server.record) <= 2 * charts + concurrency, "only what was in flight is called again"
+    for model, calls in budgets.items():
+        times = [call.at for call in server.record if call.model == model]
+        for part in ([at for at in times if at < lost_at], [at for at in times if at >= lost_at]):
+            # A call reaches the server when its thread gets the processor: half a second is allowed for.
+            assert most_within(part, 0.5) <= calls, f"{model} has a budget of its own"
 
 
 def test_stages_are_compared_as_any_batches(user: Stack, server: Rehearsal) -> None:
