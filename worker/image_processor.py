@@ -12,8 +12,8 @@ charts and on digits of 9 to 12 px at all sub-pixel positions:
   are: choosing a filter for each, as Pillow does, takes four times the CPU for 5 to 20 % less.
 - **Else JPEG 4:4:4.** With halved colour (4:2:0, the usual) pixels of thin lines are off by up to 127 of 255
   levels at quality 92, with full colour by 34. First the quality falls (95 to 70), then the size.
-- **What came as JPEG stays JPEG** where it has to be changed: PNG would only preserve its noise, at several
-  times the bytes and the processor time.
+- **What lost something already becomes JPEG** where it has to be changed: JPEG itself, WebP but for its lossless kind,
+  AVIF, HEIC. PNG would only preserve its noise, at several times the bytes and the processor time.
 
 A clean small PNG or JPEG keeps its pixels byte for byte, and nothing else: EXIF, GPS, XMP, text, thumbnails and further
 pictures stay here (worker/hf/picture_metadata.py). It isn't decoded, which would be most of what a job costs: its
@@ -100,7 +100,7 @@ def preprocess_chart_image(
     if turn is not None:
         turned = picture.whole.transpose(turn)
         picture = Shrunk(turned, turned.size)
-    sent, kind, size = _encoded(picture, max_bytes, lossy=source["format"] == "JPEG")
+    sent, kind, size = _encoded(picture, max_bytes, lossy=_is_lossy(data, source["format"]))
     return sent, _metadata(sent, kind, size, source, changed=True)
 
 
@@ -128,6 +128,20 @@ def _metadata(
         "changed": changed,
         "source": source,
     }
+
+
+def _is_lossy(data: bytes, kind: str) -> bool:
+    """Whether the file's pixels are an approximation. AVIF and HEIC can be exact, and hardly ever are."""
+    return kind in ("JPEG", "AVIF", "HEIF") or (kind == "WEBP" and _is_lossy_webp(data))
+
+
+def _is_lossy_webp(data: bytes) -> bool:
+    """By the first chunk that holds pixels (RFC 9649, 2.5 and 2.7)."""
+    at = 12
+    while (kind := data[at : at + 4]) not in (b"VP8 ", b"VP8L", b""):
+        size = 16 if kind == b"ANMF" else int.from_bytes(data[at + 4 : at + 8], "little")  # of a frame its head
+        at += 8 + size + size % 2
+    return kind == b"VP8 "
 
 
 def _turn(exif: Callable[[], Image.Exif]) -> Image.Transpose | None:
