@@ -91,16 +91,17 @@ def preprocess_chart_image(
             sent = _stripped(data, source["format"])
             if sent is not None and len(sent) <= max_bytes:
                 return sent, _metadata(sent, source["format"], image.size, source, changed=sent is not data)
+        lossy = _is_lossy(data, source["format"])
         with _one_large_at_a_time if image.width * image.height > _LARGE_PIXELS else contextlib.nullcontext():
             # A JPEG of at least twice the sides that are wanted to a half, a quarter or an eighth, which is cheap.
             image.draft(None, _fitting(image.size, max_side))
             image.load()
             turn = _turn(image.getexif)
-            picture = _shrunk(image, max_side, lies=turn in _QUARTER_TURNS)
+            picture = _shrunk(image, max_side, lies=turn in _QUARTER_TURNS, in_strips=not lossy)
     if turn is not None:
         turned = picture.whole.transpose(turn)
         picture = Shrunk(turned, turned.size)
-    sent, kind, size = _encoded(picture, max_bytes, lossy=_is_lossy(data, source["format"]))
+    sent, kind, size = _encoded(picture, max_bytes, lossy=lossy)
     return sent, _metadata(sent, kind, size, source, changed=True)
 
 
@@ -207,14 +208,14 @@ def _fitting(size: tuple[int, int], max_side: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _shrunk(image: ImageFile, max_side: int, *, lies: bool) -> Shrunk:
-    """The picture without what only its file knows, in the size that goes out. `lies`: see Shrunk."""
+def _shrunk(image: ImageFile, max_side: int, **how: bool) -> Shrunk:
+    """The picture without what only its file knows, in the size that goes out. `how`: see Shrunk."""
     profile = foreign_profile(image)
     flat = _flattened(image if profile is None else in_srgb(image, profile))
     size = _fitting(flat.size, max_side)
     if flat is image and (size[0] == image.width or size[1] == image.height):
         flat = image.copy()  # Shrunk may go on with the picture itself, and the file is closed soon
-    return Shrunk(flat, size, lies=lies)
+    return Shrunk(flat, size, **how)
 
 
 def _encoded(picture: Shrunk, max_bytes: int, *, lossy: bool) -> tuple[bytes, str, tuple[int, int]]:

@@ -219,7 +219,9 @@ def test_a_chart_stays_exact_where_png_fits() -> None:
     assert shown(encoded(chart(800, 450), "WEBP", lossless=True))[1]["format"] == "PNG"
 
 
-@pytest.mark.parametrize("more", [{}, {"exif": exif(1)}, {"save_all": True, "append_images": [Image.new("RGB", (320, 200))]}])
+@pytest.mark.parametrize(
+    "more", [{}, {"exif": exif(1)}, {"save_all": True, "append_images": [Image.new("RGB", (320, 200))]}]
+)
 def test_what_lost_something_already_is_sent_as_jpeg(more: dict[str, Any]) -> None:
     for kind in ("WEBP", "AVIF"):
         assert shown(encoded(chart(320, 200), kind, quality=80, **more))[1]["format"] == "JPEG"

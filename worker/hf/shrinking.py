@@ -1,7 +1,8 @@
-"""A picture made smaller, first across, then down: the two steps that Pillow makes of one, with a filter for each.
+"""A picture made smaller, across and down: the two steps that Pillow makes of one, with a filter for each.
 
-Rows of the result are made when they are asked for: a PNG is written strip by strip, and never is in memory whole.
-Why these filters: worker/image_processor.py.
+Rows of the result are made when they are asked for, if across came first: a PNG is written strip by strip, and never is
+in memory whole. Otherwise the filter that looks at fewer pixels goes first, and leaves fewer to the other: a sixth less
+work from 3840 to 2048 px. Why these filters: worker/image_processor.py.
 """
 
 from functools import cached_property
@@ -20,17 +21,20 @@ _STRIPS_UP_TO = 2 * _GAP
 class Shrunk:
     """`picture` in `size`, which is no larger. `lies`: what goes down here will go across when it is turned."""
 
-    def __init__(self, picture: Image.Image, size: tuple[int, int], *, lies: bool = False) -> None:
+    def __init__(
+        self, picture: Image.Image, size: tuple[int, int], *, lies: bool = False, in_strips: bool = True
+    ) -> None:
         self.size, self.mode = size, picture.mode
-        half_way = (picture.width, size[1]) if lies else (size[0], picture.height)
-        self._half_way = picture if half_way == picture.size else picture.resize(half_way, _ACROSS, reducing_gap=_GAP)
+        across, down = (_DOWN, _ACROSS) if lies else (_ACROSS, _DOWN)
+        if in_strips != lies:
+            self._half_way, self._then = _resized(picture, (size[0], picture.height), across), down
+        else:
+            self._half_way, self._then = _resized(picture, (picture.width, size[1]), down), across
 
     @cached_property
     def whole(self) -> Image.Image:
         """All of it."""
-        if self._half_way.size == self.size:
-            return self._half_way
-        return self._half_way.resize(self.size, _DOWN, reducing_gap=_GAP)
+        return _resized(self._half_way, self.size, self._then)
 
     def rows(self, top: int, bottom: int) -> Image.Image:
         """The rows from `top` to the one before `bottom`, as they are in the whole."""
@@ -39,4 +43,8 @@ class Shrunk:
         if width != self.size[0] or scale >= _STRIPS_UP_TO:
             return self.whole.crop((0, top, self.size[0], bottom))
         box = (0, top * scale, width, min(bottom * scale, height))
-        return self._half_way.resize((width, bottom - top), _DOWN, box=box)
+        return self._half_way.resize((width, bottom - top), self._then, box=box)
+
+
+def _resized(picture: Image.Image, size: tuple[int, int], how: Image.Resampling) -> Image.Image:
+    return picture if picture.size == size else picture.resize(size, how, reducing_gap=_GAP)

@@ -7,7 +7,7 @@ from support.pictures import picture
 from worker.hf.shrinking import Shrunk
 
 
-@pytest.mark.parametrize("lies", [False, True])
+@pytest.mark.parametrize("how", [{}, {"lies": True}, {"in_strips": False}])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize(
     ("size", "wanted"),
@@ -20,8 +20,10 @@ from worker.hf.shrinking import Shrunk
         ((3000, 1), (50, 1)),
     ],
 )
-def test_rows_are_those_of_the_whole(mode: str, size: tuple[int, int], wanted: tuple[int, int], lies: bool) -> None:
-    shrunk = Shrunk(picture(mode, size), wanted, lies=lies)
+def test_rows_are_those_of_the_whole(
+    mode: str, size: tuple[int, int], wanted: tuple[int, int], how: dict[str, bool]
+) -> None:
+    shrunk = Shrunk(picture(mode, size), wanted, **how)
     assert (shrunk.whole.mode, shrunk.whole.size) == (mode, wanted)
     for step in (1, 7, 64):
         together = Image.new(mode, wanted)
