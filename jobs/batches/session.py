@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from itertools import islice
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from jobs.batches.documents import batch_document, job_document, result_document
+from jobs.batches.documents import batch_document, result_document
 from jobs.batches.pairing import Pair, redis_place
 from jobs.batches.results import Results, with_sources
-from jobs.batches.shapes import BatchDocument, JobDocument
+from jobs.batches.shapes import BatchDocument
 from jobs.config.home import make_home
 from jobs.config.settings import Settings
 from jobs.core.clock import SYSTEM_CLOCK, Clock
@@ -69,9 +68,7 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._open.close()
 
     @cached_property
@@ -192,10 +189,6 @@ class Session:
     def document(self, batch_id: str) -> BatchDocument:
         """The batch's document, without Redis if it has ended or Redis is away. Raises UnknownIdError."""
         return next(self.statuses([self.ledger.batch(batch_id)]))
-
-    def job_document(self, job_id: str) -> JobDocument:
-        """Raises UnknownIdError."""
-        return job_document(self.ledger.job(job_id))
 
     def results(self, batch: Batch, **options: Any) -> Results:
         """The batch's result documents, read as they are asked for; see `Results` for the options."""

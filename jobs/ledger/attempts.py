@@ -3,17 +3,26 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jobs.ledger import counts
 from jobs.ledger.columns import path_from_store
 from jobs.ledger.failure_holds import check_limits
-from jobs.ledger.records import Batch, Lost, OpenJob, StartedJob
+from jobs.ledger.records import Batch, OpenJob, StartedJob
 from jobs.ledger.reports import AnswerRow, Change, Finished, WorkerLost
 from jobs.ledger.state_machine import State, after
 from jobs.ledger.transaction import Row, Transaction
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """What became of jobs that were lost with their worker."""
+
+    again: list[str]
+    failed: list[str]
 
 
 def start(tx: Transaction, claims: Sequence[tuple[str, str]], now: float) -> dict[str, StartedJob]:
@@ -101,10 +110,7 @@ def images_of(tx: Transaction, job_id: str) -> list[str]:
 
 def open_jobs(tx: Transaction, after_id: int, limit: int, *, batch: Batch | None = None) -> list[OpenJob]:
     """The next open jobs by row id, above `after_id` (0: from the first): of all, or of those that a batch claims."""
-    if batch is None:
-        rows = tx.rows("open_jobs", after=after_id, page=limit)
-    else:
-        rows = tx.rows("open_jobs_of_batch", after=after_id, page=limit, batch=batch.id)
+    rows = tx.rows("open_jobs", after=after_id, page=limit, batch=0 if batch is None else batch.id)
     return [OpenJob(**row._asdict()) for row in rows]
 
 

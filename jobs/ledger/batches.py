@@ -21,8 +21,8 @@ _RANDOM_CHARS = 6
 #: Which batches a submit may go on with: samples; also those whose submit died; also those with open rows.
 BatchFilter = Literal["samples", "unsealed", "unfinished", "any"]
 
-#: Batches read at a time when all are listed, and a row id beyond all.
-PAGE, BEYOND = 500, 2**62
+#: Batches read at a time when all are listed.
+PAGE = 500
 
 
 def open_batch(

@@ -4,7 +4,8 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, Protocol, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from jobs.core.errors import InstallationError, StoreError
 from jobs.ledger import schema
@@ -14,6 +15,7 @@ from jobs.ledger.statements import Dialect
 from jobs.ledger.store_url import StoreUrl
 from jobs.ledger.transaction import Connection, Transaction
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 #: How often a transaction that lost a deadlock is run again.
@@ -102,6 +104,32 @@ class Store:
             yield
         except self._database.errors as error:
             raise translated(error, self.label) from error
+
+
+class Owner(Protocol):
+    """Who has a store."""
+
+    store: Store
+
+
+def reads(work: Callable[Concatenate[Transaction, P], T]) -> Callable[Concatenate[Owner, P], T]:
+    """A method that does this in a transaction that writes nothing."""
+
+    @wraps(work)
+    def method(self: Owner, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.store.read(lambda tx: work(tx, *args, **kwargs))
+
+    return method
+
+
+def writes(work: Callable[Concatenate[Transaction, P], T]) -> Callable[Concatenate[Owner, P], T]:
+    """A method that does this in a transaction: all of it or nothing."""
+
+    @wraps(work)
+    def method(self: Owner, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.store.write(lambda tx: work(tx, *args, **kwargs))
+
+    return method
 
 
 def _database(url: StoreUrl) -> Database:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jobs.core.errors import InputError, UnknownIdError
-from jobs.ledger.transaction import Row, Transaction
+from jobs.ledger.transaction import BEYOND, Transaction
 
 OutputKind = Literal["output", "errors"]
 
@@ -18,8 +18,6 @@ PART_BYTES = 1_000_000
 
 #: Seconds after which an upload that is not complete has died.
 _DEAD_AFTER_S = 86_400
-
-_BEYOND = 2**62
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,27 +105,27 @@ def get(tx: Transaction, file_id: str) -> StoredFile:
     row = tx.row("file", file_id=file_id)
     if row is None:
         raise UnknownIdError(f"no file {file_id!r}")
-    return _file(row)
+    return StoredFile(**row._asdict())
 
 
 def by_row(tx: Transaction, file: int) -> StoredFile:
     """A file that is complete."""
     row = tx.row("file_by_row", file=file)
     assert row is not None
-    return _file(row)
+    return StoredFile(**row._asdict())
 
 
 def page(
     tx: Transaction, *, owner: str, purpose: str | None, after: int | None, newest_first: bool, limit: int
 ) -> Sequence[StoredFile]:
     """The next files behind this row, of one purpose or of all."""
-    low, high = (0, _BEYOND)
+    low, high = (0, BEYOND)
     if after is not None:
-        low, high = (0, after) if newest_first else (after, _BEYOND)
+        low, high = (0, after) if newest_first else (after, BEYOND)
     rows = tx.rows(
         "files", owner=owner, purpose=purpose, after=low, before=high, newest_first=int(newest_first), page=limit
     )
-    return list(map(_file, rows))
+    return [StoredFile(**row._asdict()) for row in rows]
 
 
 def part(tx: Transaction, file: int, number: int) -> bytes:
@@ -150,15 +148,3 @@ def drop(tx: Transaction, file: int) -> None:
     """Whatever there is of a file."""
     tx.run("drop_parts", file=file)
     tx.run("drop_file", file=file)
-
-
-def _file(row: Row) -> StoredFile:
-    return StoredFile(
-        id=row.id,
-        file_id=row.file_id,
-        owner=row.owner,
-        filename=row.filename,
-        purpose=row.purpose,
-        bytes=row.bytes,
-        created_at=row.created_at,
-    )

@@ -1,14 +1,8 @@
 """Pictures in the ledger: those that came within a request, so that every worker sees them, wherever it runs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from jobs.ledger.records import NewMember
 from jobs.ledger.transaction import Transaction
-
-
-def put(tx: Transaction, rows: Iterable[NewMember]) -> None:
-    """Write the pictures that rows bring along, unless they are there."""
-    keep(tx, {sha256: data for row in rows for sha256, data in row.pictures.items()})
 
 
 def keep(tx: Transaction, brought: Mapping[str, bytes]) -> None:

@@ -38,7 +38,7 @@ def add_chunk(tx: Transaction, batch: Batch, rows: Sequence[NewMember], policy: 
     touched = {row.id for row in existing.values()} | {row.job for row in before.values()}
     tx.values("lock_jobs", jobs=sorted(touched))
     with recounted(tx, touched, newcomers_of=batch.id) as settle:
-        images.put(tx, rows)
+        images.keep(tx, {sha256: data for row in rows for sha256, data in row.pictures.items()})
         _insert_new(tx, batch, [row for row in rows if row.job_id not in existing], now)
         _queue_again(tx, again, batch, now)
         known = _known_jobs(tx, rows)

@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial, wraps
-from types import TracebackType
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from functools import partial
+from typing import Self, TypeVar
 
 from jobs.core.controls import Controls
 from jobs.core.job import Question
@@ -27,38 +26,17 @@ from jobs.ledger import (
     schema,
     webhooks,
 )
-from jobs.ledger.database import Store
+from jobs.ledger.database import Store, reads, writes
 from jobs.ledger.pool import rest
 from jobs.ledger.records import Added, Batch, Counts, NewMember, ResultRow, SourceAnswer
 from jobs.ledger.reports import Change
 from jobs.ledger.store_url import StoreUrl
-from jobs.ledger.transaction import Transaction, chunks
+from jobs.ledger.transaction import BEYOND, Transaction, chunks
 
-P = ParamSpec("P")
-T = TypeVar("T")
+R = TypeVar("R", ResultRow, SourceAnswer)
 
 #: Rows of a submit after which the database counts anew; fewer don't change its plans.
 _MANY = 1000
-
-
-def _reads(work: Callable[Concatenate[Transaction, P], T]) -> Callable[Concatenate["Ledger", P], T]:
-    """A method that does this in a transaction that writes nothing."""
-
-    @wraps(work)
-    def method(self: "Ledger", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.store.read(lambda tx: work(tx, *args, **kwargs))
-
-    return method
-
-
-def _writes(work: Callable[Concatenate[Transaction, P], T]) -> Callable[Concatenate["Ledger", P], T]:
-    """A method that does this in a transaction: all of it or nothing."""
-
-    @wraps(work)
-    def method(self: "Ledger", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.store.write(lambda tx: work(tx, *args, **kwargs))
-
-    return method
 
 
 def _standings(
@@ -76,6 +54,8 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        #: The store's place, without its password.
+        self.label = store.label
 
     @classmethod
     def open(cls, url: str | StoreUrl) -> Self:
@@ -98,35 +78,28 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
         return f"Ledger({self.label})"
 
-    @property
-    def label(self) -> str:
-        """The store's place, without its password."""
-        return self.store.label
-
-    check = _writes(schema.write_nothing_new)
-    store_id = _reads(schema.store_id)
+    check = writes(schema.write_nothing_new)
+    store_id = reads(schema.store_id)
 
     # Submit
 
-    open_batch = _writes(batches.open_batch)
-    find_batch = _reads(batches.find_batch)
-    custom_ids = _reads(batches.custom_ids)
-    unseal = _writes(batches.unseal)
-    limit_failures = _writes(failure_holds.limit)
-    retry = _writes(members.retry)
-    cancel = _writes(members.cancel)
-    held = _reads(batches.held_batches)
-    resume = _writes(failure_holds.resume)
-    _seal = _writes(batches.seal)
-    _add_chunk = _writes(insert.add_chunk)
+    open_batch = writes(batches.open_batch)
+    find_batch = reads(batches.find_batch)
+    custom_ids = reads(batches.custom_ids)
+    unseal = writes(batches.unseal)
+    limit_failures = writes(failure_holds.limit)
+    retry = writes(members.retry)
+    cancel = writes(members.cancel)
+    held = reads(batches.held_batches)
+    resume = writes(failure_holds.resume)
+    _seal = writes(batches.seal)
+    _add_chunk = writes(insert.add_chunk)
 
     def add_members(
         self,
@@ -161,15 +134,15 @@ class Ledger:
 
     # Work
 
-    start = _writes(attempts.start)
-    give_back_attempts = _writes(attempts.give_back_attempts)
-    lose = _writes(attempts.lose)
-    images_of = _reads(attempts.images_of)
-    picture = _reads(images.get)
-    keep_pictures = _writes(images.keep)
-    open_jobs = _reads(attempts.open_jobs)
-    _question = _reads(questions.get)
-    _record = _writes(attempts.record)
+    start = writes(attempts.start)
+    give_back_attempts = writes(attempts.give_back_attempts)
+    lose = writes(attempts.lose)
+    images_of = reads(attempts.images_of)
+    picture = reads(images.get)
+    keep_pictures = writes(images.keep)
+    open_jobs = reads(attempts.open_jobs)
+    _question = reads(questions.get)
+    _record = writes(attempts.record)
 
     def question(self, question_id: str) -> Question:
         """The question; the last ones used are kept in memory. Raises UnknownIdError."""
@@ -184,15 +157,15 @@ class Ledger:
 
     # Controls
 
-    pause = _writes(controls.pause)
-    pause_batch = _writes(controls.pause_batch)
-    end_pauses = _writes(controls.end_pauses)
-    end_pauses_that_are_over = _writes(controls.end_pauses_that_are_over)
-    limit_model = _writes(controls.limit)
-    redis_mark = _reads(redis_marks.get)
-    other_redis = _reads(redis_marks.other)
-    mark_redis = _writes(redis_marks.put)
-    _controls = _reads(controls.read)
+    pause = writes(controls.pause)
+    pause_batch = writes(controls.pause_batch)
+    end_pauses = writes(controls.end_pauses)
+    end_pauses_that_are_over = writes(controls.end_pauses_that_are_over)
+    limit_model = writes(controls.limit)
+    redis_mark = reads(redis_marks.get)
+    other_redis = reads(redis_marks.other)
+    mark_redis = writes(redis_marks.put)
+    _controls = reads(controls.read)
 
     def controls(self) -> Controls:
         """What people have paused and limited."""
@@ -200,13 +173,13 @@ class Ledger:
 
     # Deleting
 
-    size_of = _reads(deletion.size)
-    obstacle_to_deletion = _reads(deletion.obstacle)
-    hide = _writes(deletion.hide)
-    _is_something_hidden = _reads(deletion.is_something_left)
-    _remove_a_page = _writes(deletion.remove_a_page)
-    _pictures_wanted = _reads(deletion.pictures_wanted)
-    _drop_pictures = _writes(deletion.drop_pictures)
+    size_of = reads(deletion.size)
+    obstacle_to_deletion = reads(deletion.obstacle)
+    hide = writes(deletion.hide)
+    _is_something_hidden = reads(deletion.is_something_left)
+    _remove_a_page = writes(deletion.remove_a_page)
+    _pictures_wanted = reads(deletion.pictures_wanted)
+    _drop_pictures = writes(deletion.drop_pictures)
 
     def remove_hidden(self) -> None:
         """Remove all that hidden batches have left, in small transactions; give the room back to the system."""
@@ -226,59 +199,59 @@ class Ledger:
 
     # HTTP
 
-    create_api_key = _writes(api_keys.create)
-    check_api_key = _reads(api_keys.check)
-    count_api_keys = _reads(api_keys.count)
-    revoke_api_key = _writes(api_keys.revoke)
-    is_job_of = _reads(api_keys.is_job_of)
-    api_keys = _reads(api_keys.listed)
-    begin_file = _writes(files.begin)
-    add_file_part = _writes(files.add_part)
-    complete_file = _writes(files.complete)
-    file_part = _reads(files.part)
-    delete_file = _writes(files.delete)
-    drop_file = _writes(files.drop)
-    file = _reads(files.get)
-    file_of_row = _reads(files.by_row)
-    new_outputs = _reads(files.new_outputs)
-    note_output = _writes(files.note_output)
-    files = _reads(files.page)
-    create_openai_batch = _writes(openai_batches.create)
-    openai_batch = _reads(openai_batches.get)
-    cancel_openai_batch = _writes(openai_batches.cancelling)
-    take_openai_batch = _writes(openai_batches.take)
-    openai_batch_goes_on = _writes(openai_batches.go_on)
-    openai_batch_submitted = _writes(openai_batches.submitted)
-    fail_openai_batch = _writes(openai_batches.failed)
-    openai_batches = _reads(openai_batches.page)
-    note_ends = _writes(webhooks.note_ends)
-    has_webhook_work = _reads(webhooks.has_work)
-    claim_webhook = _writes(webhooks.claim_due)
-    webhook_heard = _writes(webhooks.heard)
-    webhook_not_heard = _writes(webhooks.not_heard)
+    create_api_key = writes(api_keys.create)
+    check_api_key = reads(api_keys.check)
+    count_api_keys = reads(api_keys.count)
+    revoke_api_key = writes(api_keys.revoke)
+    is_job_of = reads(api_keys.is_job_of)
+    api_keys = reads(api_keys.listed)
+    begin_file = writes(files.begin)
+    add_file_part = writes(files.add_part)
+    complete_file = writes(files.complete)
+    file_part = reads(files.part)
+    delete_file = writes(files.delete)
+    drop_file = writes(files.drop)
+    file = reads(files.get)
+    file_of_row = reads(files.by_row)
+    new_outputs = reads(files.new_outputs)
+    note_output = writes(files.note_output)
+    files = reads(files.page)
+    create_openai_batch = writes(openai_batches.create)
+    openai_batch = reads(openai_batches.get)
+    cancel_openai_batch = writes(openai_batches.cancelling)
+    take_openai_batch = writes(openai_batches.take)
+    openai_batch_goes_on = writes(openai_batches.go_on)
+    openai_batch_submitted = writes(openai_batches.submitted)
+    fail_openai_batch = writes(openai_batches.failed)
+    openai_batches = reads(openai_batches.page)
+    note_ends = writes(webhooks.note_ends)
+    has_webhook_work = reads(webhooks.has_work)
+    claim_webhook = writes(webhooks.claim_due)
+    webhook_heard = writes(webhooks.heard)
+    webhook_not_heard = writes(webhooks.not_heard)
 
     # Reading
 
-    batch = _reads(batches.get_batch)
-    lanes = _reads(questions.lanes)
-    was_answered = _reads(questions.was_answered)
-    tokens_spent = _reads(queries.tokens_spent)
-    job = _reads(queries.get_job)
-    job_states = _reads(queries.job_states)
-    names_of_jobs = _reads(queries.names_of_jobs)
-    asked_by_others = _reads(queries.asked_by_others)
-    failures = _reads(queries.failures)
-    latest = _reads(queries.latest)
-    calls = _reads(queries.calls)
-    _batches_page = _reads(batches.page)
-    sources_of = _reads(queries.sources_of)
-    results_window = _reads(queries.results_window)
-    count_results = _reads(queries.count_results)
-    _results_page = _reads(queries.results_page)
-    _unasked_page = _reads(queries.unasked_page)
-    _answered = _reads(queries.answered)
-    _counts = _reads(counts.read)
-    _standings = _reads(_standings)
+    batch = reads(batches.get_batch)
+    lanes = reads(questions.lanes)
+    was_answered = reads(questions.was_answered)
+    tokens_spent = reads(queries.tokens_spent)
+    job = reads(queries.get_job)
+    job_states = reads(queries.job_states)
+    names_of_jobs = reads(queries.names_of_jobs)
+    asked_by_others = reads(queries.asked_by_others)
+    failures = reads(queries.failures)
+    latest = reads(queries.latest)
+    calls = reads(queries.calls)
+    _batches_page = reads(batches.page)
+    sources_of = reads(queries.sources_of)
+    results_window = reads(queries.results_window)
+    count_results = reads(queries.count_results)
+    _results_page = reads(queries.results_page)
+    _unasked_page = reads(queries.unasked_page)
+    _answered = reads(queries.answered)
+    _counts = reads(counts.read)
+    _standings = reads(_standings)
 
     def answered(self, job_ids: Sequence[str], *, count_rehearsals: bool) -> set[str]:
         """Those of the jobs that a submit without refresh would find answered."""
@@ -289,14 +262,10 @@ class Ledger:
 
     def batches(self, *, owner: str | None = None) -> Iterator[Batch]:
         """All batches, or one owner's, the newest first; read page by page: no transaction stays open meanwhile."""
-        before = batches.BEYOND
+        before = BEYOND
         while page := self._batches_page(before, owner=owner):
             yield from page
             before = page[-1].id
-
-    def newest_batches(self, *, owner: str | None = None) -> list[Batch]:
-        """The newest page of them, in one read."""
-        return self._batches_page(batches.BEYOND, owner=owner)
 
     def counts(self, batch: Batch, *, recent_since: float) -> Counts:
         """Where the batch stands at this moment."""
@@ -312,15 +281,16 @@ class Ledger:
 
     def results(self, batch: Batch, *, status: str | None = None, with_raw: bool = True) -> Iterator[ResultRow]:
         """The batch's rows in the order of submission, of one status or of all; read as they are taken."""
-        next_page = partial(self._results_page, batch, status=status or "", with_raw=with_raw)
-        position, custom_id = -1, ""
-        while page := next_page(position=position, custom_id=custom_id):
-            yield from page
-            position, custom_id = page[-1].position, page[-1].custom_id
+        return _in_order(partial(self._results_page, batch, status=status or "", with_raw=with_raw))
 
     def unasked_answers(self, batch: Batch, stage: Batch | None) -> Iterator[SourceAnswer]:
         """The batch's answers that `stage` has not asked about yet, in order; read as they are taken."""
-        position, custom_id = -1, ""
-        while page := self._unasked_page(batch, stage, position=position, custom_id=custom_id):
-            yield from page
-            position, custom_id = page[-1].position, page[-1].custom_id
+        return _in_order(partial(self._unasked_page, batch, stage))
+
+
+def _in_order(next_page: Callable[..., Sequence[R]]) -> Iterator[R]:
+    """Rows in the order of submission, read page by page: no transaction stays open meanwhile."""
+    position, custom_id = -1, ""
+    while page := next_page(position=position, custom_id=custom_id):
+        yield from page
+        position, custom_id = page[-1].position, page[-1].custom_id

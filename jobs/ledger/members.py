@@ -1,16 +1,29 @@
 """A batch's claims to jobs: made anew (retry), given up (cancel), and who has one."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from jobs.ledger.counts import recounted
 from jobs.ledger.failure_holds import forget_failures, release
 from jobs.ledger.filters import ALL_FAILURES, ALL_ROWS, FailureFilter, RowFilter
 from jobs.ledger.member_status import queue_again
-from jobs.ledger.records import Batch, Canceled
+from jobs.ledger.records import Batch
 from jobs.ledger.transaction import Row, Transaction, chunks
 
 #: Jobs that are changed at a time.
 CHUNK = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canceled:
+    """What a cancel did."""
+
+    #: Rows of the batch that became canceled.
+    count: int
+    #: Job ids that nobody wants any more: Redis can drop them.
+    orphans: list[str]
+    #: (job id, batch id of another batch that still wants it, and is not on hold).
+    kept: list[tuple[str, str]]
 
 
 def retry(

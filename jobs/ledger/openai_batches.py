@@ -9,33 +9,10 @@ from typing import Any, Literal
 from jobs.core.errors import UnknownIdError
 from jobs.core.job import Question
 from jobs.ledger import batches
-from jobs.ledger.transaction import Row, Transaction
+from jobs.ledger.transaction import BEYOND, Row, Transaction
 
 #: Seconds for which whoever validates a batch has it to itself, unless it says that it goes on.
 LEASE_S = 30.0
-
-_BEYOND = 2**62
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpenAIBatch:
-    """The record beside a batch of the ledger."""
-
-    #: The batch's row, and its id.
-    batch: int
-    batch_id: str
-    owner: str
-    input_file_id: str
-    endpoint: str
-    completion_window: str
-    metadata: Mapping[str, str] | None
-    status: Literal["validating", "failed", "submitted"]
-    errors: Sequence[Mapping[str, Any]]
-    created_at: float
-    submitted_at: float | None
-    failed_at: float | None
-    cancelling_at: float | None
-    lease_until: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +24,22 @@ class NewOpenAIBatch:
     endpoint: str
     completion_window: str
     metadata: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAIBatch(NewOpenAIBatch):
+    """The record beside a batch of the ledger."""
+
+    #: The batch's row, and its id.
+    batch: int
+    batch_id: str
+    status: Literal["validating", "failed", "submitted"]
+    errors: Sequence[Mapping[str, Any]]
+    created_at: float
+    submitted_at: float | None
+    failed_at: float | None
+    cancelling_at: float | None
+    lease_until: float
 
 
 def create(tx: Transaction, new: NewOpenAIBatch, *, question: Question, name: str | None, now: float) -> str:
@@ -61,16 +54,8 @@ def create(tx: Transaction, new: NewOpenAIBatch, *, question: Question, name: st
         now=now,
         owner=new.owner,
     )
-    tx.run(
-        "insert_openai_batch",
-        batch=batch.id,
-        owner=new.owner,
-        input_file_id=new.input_file_id,
-        endpoint=new.endpoint,
-        completion_window=new.completion_window,
-        metadata=None if new.metadata is None else json.dumps(new.metadata),
-        now=now,
-    )
+    metadata = None if new.metadata is None else json.dumps(new.metadata)
+    tx.run("insert_openai_batch", batch=batch.id, now=now, **{**vars(new), "metadata": metadata})
     return batch.batch_id
 
 
@@ -84,7 +69,7 @@ def get(tx: Transaction, batch_id: str) -> OpenAIBatch:
 
 def page(tx: Transaction, *, owner: str, before: int | None, limit: int) -> Sequence[OpenAIBatch]:
     """The next ones before this row, the newest first."""
-    rows = tx.rows("openai_batches_page", owner=owner, before=_BEYOND if before is None else before, page=limit)
+    rows = tx.rows("openai_batches_page", owner=owner, before=BEYOND if before is None else before, page=limit)
     return list(map(_record, rows))
 
 
@@ -121,19 +106,5 @@ def cancelling(tx: Transaction, record: OpenAIBatch, now: float) -> None:
 
 
 def _record(row: Row) -> OpenAIBatch:
-    return OpenAIBatch(
-        batch=row.batch,
-        batch_id=row.batch_id,
-        owner=row.owner,
-        input_file_id=row.input_file_id,
-        endpoint=row.endpoint,
-        completion_window=row.completion_window,
-        metadata=None if row.metadata is None else json.loads(row.metadata),
-        status=row.status,
-        errors=[] if row.errors is None else json.loads(row.errors),
-        created_at=row.created_at,
-        submitted_at=row.submitted_at,
-        failed_at=row.failed_at,
-        cancelling_at=row.cancelling_at,
-        lease_until=row.lease_until,
-    )
+    read = {"metadata": json.loads(row.metadata or "null"), "errors": json.loads(row.errors or "[]")}
+    return OpenAIBatch(**{**row._asdict(), **read})

@@ -112,18 +112,7 @@ def unasked_page(
         custom_id=custom_id,
         page=PAGE,
     )
-    return [
-        SourceAnswer(
-            position=row.position,
-            custom_id=row.custom_id,
-            job_id=row.job_id,
-            image_sha256=row.image_sha256,
-            image=path_from_store(row.image),
-            finished_at=row.finished_at,
-            text=row.text,
-        )
-        for row in rows
-    ]
+    return [SourceAnswer(**{**row._asdict(), "image": path_from_store(row.image)}) for row in rows]
 
 
 def sources_of(tx: Transaction, batch: Batch, custom_ids: Sequence[str]) -> dict[str, tuple[str, str, str]]:

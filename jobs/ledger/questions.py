@@ -45,16 +45,11 @@ def put(tx: Transaction, asked: Mapping[str, Question]) -> None:
         "put_question",
         [
             {
+                **vars(question),
                 "id": question_id,
-                "prompt": question.prompt,
-                "model": question.model,
+                "lane": question.lane,
                 # In their own order: a model fills in a schema's fields as they come.
                 "parameters": json.dumps(dict(question.parameters), ensure_ascii=False, allow_nan=False),
-                "api": question.api,
-                "task": question.task,
-                "lane": question.lane,
-                "image_max_side": question.image_max_side,
-                "image_max_bytes": question.image_max_bytes,
             }
             for question_id, question in sorted(asked.items())
         ],

@@ -106,18 +106,6 @@ class Added:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Canceled:
-    """What a cancel did."""
-
-    #: Rows of the batch that became canceled.
-    count: int
-    #: Job ids that nobody wants any more: Redis can drop them.
-    orphans: list[str]
-    #: (job id, batch id of another batch that still wants it, and is not on hold).
-    kept: list[tuple[str, str]]
-
-
-@dataclass(frozen=True, kw_only=True)
 class StartedJob:
     """What a worker needs to know of a job that it has just started."""
 
@@ -133,14 +121,6 @@ class StartedJob:
     queued_at: float
     #: One batch that wants it, for logs.
     batch_id: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lost:
-    """What became of jobs that were lost with their worker."""
-
-    again: list[str]
-    failed: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)

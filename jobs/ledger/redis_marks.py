@@ -31,6 +31,4 @@ def put(tx: Transaction, redis_id: str, place: str) -> RedisMark | None:
 
 
 def _mark(row: Row | None) -> RedisMark | None:
-    if row is None or row.redis_id is None:
-        return None
-    return RedisMark(id=row.redis_id, place=row.redis_place, seen_at=row.redis_seen_at, age_s=row.age_s)
+    return RedisMark(**row._asdict()) if row is not None and row.id is not None else None

@@ -24,6 +24,9 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
+#: A row id beyond all.
+BEYOND = 2**62
+
 #: Both drivers take these unchanged. Most of what a call writes is such, by the dozen.
 _AS_THEY_ARE = frozenset({type(None), bool, int, float})
 

@@ -29,6 +29,7 @@ class DueWebhook:
     ended_at: float
     #: Attempts before this one.
     attempts: int
+    due_at: float
 
 
 def has_work(tx: Transaction, now: float) -> bool:
@@ -57,14 +58,7 @@ def claim_due(tx: Transaction, now: float) -> DueWebhook | None:
     row = tx.row("due_webhook", now=now)
     if row is None or not tx.run("claim_webhook", batch=row.batch, seen=row.due_at, until=now + CLAIM_S):
         return None
-    return DueWebhook(
-        batch=row.batch,
-        batch_id=row.batch_id,
-        webhook_id=row.webhook_id,
-        event=row.event,
-        ended_at=row.ended_at,
-        attempts=row.attempts,
-    )
+    return DueWebhook(**row._asdict())
 
 
 def heard(tx: Transaction, due: DueWebhook) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -256,7 +257,7 @@ class Watcher:
         """The newest batches; who is in the list is read less often than how they stand."""
         until, batches = self._lists.get(owner, (0.0, []))
         if time.monotonic() >= until:
-            batches = session.ledger.newest_batches(owner=owner or None)[:LIST_LENGTH]
+            batches = list(islice(session.ledger.batches(owner=owner or None), LIST_LENGTH))
             self._lists = {**self._lists, owner: (time.monotonic() + _LIST_FRESH_S, batches)}
         return batches
 

@@ -39,10 +39,11 @@ ON CONFLICT (model) DO UPDATE SET rate = excluded.rate, concurrency = excluded.c
 DELETE FROM limits WHERE model = :model
 
 -- name: redis_mark
-SELECT redis_id, redis_place, redis_seen_at, {now} - redis_seen_at AS age_s FROM schema_info
+SELECT redis_id AS id, redis_place AS place, redis_seen_at AS seen_at, {now} - redis_seen_at AS age_s FROM schema_info
 
 -- name: other_redis
-SELECT redis_id, redis_place, redis_seen_at, {now} - redis_seen_at AS age_s FROM schema_info WHERE NOT {redis_is_free}
+SELECT redis_id AS id, redis_place AS place, redis_seen_at AS seen_at, {now} - redis_seen_at AS age_s
+FROM schema_info WHERE NOT {redis_is_free}
 
 -- name: mark_redis
 UPDATE schema_info SET redis_id = :id, redis_place = :place, redis_seen_at = {now} WHERE {redis_is_free}

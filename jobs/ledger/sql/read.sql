@@ -69,7 +69,7 @@ FROM members JOIN jobs ON jobs.id = members.job
 WHERE members.batch = :batch AND {fits}
 
 -- name: unasked_answers
-SELECT page.*, answers.text
+SELECT page.position, page.custom_id, page.job_id, page.image_sha256, page.image, page.finished_at, answers.text
 FROM (
     SELECT members.position, members.custom_id, members.job, jobs.job_id, jobs.image_sha256, members.image, jobs.finished_at
     FROM members JOIN jobs ON jobs.id = members.job

@@ -40,6 +40,7 @@ SELECT image FROM (
 ) AS places
 ORDER BY CASE WHEN batch IS NULL THEN 0 ELSE 1 END, batch DESC, position
 
+-- Of a batch, or (0) of all. `+`: SQLite would go through the whole batch for each job.
 -- name: open_jobs
 SELECT jobs.id, jobs.job_id, jobs.status, questions.lane, batches.batch_id, batches.priority, jobs.execution_id,
     jobs.started_at, jobs.losses
@@ -51,19 +52,7 @@ LEFT JOIN batches ON batches.id = (
         AND members.batch NOT IN (SELECT id FROM batches WHERE hold_reason IS NOT NULL)
 )
 WHERE jobs.id > :after AND jobs.status IN ('queued', 'started', 'scheduled')
-ORDER BY jobs.id LIMIT :page
-
--- `+`: SQLite would go through the whole batch for each job.
--- name: open_jobs_of_batch
-SELECT jobs.id, jobs.job_id, jobs.status, questions.lane, batches.batch_id, batches.priority, jobs.execution_id,
-    jobs.started_at, jobs.losses
-FROM jobs
-JOIN questions ON questions.id = jobs.question_id
-LEFT JOIN batches ON batches.id = (
-    SELECT MAX(members.batch) FROM members
-    WHERE members.job = jobs.id AND members.ended IS NULL
-        AND members.batch NOT IN (SELECT id FROM batches WHERE hold_reason IS NOT NULL)
-)
-WHERE jobs.id > :after AND jobs.status IN ('queued', 'started', 'scheduled')
-    AND EXISTS (SELECT 1 FROM members WHERE members.job = jobs.id AND +members.batch = :batch AND members.ended IS NULL)
+    AND (:batch = 0 OR EXISTS (
+        SELECT 1 FROM members WHERE members.job = jobs.id AND +members.batch = :batch AND members.ended IS NULL
+    ))
 ORDER BY jobs.id LIMIT :page

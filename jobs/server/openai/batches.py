@@ -61,13 +61,7 @@ def _create(access: Access, new: NewBatch) -> Document:
         raise ApiError(400, f"the file's purpose is {file.purpose!r}, not 'batch'", param="input_file_id")
     question = first_question(parts_of(ledger, file), picture_limits(access.session.settings))
     batch_id = ledger.create_openai_batch(
-        NewOpenAIBatch(
-            owner=access.owner,
-            input_file_id=file.file_id,
-            endpoint=new.endpoint,
-            completion_window=new.completion_window,
-            metadata=new.metadata,
-        ),
+        NewOpenAIBatch(owner=access.owner, **new.model_dump()),
         question=question,
         name=(new.metadata or {}).get("description") or file.filename or None,
         now=access.session.now(),
