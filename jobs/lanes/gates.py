@@ -70,21 +70,21 @@ class Gate:
 
     account: str
     lane: str
-    live: bool  #: a live worker brings this account
-    reason: str | None  #: on hold, and why: paused, token, credits, ...
-    message: str | None
-    since_s: float | None  #: on hold since
-    until_s: float | None  #: closed until, when that lies ahead
-    why: str | None  #: closed because of: throttled, loading, unreachable, outage
-    wait_s: float  #: until the next permit, as far as is known; 0: now
-    budget_wait_s: float  #: the part of it that is the budget's
-    probing: bool
-    limit: int | None  #: concurrency in force below the ceiling
-    ceiling: int | None
-    in_flight: int
-    windows: tuple[Window, ...]
-    spent: tuple[int, ...]  #: permits in each window now
-    now_s: float
+    live: bool = False  #: a live worker brings this account
+    reason: str | None = None  #: on hold, and why: paused, token, credits, ...
+    message: str | None = None
+    since_s: float | None = None  #: on hold since
+    until_s: float | None = None  #: closed until, when that lies ahead
+    why: str | None = None  #: closed because of: throttled, loading, unreachable, outage
+    wait_s: float = 0.0  #: until the next permit, as far as is known; 0: now
+    budget_wait_s: float = 0.0  #: the part of it that is the budget's
+    probing: bool = False
+    limit: int | None = None  #: concurrency in force below the ceiling
+    ceiling: int | None = None
+    in_flight: int = 0
+    windows: tuple[Window, ...] = ()
+    spent: tuple[int, ...] = ()  #: permits in each window now
+    now_s: float = 0.0
     ahead_s: float = 0.0  #: that clock's difference to Redis's
     seen_s: float = 0.0  #: when a worker last brought this account
     of_workers: tuple[Window, ...] = ()  #: the part of the windows that is the workers' own
@@ -97,20 +97,7 @@ class Gate:
     @classmethod
     def untouched(cls, lane: str, windows: tuple[Window, ...]) -> "Gate":
         """A gate as a first worker with this budget finds it."""
-        nothing: dict[str, Any] = dict.fromkeys(("reason", "message", "since_s", "until_s", "why", "limit", "ceiling"))
-        return cls(
-            account="",
-            lane=lane,
-            live=False,
-            wait_s=0.0,
-            budget_wait_s=0.0,
-            probing=False,
-            in_flight=0,
-            windows=windows,
-            spent=(0,) * len(windows),
-            now_s=0.0,
-            **nothing,
-        )
+        return cls(account="", lane=lane, windows=windows, spent=(0,) * len(windows))
 
 
 #: Why nothing is called for while RQ's own switch is off, and what to do.

@@ -74,12 +74,9 @@ class LaneQueues:
 
         What the queue has no room for waits in the ledger.
         """
-        return sum(
-            new
-            for new, _ in self._enqueue(
-                job_ids, lane, batch_id, priority, front=front, window=None if front else WINDOW, notes=True
-            )
-        )
+        window = None if front else WINDOW
+        new, _ = self._enqueue(job_ids, lane, batch_id, priority, front=front, window=window, notes=True)
+        return new
 
     def put_back(
         self,
@@ -98,9 +95,7 @@ class LaneQueues:
         counted, as they are not yet. `bounded`: by the window.
         """
         window = WINDOW if bounded else None
-        done = self._enqueue(job_ids, lane, batch_id, priority, window=window, in_order=in_order, notes=notes)
-        news, beyonds = zip(*done, strict=True) if done else ((), ())
-        return sum(news), sum(beyonds)
+        return self._enqueue(job_ids, lane, batch_id, priority, window=window, in_order=in_order, notes=notes)
 
     def half_empty(self) -> list[tuple[str, str]]:
         """Lanes and batches (ids) of which jobs wait in the ledger alone, and whose queues have room for them."""
@@ -113,23 +108,22 @@ class LaneQueues:
 
     def _enqueue(
         self, job_ids: Sequence[str], lane: str, batch_id: str, priority: Priority, **how: Any
-    ) -> list[tuple[int, int]]:
-        return [
-            tuple(
-                self._scripts.call(
-                    "enqueue",
-                    lane=lane,
-                    queue=queue_name(lane, batch_id),
-                    priority=_RANKS[priority],
-                    ids=list(chunk),
-                    task=TASK,
-                    timeout_s=JOB_TIMEOUT_S,
-                    now_iso=rq_time(),
-                    **how,
-                )
+    ) -> tuple[int, int]:
+        new, no_room = 0, 0
+        for chunk in _chunks(job_ids):
+            done = self._scripts.call(
+                "enqueue",
+                lane=lane,
+                queue=queue_name(lane, batch_id),
+                priority=_RANKS[priority],
+                ids=list(chunk),
+                task=TASK,
+                timeout_s=JOB_TIMEOUT_S,
+                now_iso=rq_time(),
+                **how,
             )
-            for chunk in _chunks(job_ids)
-        ]
+            new, no_room = new + done[0], no_room + done[1]
+        return new, no_room
 
     def owner(self, controls: Controls, *, ours: bool, new_id: str | None) -> tuple[str | None, list[str]]:
         """This Redis's own name (`new_id` if it had none), and jobs in it whose store is not told, if any.
