@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.config.settings import Settings
 from jobs.core.job import Question
-from jobs.core.money import Price, usd
+from jobs.core.money import Price, about_usd, dollars
 from jobs.ledger import TokensSpent
 
 #: The prices of the providers that may answer a question, as far as anybody tells; empty: not known. Never raises.
@@ -27,8 +27,7 @@ class Cost:
     #: The answers whose average was taken.
     basis: TokensSpent
     #: At the cheapest and at the dearest provider; None: no price is known.
-    least_usd: float | None = None
-    most_usd: float | None = None
+    usd: tuple[float, float] | None = None
 
     def tokens_document(self) -> dict[str, Any]:
         return {
@@ -39,9 +38,7 @@ class Cost:
         }
 
     def price_document(self) -> dict[str, float] | None:
-        if self.least_usd is None or self.most_usd is None:
-            return None
-        return {"least": round(self.least_usd, 6), "most": round(self.most_usd, 6)}
+        return {"least": round(self.usd[0], 6), "most": round(self.usd[1], 6)} if self.usd else None
 
     def tokens_text(self) -> str:
         """For people."""
@@ -52,10 +49,7 @@ class Cost:
 
     def price_text(self) -> str:
         """For people; "" if it isn't known."""
-        if self.least_usd is None or self.most_usd is None:
-            return ""
-        least, most = usd(self.least_usd), usd(self.most_usd)
-        return f"about {least}" if least == most else f"about {least} to {most}, as the provider may be"
+        return about_usd(self.usd, "as the provider may be") if self.usd else ""
 
 
 def cost(calls: int, spent: TokensSpent | None, prices: Sequence[Price]) -> Cost | None:
@@ -63,13 +57,11 @@ def cost(calls: int, spent: TokensSpent | None, prices: Sequence[Price]) -> Cost
     if spent is None:
         return None
     prompt, completion = (calls * tokens / spent.answers for tokens in (spent.prompt_tokens, spent.completion_tokens))
-    usd = sorted((prompt * one.input_usd_per_m + completion * one.output_usd_per_m) / 1e6 for one in prices)
     return Cost(
         prompt_tokens=round(prompt),
         completion_tokens=round(completion),
         basis=spent,
-        least_usd=usd[0] if usd else None,
-        most_usd=usd[-1] if usd else None,
+        usd=dollars(prompt, completion, prices),
     )
 
 

@@ -118,16 +118,7 @@ def plan(session: Session, order: Order, prices_of: PricesOf = no_prices) -> Pla
         done.note_sizes(chunk, order.question)
         done.cached += sum(row.job_id in answered for row in chunk)
         to_call |= {row.job_id for row in chunk} - answered
-    figures = _Figures(
-        total=done.total,
-        cached=done.cached,
-        calls=len(to_call),
-        rejected=done.rejected,
-        sample_of=done.sample_of,
-        shrunk=done.shrunk,
-        smallest_scale=done.smallest_scale,
-        max_side=order.question.picture_limits[0],
-    )
+    figures = _figures(order, done, total=done.total, cached=done.cached, calls=len(to_call))
     return _planned(session, order, prices_of, figures, ahead=_waiting(session, order))
 
 
@@ -137,9 +128,14 @@ def plan_of_batch(
     """What is ahead of the batch that was submitted with this order; `document` is its status."""
     counts = document["request_counts"]
     calls = counts["queued"] + counts["started"] + counts["scheduled"]
-    figures = _Figures(
-        total=counts["total"],
-        cached=counts["finished"],
+    figures = _figures(order, done, total=counts["total"], cached=counts["finished"], calls=calls)
+    return _planned(session, order, prices_of, figures, ahead=max(0, _waiting(session, order) - calls))
+
+
+def _figures(order: Order, done: Submitted, *, total: int, cached: int, calls: int) -> _Figures:
+    return _Figures(
+        total=total,
+        cached=cached,
         calls=calls,
         rejected=done.rejected,
         sample_of=done.sample_of,
@@ -147,7 +143,6 @@ def plan_of_batch(
         smallest_scale=done.smallest_scale,
         max_side=order.question.picture_limits[0],
     )
-    return _planned(session, order, prices_of, figures, ahead=max(0, _waiting(session, order) - calls))
 
 
 def _planned(session: Session, order: Order, prices_of: PricesOf, figures: _Figures, *, ahead: int) -> Plan:

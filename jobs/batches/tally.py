@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from jobs.core.money import Price, usd
+from jobs.core.money import Price, about_usd, dollars
 from jobs.schemas import Field
 
 #: A field with more values than these is no choice between a few.
@@ -33,11 +33,8 @@ def spent_line(usage: Mapping[str, int], prices: Sequence[Price]) -> str:
     """`tokens: 6,230 in, 547 out, about $0.0021`; of several providers' prices the least and the most."""
     prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
     words = f"tokens: {prompt:,} in, {completion:,} out"
-    dollars = sorted((prompt * one.input_usd_per_m + completion * one.output_usd_per_m) / 1e6 for one in prices)
-    if not dollars:
-        return words
-    least, most = usd(dollars[0]), usd(dollars[-1])
-    return f"{words}, about {least}" + (f" to {most}, as the provider was" if least != most else "")
+    costs = dollars(prompt, completion, prices)
+    return f"{words}, {about_usd(costs, 'as the provider was')}" if costs else words
 
 
 def _word(value: Any) -> str:

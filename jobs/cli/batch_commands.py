@@ -9,6 +9,7 @@ from itertools import chain
 import click
 
 from jobs.batches import operations
+from jobs.batches.documents import job_document
 from jobs.batches.failures import FailureKind, failure_kinds
 from jobs.batches.follow import UNFINISHED, facts, follow, lacks_charts, summary
 from jobs.batches.session import Session
@@ -92,7 +93,7 @@ def status(batch_or_job_id: str | None, as_json: bool) -> int:
 
 def _print_job(session: Session, job_id: str, no_batch: UnknownIdError, *, as_json: bool) -> int:
     try:
-        document = session.job_document(job_id)
+        document = job_document(session.ledger.job(job_id))
     except UnknownIdError:
         raise no_batch from None
     if as_json:

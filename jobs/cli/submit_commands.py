@@ -187,18 +187,14 @@ def _question(settings: Settings, options: dict[str, Any]) -> Question:
     return question
 
 
-def tell_rejects(done: Submitted) -> None:
-    """Name what was refused: the first few, and how many more there are."""
-    name_rejects(done.rejected)
-
-
 def tell_sample(done: Submitted) -> None:
     """Say it was a sample, and how to go on."""
     if sentence := done.sample_sentence():
         say(sentence)
 
 
-def name_rejects(rejected: Sequence[Rejected]) -> None:
+def tell_rejects(rejected: Sequence[Rejected]) -> None:
+    """Name what was refused: the first few, and how many more there are."""
     for reject in rejected[:_REJECTS_NAMED]:
         say(f"rejected {reject.path!r}: {reject.error}")
     if len(rejected) > _REJECTS_NAMED:
@@ -254,7 +250,7 @@ def submit(
     elif done.batch is not None:
         print_data(done.batch.batch_id)
     if not as_json and (not quiet or not done.total):
-        tell_rejects(done)
+        tell_rejects(done.rejected)
         _tell_submitted(done)
         _tell_unfinished(unfinished, done)
     return 0 if done.total else 1
@@ -292,6 +288,6 @@ def _dry_run(session: Session, order: Order, prices_of: PricesOf, *, as_json: bo
     if as_json:
         print_data(dumps(planned.document()))
     else:
-        name_rejects(planned.rejected)
+        tell_rejects(planned.rejected)
         print_data("\n".join(planned.lines()))
     return 0 if planned.total else 1

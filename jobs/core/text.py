@@ -19,6 +19,11 @@ _SPACED = re.compile(r'\{"[^"\\]*": ')
 _spelled = json.JSONEncoder(ensure_ascii=False).encode
 
 
+def strict_json(text: str | bytes) -> Any:
+    """The value of JSON. Raises ValueError, also for NaN and Infinity, which Python alone reads, and RecursionError."""
+    return json.loads(text, parse_constant=_no_constant)
+
+
 def dumps(document: Any) -> str:
     """One line of JSON, the values as they are; what can't be encoded, breaks lines or acts unseen is escaped."""
     return one_line_json(_spelled(document))
@@ -34,6 +39,10 @@ def one_line_json(text: str) -> str:
 def as_dumped(stored: str) -> str:
     """JSON of the store as `json.dumps` spells it: as it stands, unless an older version wrote it, without spaces."""
     return stored if _SPACED.match(stored) else _spelled(json.loads(stored))
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value")
 
 
 def _escaped(match: "re.Match[str]") -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from jobs.core.errors import SchemaError
 from jobs.core.job import Question
+from jobs.core.text import strict_json
 
 #: `chart`, a file's path, or the schema itself.
 SchemaSource = str | os.PathLike[str] | Mapping[str, Any]
@@ -96,14 +97,10 @@ def _from_file(path: Path) -> Any:
     if len(data) > MAX_SCHEMA_BYTES:
         raise SchemaError(f"the schema file {str(path)!r} is larger than {MAX_SCHEMA_BYTES:,} bytes")
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return strict_json(text)
     except (ValueError, RecursionError) as error:
         why = "nested too deeply" if isinstance(error, RecursionError) else error
         raise SchemaError(f"the schema file {str(path)!r} is not JSON: {why}") from error
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _extra_body(parameters: Mapping[str, Any]) -> Mapping[str, Any]:

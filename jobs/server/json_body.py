@@ -1,11 +1,11 @@
 """JSON bodies, read by hand: bounded, and with errors that say what to mend."""
 
-import json
 from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
+from jobs.core.text import strict_json
 from jobs.server.errors import ApiError
 
 _KINDS = {"json": "application/json", "form": "multipart/form-data"}
@@ -24,7 +24,7 @@ async def json_object(request: Request) -> dict[str, Any]:
 def parsed(body: bytes) -> dict[str, Any]:
     """Raises ApiError."""
     try:
-        value = json.loads(body, parse_constant=_no_constant)
+        value = strict_json(body)
     except RecursionError:
         raise ApiError(400, "the body is nested too deeply") from None
     except ValueError as error:  # no UTF-8 among them
@@ -48,7 +48,3 @@ def body_of(**models: type[BaseModel]) -> dict[str, Any]:
     """For `openapi_extra`: the body of a request that its handler reads itself, as `json` or as a `form`."""
     content = {_KINDS[kind]: {"schema": model.model_json_schema()} for kind, model in models.items()}
     return {"requestBody": {"required": True, "content": content}}
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value")

@@ -10,6 +10,7 @@ from typing import Any
 
 from jobs.core.errors import InputError
 from jobs.core.job import Question
+from jobs.core.text import strict_json
 from jobs.submit.messages import read_messages
 from jobs.submit.question import PictureLimits, chat_question
 
@@ -87,7 +88,7 @@ def shown(value: Any) -> str:
 
 def _object(line: bytes) -> dict[str, Any]:
     try:
-        request = json.loads(line, parse_constant=_no_constant)
+        request = strict_json(line)
     except RecursionError:
         raise RequestError(
             "it is nested too deeply: a request has a handful of levels", code="invalid_json_line"
@@ -105,10 +106,6 @@ def _object(line: bytes) -> dict[str, Any]:
     if not isinstance(request, dict):
         raise RequestError(f"it is {shown(request)}, not an object with custom_id, method, url and body")
     return request
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value")
 
 
 def _custom_id(custom_id: Any) -> str:

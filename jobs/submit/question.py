@@ -1,6 +1,5 @@
 """From what somebody typed to a question: prompt, model, parameters, checked before anything is written."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from jobs.config.settings import Settings
 from jobs.core.errors import InputError
 from jobs.core.job import MESSAGES, Question, canonical_json
 from jobs.core.parameters import refused_parameter
+from jobs.core.text import strict_json
 from jobs.schemas import SchemaSource, ask_for, schema_in
 
 #: Characters of the longest prompt: beyond it something else was pasted, and providers refuse the body.
@@ -134,13 +134,9 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        return strict_json(text)
+    except (ValueError, RecursionError):  # NaN and Infinity stay words
         return text
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(name)  # NaN and Infinity are no JSON: keep the word
 
 
 def _check_parameters(parameters: Mapping[str, Any]) -> None:

@@ -195,7 +195,7 @@ def _behaviour(provider: Provider, *, hints: bool, fail_every: Sequence[str]) ->
 def _submit(session: Session, order: Order, *, quiet: bool) -> Submitted:
     with shown(messages, quiet=quiet) as show:
         done = session.submit(order, progress=lambda so_far: show(f"{so_far.total} charts read"))
-    tell_rejects(done)
+    tell_rejects(done.rejected)
     return done
 
 

@@ -84,7 +84,7 @@ def _last_words(session: Session, running: Run, document: Mapping[str, Any]) -> 
 def _report(session: Session, running: Run, *, as_json: bool) -> int:
     done, document = running.submitted, running.document
     if done is not None:
-        tell_rejects(done)
+        tell_rejects(done.rejected)
     if as_json:
         print_data(dumps(document or (done.document() if done else {})))
     elif document is not None:

@@ -47,7 +47,7 @@ def test_calls_cost_what_answers_did_at_the_least_and_the_highest_price(
         assert expected is None
         return
     assert (found.prompt_tokens, found.completion_tokens) == expected[:2]
-    assert (found.least_usd, found.most_usd) == pytest.approx(expected[2:])
+    assert (found.usd or (None, None)) == pytest.approx(expected[2:])
 
 
 def test_an_estimate_has_no_more_digits_than_it_deserves() -> None:
