@@ -15,7 +15,7 @@ from jobs.batches.follow import UNFINISHED, facts, follow, lacks_charts, summary
 from jobs.batches.session import Session
 from jobs.batches.shapes import BatchDocument
 from jobs.cli.completion import complete_batches
-from jobs.cli.control_commands import batch_or_model
+from jobs.cli.control_commands import batch_or_model, lanes_of
 from jobs.cli.newest import batch_or_newest, no_batches
 from jobs.cli.options import batch_argument, json_option, newest_batch_argument
 from jobs.cli.output import print_data, reader_may_leave, say
@@ -23,7 +23,7 @@ from jobs.config.settings import producer_settings
 from jobs.core.errors import UnknownIdError
 from jobs.core.job import model_of
 from jobs.core.text import dumps, one_line, visible
-from jobs.ledger import Batch, FailureFilter
+from jobs.ledger import FailureFilter
 
 #: Of a question, in a line of `list`.
 _QUESTION_CHARS = 48
@@ -266,11 +266,8 @@ def resume(model_or_batch: str | None) -> int:
              chartq resume b261122-k3x9qa
     """
     with Session(producer_settings()) as session:
-        what = batch_or_model(session, model_or_batch) if model_or_batch else None
-        batch = what if isinstance(what, Batch) else None
-        lanes = {f"{api}:{what}" for api in ("chat", "task")} if isinstance(what, str) else None
-        if batch is not None:
-            lanes = {batch.question.lane}
+        batch, model = batch_or_model(session, model_or_batch)
+        lanes = {batch.question.lane} if batch else lanes_of(model) if model else None
         before = session.ledger.controls().pauses.keys()
         opened, found = operations.resume(session, lanes, batch)
         ended = len(before - session.ledger.controls().pauses.keys())

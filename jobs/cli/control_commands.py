@@ -5,6 +5,7 @@ import socket
 import time
 from contextlib import suppress
 from datetime import datetime
+from typing import get_args
 
 import click
 
@@ -15,6 +16,7 @@ from jobs.cli.options import batch_argument
 from jobs.cli.output import say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError, UnknownIdError
+from jobs.core.job import Api
 from jobs.core.moments import moment, span_s
 from jobs.core.rates import RateLimits
 from jobs.core.text import one_line
@@ -23,15 +25,21 @@ from jobs.ledger import Batch, Size
 from jobs.submit.question import check_model
 
 
-def batch_or_model(session: Session, name: str) -> Batch | str:
+def batch_or_model(session: Session, name: str | None) -> tuple[Batch | None, str | None]:
     """The batch of this id, or the model of this name that was ever asked. Raises InputError."""
+    if not name:
+        return None, None
     with suppress(UnknownIdError):
-        return session.ledger.batch(name)
-    wanted = {f"{api}:{name}" for api in ("chat", "task")}
+        return session.ledger.batch(name), None
     known = {gate.lane for gate in session.gates.all()} | set(session.queues.lanes()) | session.ledger.lanes()
-    if not wanted & known:
+    if not lanes_of(name) & known:
         raise InputError(f"{name!r} is no batch, and no model has such a lane: see chartq lanes")
-    return name
+    return None, name
+
+
+def lanes_of(model: str) -> set[str]:
+    """Those that a model may have, a kind of API each."""
+    return {f"{api}:{model}" for api in get_args(Api)}
 
 
 def whoami() -> str:
@@ -62,16 +70,11 @@ def pause(model_or_batch: str | None, until: str | None) -> int:
     except ValueError as error:
         raise click.UsageError(f"--until: {error}") from None
     with Session(producer_settings()) as session:
-        what = batch_or_model(session, model_or_batch) if model_or_batch else None
-        if isinstance(what, Batch) and not session.ledger.counts(what, recent_since=0).open:
-            raise InputError(f"{what.batch_id} has ended: there is nothing to pause")
-        operations.pause(
-            session,
-            whoami(),
-            model=what if isinstance(what, str) else None,
-            batch=what if isinstance(what, Batch) else None,
-            for_s=(ends - now).total_seconds() if ends else None,
-        )
+        batch, model = batch_or_model(session, model_or_batch)
+        if batch and not session.ledger.counts(batch, recent_since=0).open:
+            raise InputError(f"{batch.batch_id} has ended: there is nothing to pause")
+        for_s = (ends - now).total_seconds() if ends else None
+        operations.pause(session, whoami(), model=model, batch=batch, for_s=for_s)
     name = f" {model_or_batch}" if model_or_batch else ""
     span = f" until {clock(ends.timestamp(), time.time())}" if ends else ""
     say(f"{model_or_batch or 'everything'} is paused{span}; go on with: chartq resume{name}")

@@ -1,6 +1,7 @@
 """`keys`: who may use the HTTP API."""
 
 import time
+from typing import Any
 
 import click
 from rich.table import Table
@@ -13,6 +14,7 @@ from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError
 from jobs.core.text import dumps, visible
 from jobs.core.time_text import iso
+from jobs.ledger.api_keys import ApiKey
 
 _NAME_CHARS = 100
 
@@ -56,30 +58,29 @@ def list_keys(as_json: bool) -> int:
     Example: chartq keys list
     """
     with Session(producer_settings()) as session:
-        rows = [
-            {
-                "name": key.name,
-                "id": key.key_id,
-                "read_only": key.read_only,
-                "created_at": iso(key.created_at),
-                "revoked_at": iso(key.revoked_at),
-            }
-            for key in session.ledger.api_keys()
-        ]
+        listed = session.ledger.api_keys()
     if as_json:
-        for row in rows:
-            print_data(dumps(row))
+        for key in listed:
+            print_data(dumps(_document(key)))
         return 0
     table = Table(box=None)
     for column in ("name", "id", "may", "created", "revoked"):
         table.add_column(column, no_wrap=True)
-    for row in rows:
-        may = "read" if row["read_only"] else "all"
-        table.add_row(
-            visible(str(row["name"])), str(row["id"]), may, str(row["created_at"]), str(row["revoked_at"] or "-")
-        )
+    for key in listed:
+        may = "read" if key.read_only else "all"
+        table.add_row(visible(key.name), key.key_id, may, iso(key.created_at), iso(key.revoked_at) or "-")
     print_table(table)
     return 0
+
+
+def _document(key: ApiKey) -> dict[str, Any]:
+    return {
+        "name": key.name,
+        "id": key.key_id,
+        "read_only": key.read_only,
+        "created_at": iso(key.created_at),
+        "revoked_at": iso(key.revoked_at),
+    }
 
 
 @keys.command()

@@ -32,9 +32,8 @@ def lanes(as_json: bool) -> int:
             print_data(dumps(row))
         return 0
     table = Table(box=None)
-    for column, fixed in (("account", True), ("lane", False), ("state", False), ("budget", True), ("calls", True)):
-        table.add_column(column, no_wrap=fixed, overflow="fold")
-    table.add_column("queued", no_wrap=True)
+    for column in ("account", "lane", "state", "budget", "calls", "queued"):
+        table.add_column(column, no_wrap=column not in ("lane", "state"), overflow="fold")
     for row in rows:
         budget = "\n".join(
             [

@@ -265,6 +265,8 @@ class Ledger:
         before = BEYOND
         while page := self._batches_page(before, owner=owner):
             yield from page
+            if len(page) < batches.PAGE:
+                return
             before = page[-1].id
 
     def counts(self, batch: Batch, *, recent_since: float) -> Counts:

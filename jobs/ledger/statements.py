@@ -52,21 +52,19 @@ _FITS = """\
             FROM answers WHERE answers.job = jobs.id
         ) AS answer
         WHERE json LIKE :text_field ESCAPE '!' OR json LIKE :bare_field ESCAPE '!' OR json LIKE :last_field ESCAPE '!'
-    ))""".replace("{standing}", _STANDING)
+    ))"""
 _EVERYWHERE = {
     "standing": _STANDING,
     "cut_off": IS_CUT_OFF_SQL,
     "shown": _SHOWN,
     "joined_to_page": _JOINED_TO_PAGE,
     "fits": _FITS,
+    # Whether the store may be worked through the Redis `:id` at `:place`: see redis_marks.py. A time that is far ahead
+    # is as old as one far behind: the clock was set.
+    "redis_is_free": (
+        "(redis_id IS NULL OR redis_id = :id OR redis_place = :place OR ABS({now} - redis_seen_at) >= 30)"
+    ),
 }
-_NOW: Mapping[Dialect, str] = {
-    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
-    "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)",
-}
-#: Whether the store may be worked through the Redis `:id` at `:place`: see redis_marks.py. A time that is far ahead is
-#: as old as one far behind: the clock was set.
-_REDIS_IS_FREE = "(redis_id IS NULL OR redis_id = :id OR redis_place = :place OR ABS({now} - redis_seen_at) >= 30)"
 _WORDS: Mapping[Dialect, Mapping[str, str]] = {
     "sqlite": {
         "id": "INTEGER",
@@ -74,8 +72,7 @@ _WORDS: Mapping[Dialect, Mapping[str, str]] = {
         "double": "DOUBLE",
         "bytes": "BLOB",
         "keep_locked": "NOTHING",
-        "now": _NOW["sqlite"],
-        "redis_is_free": _REDIS_IS_FREE.format(now=_NOW["sqlite"]),
+        "now": "((julianday('now') - 2440587.5) * 86400.0)",
         **_EVERYWHERE,
     },
     "postgresql": {
@@ -85,8 +82,7 @@ _WORDS: Mapping[Dialect, Mapping[str, str]] = {
         "bytes": "BYTEA",
         # It stays as it is, and can't be removed before the transaction is through.
         "keep_locked": "UPDATE SET id = excluded.id",
-        "now": _NOW["postgresql"],
-        "redis_is_free": _REDIS_IS_FREE.format(now=_NOW["postgresql"]),
+        "now": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)",
         **_EVERYWHERE,
     },
 }
@@ -135,4 +131,5 @@ def _spelled(sql: str, dialect: Dialect) -> str:
 
 
 def _with_words(sql: str, dialect: Dialect) -> str:
-    return _WORD.sub(lambda match: _WORDS[dialect][match[1]], sql)
+    """With all words put in; a word may hold others."""
+    return _WORD.sub(lambda match: _with_words(_WORDS[dialect][match[1]], dialect), sql)
