@@ -301,7 +301,7 @@ def test_the_sweep_reads_open_rows_only(sqlite_url: str) -> None:
         submit(ledger, "a", now=1)
     store = Store(sqlite_url)
     sql = f"EXPLAIN QUERY PLAN {statements('sqlite')['open_jobs']}"
-    plan = store.read(lambda tx: tx.execute(sql, after=5, page=10).fetchall())
+    plan = store.read(lambda tx: tx.execute(sql, after=5, page=10, batch=0).fetchall())
     assert ["jobs_open" in row[3] for row in plan if "jobs" in row[3]] == [True]
     store.close()
 
@@ -330,9 +330,9 @@ def test_no_statement_about_some_jobs_goes_through_a_whole_batch_for_each(tmp_pa
     about_jobs = {
         name: sql
         for name, sql in statements("sqlite").items()
-        if "members" in sql and (":jobs" in sql or name == "open_jobs_of_batch")
+        if "members" in sql and (":jobs" in sql or name == "open_jobs")
     }
-    assert {"give_up_claims", "open_jobs_of_batch"} <= about_jobs.keys()
+    assert {"give_up_claims", "open_jobs"} <= about_jobs.keys()
     with closing(sqlite3.connect(store)) as connection:
         for name, sql in about_jobs.items():
             values = dict.fromkeys(re.findall(r":(\w+)", sql), 1)
