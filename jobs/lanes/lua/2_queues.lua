@@ -11,6 +11,11 @@ local function enter_ring(lane, queue)
     redis.call('SADD', rq .. ':queues', queue_key(queue))
 end
 
+-- It was served just now.
+local function note_turn(lane, queue)
+    redis.call('ZADD', ring_key(lane), priority_of(queue) * PRIORITY_STEP + redis.call('INCR', TURN), queue)
+end
+
 -- Forget a queue that has nothing queued, delayed or started, so that dead batches cost nothing.
 local function leave_ring_if_empty(lane, queue)
     if redis.call('EXISTS', queue_key(queue), scheduled_key(queue), started_key(queue)) > 0 then return end
@@ -186,8 +191,7 @@ local function pop(lane, now_ms, refused, probing)
         elseif queue ~= alone_queue(lane) then job = pop_from(queue, refused)
         elseif redis.call('EXISTS', queue_key(queue)) == 1 then look_in(1000) end
         if job then
-            local turn = redis.call('INCR', TURN)
-            redis.call('ZADD', ring_key(lane), priority_of(queue) * PRIORITY_STEP + turn, queue)
+            note_turn(lane, queue)
             return job
         end
         leave_ring_if_empty(lane, queue)

@@ -70,13 +70,27 @@ local function ceiling_of(args, lane)
     return args.ceiling or set
 end
 
+-- Whether a job waits that must run alone, and is next. One that came back failed takes its turn with the other queues: a
+-- few that are never answered would keep everybody waiting where few calls may be in flight.
+local function lone_job_is_next(lane, now_ms)
+    local alone, ring = alone_queue(lane), ring_key(lane)
+    local job = redis.call('LINDEX', queue_key(alone), 0)
+    if not job then return false end
+    if not redis.call('HGET', job_key(job), 'failed_alone') then return true end
+    for _, queue in ipairs(redis.call('ZRANGE', ring, 0, -1)) do
+        if queue == alone then return true end
+        if redis.call('EXISTS', queue_key(queue)) == 1 and not queue_paused_for_ms(queue, now_ms) then return false end
+    end
+    return true
+end
+
 -- A job that was lost with its worker runs alone. One worker at a time empties itself for such jobs.
 -- Returns 'none', 'drain' (take nothing, somebody is waiting for you to be empty) or a claim.
 local function take_alone(args, lanes, now_ms, refused)
     for _, lane in ipairs(lanes) do
         local queue, account = alone_queue(lane), args.accounts[string.match(lane, '^%a+')]
         wake_delayed(queue, now_ms)
-        if account and redis.call('EXISTS', queue_key(queue)) == 1 then
+        if account and lone_job_is_next(lane, now_ms) then
             local windows = windows_of(args, lane)
             local wait, state, owner =
                 closed_for_ms(account .. ':' .. lane, account, windows, ceiling_of(args, lane), now_ms)
@@ -88,7 +102,10 @@ local function take_alone(args, lanes, now_ms, refused)
                 redis.call('SET', ALONE_TURN, args.worker, 'PX', args.lease_ms)
                 if args.in_flight > 0 then return 'drain' end
                 local job = pop_from(queue, refused)
-                if job then return claim(args, lane, account, job, state, owner, 1, now_ms, windows) end
+                if job then
+                    note_turn(lane, queue)
+                    return claim(args, lane, account, job, state, owner, 1, now_ms, windows)
+                end
             end
         end
     end
@@ -96,10 +113,10 @@ local function take_alone(args, lanes, now_ms, refused)
 end
 
 -- A place is kept for the job that another worker is emptying itself for, or it would never find one free.
-local function place_for_alone(args, lane)
+local function place_for_alone(args, lane, now_ms)
     local turn = kept(ALONE_TURN, args.lease_ms)
-    local waits = turn and turn ~= args.worker and redis.call('EXISTS', queue_key(alone_queue(lane))) == 1
-    return waits and 1 or 0
+    local has_one = redis.call('EXISTS', started_key(alone_queue(lane))) == 1
+    return turn and turn ~= args.worker and not has_one and lone_job_is_next(lane, now_ms) and 1 or 0
 end
 
 -- A job may wait in a worker's hand for a call to end only where nothing counts when calls begin, or how many there are.
@@ -159,7 +176,7 @@ local function take(args, now_ms)
         for _, lane in ipairs(lanes) do
             local account, windows = args.accounts[string.match(lane, '^%a+')], windows_of(args, lane)
             if account and #claims < most then
-                local reserved, ceiling = place_for_alone(args, lane), ceiling_of(args, lane)
+                local reserved, ceiling = place_for_alone(args, lane, now_ms), ceiling_of(args, lane)
                 local wait, state, owner =
                     closed_for_ms(account .. ':' .. lane, account, windows, ceiling, now_ms, reserved)
                 wait = lane_paused_for_ms(lane, now_ms) or wait
@@ -194,6 +211,9 @@ local function move(outcome, args, now_ms)
     redis.call('ZREM', LEASES, id)
     redis.call('HDEL', job_key(id), 'execution')
     local to = outcome.to
+    if queue == alone_queue(lane) and (to == 'delay' or to == 'back') then
+        redis.call('HSET', job_key(id), 'failed_alone', 1, 'behind', 1)
+    end
     if to == 'finished' or to == 'failed' then
         local ttl_s = to == 'finished' and FINISHED_TTL_S or FAILED_TTL_S
         local registry = to == 'finished' and finished_key(queue) or failed_key(queue)

@@ -513,6 +513,29 @@ def test_a_lone_job_is_the_probe_only_where_no_other_waits(lanes: Lanes, why: st
     assert jobs_of(worker.take(1)) == [job], "it runs once the gate is open"
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_lone_jobs_that_fail_take_turns_with_the_others_where_few_calls_may_be_in_flight(
+    lanes: Lanes, workers: int
+) -> None:
+    """A few that are never answered would keep everybody waiting until their attempts are used up."""
+    send_alone(lanes, 3)
+    crew = [lanes.worker(f"w{number}", ceiling=1) for number in range(workers)]
+    lanes.submit(30, "b1")
+    lanes.submit(30, "b2")
+    lone = []
+    for number in range(24):
+        worker = crew[number % workers]
+        [lease] = worker.take(1) or crew[number % workers - 1].take(1)
+        lone.append(lease.alone)
+        if lease.alone:
+            next(one for one in crew if one.held).failed(lease, delay_s=1)
+        else:
+            next(one for one in crew if one.held).answered(lease)
+        lanes.clock.pass_s(1)
+    assert lone[:3] == [1, 1, 1], "those that have not run alone yet go first"
+    assert 10 <= lone.count(0) < 21
+
+
 def test_where_nobody_else_waits_a_lone_job_is_the_probe(lanes: Lanes) -> None:
     worker = lanes.worker()
     [job] = send_alone(lanes)
