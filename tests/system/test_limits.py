@@ -171,7 +171,7 @@ def test_six_charts_that_always_fail_are_no_outage(user: Stack, server: Rehearsa
     counts = wait(user, batch_id, expect=1)
     assert (counts.finished, counts.failed) == (54, 6)
     assert server.record.with_status(200) == 54
-    assert server.record.with_status(500) <= 6 * 3, "once in what looked like an outage, and twice for itself"
+    assert server.record.with_status(500) <= 6 * 4, "once or twice in what looked like an outage, and twice for itself"
     assert {row["attempts"] for row in user.results(batch_id) if row["status"] == "failed"} == {2}
 
 
