@@ -151,7 +151,7 @@ class Session:
     def status(self, batch: Batch) -> BatchDocument:
         """The batch's document, as it stands now."""
         batch = self.ledger.batch(batch.batch_id)
-        now, counts, controls = self._standing([batch], self.now)
+        now, counts, controls = self._counted([batch], self.now)
         gates = self.gates_of(batch) if counts[batch.id].open else []
         return batch_document(batch, counts[batch.id], gates, now=now, controls=controls)
 
@@ -160,7 +160,7 @@ class Session:
         gates: dict[str, list[Gate]] = {}
         waiting = iter(batches)
         while page := list(islice(waiting, PAGE)):
-            now, counts, controls = self._standing(page, self.now_if_possible)
+            now, counts, controls = self._counted(page, self.now_if_possible)
             for batch in (one for one in page if one.id in counts):
                 lane, unfinished = batch.question.lane, counts[batch.id].open > 0
                 if unfinished and lane not in gates:
@@ -170,7 +170,7 @@ class Session:
                 known = gates[lane] if unfinished else []
                 yield batch_document(batch, counts[batch.id], known, now=now, controls=controls)
 
-    def _standing(
+    def _counted(
         self, batches: Sequence[Batch], redis_now: Callable[[], float]
     ) -> tuple[float, dict[int, Counts], Controls]:
         """Where they stand, but for those deleted since, and what is paused and limited.
@@ -178,12 +178,12 @@ class Session:
         And the time by Redis's clock, which dates the pace; ours, when all have ended.
         """
         here = self.clock.now()
-        counts, controls = self.ledger.standings(batches, recent_since=here - RECENT_S)
+        counts, controls = self.ledger.counts_and_controls(batches, recent_since=here - RECENT_S)
         if not any(one.open for one in counts.values()):
             return here, counts, controls
         now = redis_now()
         if abs(now - here) > 1:
-            counts, controls = self.ledger.standings(batches, recent_since=now - RECENT_S)
+            counts, controls = self.ledger.counts_and_controls(batches, recent_since=now - RECENT_S)
         return now, counts, controls
 
     def document(self, batch_id: str) -> BatchDocument:

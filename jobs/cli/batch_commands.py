@@ -172,7 +172,7 @@ def watch(batch_id: str | None) -> int:
         batch = batch_or_newest(session, batch_id)
         try:
             with watched(session, messages()) as watching:
-                code, document = follow(session, batch, show=watching.standing)
+                code, document = follow(session, batch, show=watching.show)
         except KeyboardInterrupt:
             say(f"the batch goes on without you; come back with: chartq watch {batch.batch_id}")
             return 130

@@ -39,7 +39,7 @@ class Watching(Protocol):
     def line(self, line: str) -> None:
         """Before there is a batch: any line."""
 
-    def standing(self, *stages: BatchDocument) -> None:
+    def show(self, *stages: BatchDocument) -> None:
         """The batch's document; of a run in stages each one's, in their order."""
 
     def tell(self, line: str) -> None:
@@ -83,7 +83,7 @@ class _Lines:
     def line(self, line: str) -> None:
         self._show(line)
 
-    def standing(self, *stages: BatchDocument) -> None:
+    def show(self, *stages: BatchDocument) -> None:
         if None in map(exit_code, stages):  # the last word is the command's
             self._show("\n".join(map(summary, stages)))
 
@@ -100,7 +100,7 @@ class _LivePanel:
     def line(self, line: str) -> None:
         self._show(Text(visible(line)))
 
-    def standing(self, *stages: BatchDocument) -> None:
+    def show(self, *stages: BatchDocument) -> None:
         *before, last = stages
         self._show(Group(*(self._panel(document, brief=True) for document in before), self._panel(last, brief=False)))
 

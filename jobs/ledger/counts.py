@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from jobs.core.finish_reason import is_cut_off
 from jobs.core.job import ENDED_STATES, OPEN_STATES
-from jobs.ledger.member_status import standing_of
+from jobs.ledger.member_status import member_status_of
 from jobs.ledger.records import Counts
 from jobs.ledger.state_machine import State
 from jobs.ledger.transaction import Row, Transaction
@@ -36,10 +36,10 @@ class Change:
     sums: Counter[str]
     ended_at: float | None = None
 
-    def add(self, standing: str, rows: int, *, cut_off: int, prompt_tokens: int, completion_tokens: int) -> None:
+    def add(self, status: str, rows: int, *, cut_off: int, prompt_tokens: int, completion_tokens: int) -> None:
         """`rows` members stand there now; negative: they don't any more. The others are sums over these rows."""
-        self.sums[standing] += rows
-        if standing == "finished":
+        self.sums[status] += rows
+        if status == "finished":
             self.sums["cut_off"] += cut_off
             self.sums["prompt_tokens"] += prompt_tokens
             self.sums["completion_tokens"] += completion_tokens
@@ -77,13 +77,13 @@ def note_changes(tx: Transaction, changed: Sequence[tuple[State, State]], now: f
         change = changes[claim.batch]
         for state, sign in ((old, -claim.rows), (new, claim.rows)):
             change.add(
-                standing_of(state.status, claim.ended),
+                member_status_of(state.status, claim.ended),
                 sign,
                 cut_off=sign * is_cut_off(state.finish_reason),
                 prompt_tokens=sign * (state.prompt_tokens or 0),
                 completion_tokens=sign * (state.completion_tokens or 0),
             )
-        if standing_of(new.status, claim.ended) in ("finished", "failed"):
+        if member_status_of(new.status, claim.ended) in ("finished", "failed"):
             change.saw(new.finished_at)
     _apply(tx, changes)
     _note_pace(tx, changes, now)
@@ -108,15 +108,15 @@ def recounted(
         changes: Changes = defaultdict(lambda: Change(Counter()))
         came = [row for row in _tally(tx, set(more) - before_jobs) if row.batch == newcomers_of]
         for row, sign in [*((row, -1) for row in before), *((row, 1) for row in [*_tally(tx, before_jobs), *came])]:
-            standing = standing_of(row.status, row.ended)
+            status = member_status_of(row.status, row.ended)
             changes[row.batch].add(
-                standing,
+                status,
                 sign * row.rows,
                 cut_off=sign * int(row.cut_off),
                 prompt_tokens=sign * int(row.prompt_tokens),
                 completion_tokens=sign * int(row.completion_tokens),
             )
-            if sign > 0 and standing in ("finished", "failed"):
+            if sign > 0 and status in ("finished", "failed"):
                 changes[row.batch].saw(row.last_ended_at)
         _apply(tx, changes)
         done.append(changes)

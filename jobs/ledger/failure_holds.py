@@ -26,9 +26,9 @@ def check_limits(tx: Transaction, changes: Mapping[int, counts.Change], now: flo
     if not failed:
         return
     limited = tx.rows("limited_batches", batches=failed)
-    standing = counts.read(tx, [batch.id for batch in limited], recent_since=now)
+    counted = counts.read(tx, [batch.id for batch in limited], recent_since=now)
     for batch in limited:
-        _check(tx, batch, standing[batch.id], now)
+        _check(tx, batch, counted[batch.id], now)
 
 
 def release(tx: Transaction, batch: Batch) -> None:
@@ -51,8 +51,8 @@ def resume(tx: Transaction, batch: Batch) -> bool:
 
 def forget_failures(tx: Transaction, batch: Batch) -> None:
     """What has failed and ended so far is held against the batch no more."""
-    standing = counts.read(tx, [batch.id], recent_since=0)[batch.id]
-    tx.run("forget_failures", batch=batch.id, failed=standing.failed, ended=standing.finished + standing.failed)
+    counted = counts.read(tx, [batch.id], recent_since=0)[batch.id]
+    tx.run("forget_failures", batch=batch.id, failed=counted.failed, ended=counted.finished + counted.failed)
 
 
 def limit(tx: Transaction, batch: Batch, max_failures: FailureLimit) -> None:
@@ -60,10 +60,10 @@ def limit(tx: Transaction, batch: Batch, max_failures: FailureLimit) -> None:
     tx.run("limit_failures", batch=batch.id, max_failures=str(max_failures))
 
 
-def _check(tx: Transaction, batch: Row, standing: Counts, now: float) -> None:
+def _check(tx: Transaction, batch: Row, counted: Counts, now: float) -> None:
     allowed = FailureLimit.parse(batch.max_failures)
-    failed = max(0, standing.failed - batch.failed_before)
-    ended = max(failed, standing.finished + standing.failed - batch.ended_before)
+    failed = max(0, counted.failed - batch.failed_before)
+    ended = max(failed, counted.finished + counted.failed - batch.ended_before)
     if not failed or allowed.left(failed=failed, ended=ended):
         return
     often = tx.rows("most_frequent_error", batch=batch.id)[0]

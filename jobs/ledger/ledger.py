@@ -39,7 +39,7 @@ R = TypeVar("R", ResultRow, SourceAnswer)
 _MANY = 1000
 
 
-def _standings(
+def _counts_and_controls(
     tx: Transaction, batch_rows: Sequence[int], label: str, *, recent_since: float
 ) -> tuple[dict[int, Counts], Controls]:
     return counts.read(tx, batch_rows, recent_since=recent_since), controls.read(tx, label)
@@ -251,7 +251,7 @@ class Ledger:
     _unasked_page = reads(queries.unasked_page)
     _answered = reads(queries.answered)
     _counts = reads(counts.read)
-    _standings = reads(_standings)
+    _counts_and_controls = reads(_counts_and_controls)
 
     def answered(self, job_ids: Sequence[str], *, count_rehearsals: bool) -> set[str]:
         """Those of the jobs that a submit without refresh would find answered."""
@@ -277,9 +277,9 @@ class Ledger:
         """Where each of the batches stands at this moment, by its row id."""
         return self._counts([batch.id for batch in some], recent_since=recent_since)
 
-    def standings(self, some: Sequence[Batch], *, recent_since: float) -> tuple[dict[int, Counts], Controls]:
+    def counts_and_controls(self, some: Sequence[Batch], *, recent_since: float) -> tuple[dict[int, Counts], Controls]:
         """That and what is paused and limited, in one read."""
-        return self._standings([batch.id for batch in some], self.label, recent_since=recent_since)
+        return self._counts_and_controls([batch.id for batch in some], self.label, recent_since=recent_since)
 
     def results(self, batch: Batch, *, status: str | None = None, with_raw: bool = True) -> Iterator[ResultRow]:
         """The batch's rows in the order of submission, of one status or of all; read as they are taken."""

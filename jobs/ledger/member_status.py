@@ -6,7 +6,7 @@
   refresh, or a submit of what had failed). So a batch's ended rows stay ended whatever other batches do.
   A failed one becomes finished with the job's answer, if there is one.
 
-In SQL it is the word {standing}, see statements.py.
+In SQL it is the word {member_status}, see statements.py.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from jobs.ledger.transaction import Transaction
 
 
-def standing_of(status: str, ended: str | None) -> str:
+def member_status_of(status: str, ended: str | None) -> str:
     """Where a member stands whose job has this status."""
     if ended is None or (ended == "failed" and status == "finished"):
         return status

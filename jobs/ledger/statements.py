@@ -3,7 +3,7 @@
 Both databases read nearly the same SQL. What differs is written so in the files:
 
 - `:name` is a value; `IN :names...` a list of values of any length;
-- `{standing}`, `{id}`, `{double}`... are words that are put in once, when the file is read;
+- `{member_status}`, `{id}`, `{double}`... are words that are put in once, when the file is read;
 - `/*postgresql FOR UPDATE */` is there for PostgreSQL alone: SQLite has one writer at a time, and locks no rows.
 """
 
@@ -17,36 +17,36 @@ from jobs.core.finish_reason import IS_CUT_OFF_SQL
 
 Dialect = Literal["sqlite", "postgresql"]
 
-#: What columns and expressions are called; `standing` is explained in member_status.py.
-_STANDING = (
+#: What columns and expressions are called; `member_status` is explained in member_status.py.
+_MEMBER_STATUS = (
     "CASE WHEN members.ended IS NULL OR (members.ended = 'failed' AND jobs.status = 'finished') "
     "THEN jobs.status ELSE members.ended END"
 )
 #: What a row of results shows, in the order of `ResultRow`: an answer's figures only when finished, an error only when
 #: not. Queued again, not started since: the error is of the job's last life, and of the rows that failed then.
 _FINISHED = ", ".join(
-    f"CASE WHEN page.standing = 'finished' THEN jobs.{name} END AS {name}"
+    f"CASE WHEN page.member_status = 'finished' THEN jobs.{name} END AS {name}"
     for name in ("prompt_tokens", "completion_tokens", "latency_s", "request_id", "provider", "finish_reason", "sent")
 )
 _SHOWN = (
     "page.position, page.custom_id, jobs.job_id, page.image AS stored_image, questions.model, questions.prompt, "
-    "page.standing AS status, CASE WHEN page.standing = 'failed' "
-    "OR (page.standing <> 'finished' AND jobs.started_at IS NOT NULL) THEN jobs.error_type END AS error_type, "
+    "page.member_status AS status, CASE WHEN page.member_status = 'failed' "
+    "OR (page.member_status <> 'finished' AND jobs.started_at IS NOT NULL) THEN jobs.error_type END AS error_type, "
     "jobs.error_message, jobs.status_code, jobs.attempts, jobs.throttled, "
-    "CASE WHEN page.standing IN ('finished', 'failed', 'canceled') THEN jobs.finished_at END AS finished_at, "
+    "CASE WHEN page.member_status IN ('finished', 'failed', 'canceled') THEN jobs.finished_at END AS finished_at, "
     f"jobs.rehearsal, {_FINISHED}, answers.text"
 )
 _JOINED_TO_PAGE = (
     "JOIN jobs ON jobs.id = page.job JOIN questions ON questions.id = jobs.question_id "
-    "LEFT JOIN answers ON answers.job = page.job AND page.standing = 'finished'"
+    "LEFT JOIN answers ON answers.job = page.job AND page.member_status = 'finished'"
 )
 #: Whether one of a batch's rows is among those that a `RowFilter` asks for.
 _FITS = """\
-(:status = '' OR {standing} = :status)
-    AND (:error = '' OR (jobs.error_type = :error AND {standing} = 'failed'))
+(:status = '' OR {member_status} = :status)
+    AND (:error = '' OR (jobs.error_type = :error AND {member_status} = 'failed'))
     AND (:words = '' OR LOWER(members.custom_id) LIKE :words ESCAPE '!'
         OR EXISTS (SELECT 1 FROM answers WHERE answers.job = jobs.id AND LOWER(answers.text) LIKE :words ESCAPE '!'))
-    AND (:text_field = '' OR {standing} = 'finished' AND EXISTS (
+    AND (:text_field = '' OR {member_status} = 'finished' AND EXISTS (
         SELECT 1 FROM (
             SELECT REPLACE(REPLACE(LOWER(answers.text), ' ', ''), :line_feed, '') AS json
             FROM answers WHERE answers.job = jobs.id
@@ -54,7 +54,7 @@ _FITS = """\
         WHERE json LIKE :text_field ESCAPE '!' OR json LIKE :bare_field ESCAPE '!' OR json LIKE :last_field ESCAPE '!'
     ))"""
 _EVERYWHERE = {
-    "standing": _STANDING,
+    "member_status": _MEMBER_STATUS,
     "cut_off": IS_CUT_OFF_SQL,
     "shown": _SHOWN,
     "joined_to_page": _JOINED_TO_PAGE,

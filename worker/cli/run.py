@@ -113,7 +113,7 @@ class Run:
         stage = _Stage(self.session, self.then(batch)) if self.then else None
         while True:
             if document := look(self.session, batch):
-                self._note_standing(document, stage)
+                self._note_status(document, stage)
             if self.code is not None or self._stopped.wait(POLL_INTERVAL_S):
                 break
         self.worker.stop()
@@ -125,7 +125,7 @@ class Run:
         if last is not None and (self.code is None or exit_code(last) is not None):
             self.document = last
 
-    def _note_standing(self, document: BatchDocument, stage: "_Stage | None") -> None:
+    def _note_status(self, document: BatchDocument, stage: "_Stage | None") -> None:
         if stage is None:
             self.document = document
         else:
@@ -133,7 +133,7 @@ class Run:
             if stage.take_up(document):
                 self.worker.wake()
             self.document = stage.look() or self.document
-        self.watching.standing(*filter(None, (self.first_document, self.document)))
+        self.watching.show(*filter(None, (self.first_document, self.document)))
 
 
 def run_order(

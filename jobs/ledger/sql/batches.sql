@@ -79,7 +79,7 @@ UPDATE batches SET canceled_at = NULL WHERE id = :batch
 -- name: most_frequent_error
 SELECT jobs.error_type, COUNT(*) AS times, MAX(jobs.error_message) AS message
 FROM members JOIN jobs ON jobs.id = members.job
-WHERE members.batch = :batch AND {standing} = 'failed'
+WHERE members.batch = :batch AND {member_status} = 'failed'
 GROUP BY jobs.error_type ORDER BY COUNT(*) DESC, jobs.error_type LIMIT 1
 
 -- name: put_question

@@ -15,7 +15,7 @@ GROUP BY question_id
 SELECT {shown}, answers.raw AS raw_json, jobs.id, jobs.question_id, jobs.image_sha256, jobs.execution_id, jobs.losses,
     jobs.created_at, jobs.queued_at, jobs.started_at
 FROM (
-    SELECT 0 AS position, '' AS custom_id, jobs.image, jobs.id AS job, jobs.status AS standing
+    SELECT 0 AS position, '' AS custom_id, jobs.image, jobs.id AS job, jobs.status AS member_status
     FROM jobs WHERE jobs.job_id = :job_id
 ) AS page
 {joined_to_page}
@@ -30,7 +30,7 @@ WHERE members.job = :job ORDER BY members.batch DESC, members.position LIMIT 1
 -- name: failures
 SELECT jobs.job_id, jobs.error_type, jobs.error_message, jobs.status_code
 FROM members JOIN jobs ON jobs.id = members.job
-WHERE members.batch = :batch AND {standing} = 'failed'
+WHERE members.batch = :batch AND {member_status} = 'failed'
 ORDER BY members.position, members.custom_id
 
 -- name: asked_by_others
@@ -42,11 +42,11 @@ GROUP BY batches.id, batches.batch_id ORDER BY COUNT(*) DESC, batches.id
 -- name: results_page
 SELECT {shown}, CASE WHEN :with_raw = 1 THEN answers.raw END AS raw_json
 FROM (
-    SELECT members.position, members.custom_id, members.image, members.job, {standing} AS standing
+    SELECT members.position, members.custom_id, members.image, members.job, {member_status} AS member_status
     FROM members JOIN jobs ON jobs.id = members.job
     WHERE members.batch = :batch AND members.position >= :position
         AND (members.position > :position OR members.custom_id > :custom_id)
-        AND (:status = '' OR {standing} = :status)
+        AND (:status = '' OR {member_status} = :status)
     ORDER BY members.position, members.custom_id LIMIT :page
 ) AS page
 {joined_to_page}
@@ -55,7 +55,7 @@ ORDER BY page.position, page.custom_id
 -- name: results_window
 SELECT {shown}, NULL AS raw_json
 FROM (
-    SELECT members.position, members.custom_id, members.image, members.job, {standing} AS standing
+    SELECT members.position, members.custom_id, members.image, members.job, {member_status} AS member_status
     FROM members JOIN jobs ON jobs.id = members.job
     WHERE members.batch = :batch AND {fits}
     ORDER BY members.position, members.custom_id LIMIT :page OFFSET :skipped
@@ -75,7 +75,7 @@ FROM (
     FROM members JOIN jobs ON jobs.id = members.job
     WHERE members.batch = :batch AND members.position >= :position
         AND (members.position > :position OR members.custom_id > :custom_id)
-        AND {standing} = 'finished'
+        AND {member_status} = 'finished'
         AND NOT EXISTS (
             SELECT 1 FROM members AS asked
             WHERE asked.batch = :stage AND asked.custom_id = members.custom_id
@@ -95,11 +95,11 @@ WHERE members.batch = :batch AND members.custom_id IN :custom_ids...
 -- name: latest
 SELECT {shown}, answers.raw AS raw_json
 FROM (
-    SELECT members.position, members.custom_id, members.image, members.job, {standing} AS standing
+    SELECT members.position, members.custom_id, members.image, members.job, {member_status} AS member_status
     FROM (
         SELECT members.position, members.job
         FROM members JOIN jobs ON jobs.id = members.job
-        WHERE members.batch = :batch AND {standing} = :status
+        WHERE members.batch = :batch AND {member_status} = :status
         ORDER BY jobs.finished_at DESC LIMIT :limit
     ) AS newest
     JOIN members ON members.batch = :batch AND members.position = newest.position AND members.job = newest.job

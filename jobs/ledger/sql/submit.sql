@@ -43,7 +43,7 @@ WHERE id IN :jobs...
 -- name: jobs_failed_for_batch
 SELECT jobs.id, jobs.job_id, jobs.status, jobs.error_type, jobs.error_message
 FROM members JOIN jobs ON jobs.id = members.job
-WHERE members.batch = :batch AND {standing} = 'failed' AND {fits}
+WHERE members.batch = :batch AND {member_status} = 'failed' AND {fits}
 ORDER BY jobs.id /*postgresql FOR UPDATE OF jobs */
 
 -- name: jobs_waiting_for_batch

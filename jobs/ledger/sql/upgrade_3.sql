@@ -34,19 +34,19 @@ UPDATE batch_counts SET
     completion_tokens = found.completion_tokens, last_ended_at = found.last_ended_at
 FROM (
     SELECT batch,
-        SUM(CASE WHEN standing = 'queued' THEN 1 ELSE 0 END) AS queued,
-        SUM(CASE WHEN standing = 'started' THEN 1 ELSE 0 END) AS started,
-        SUM(CASE WHEN standing = 'scheduled' THEN 1 ELSE 0 END) AS scheduled,
-        SUM(CASE WHEN standing = 'finished' THEN 1 ELSE 0 END) AS finished,
-        SUM(CASE WHEN standing = 'failed' THEN 1 ELSE 0 END) AS failed,
-        SUM(CASE WHEN standing = 'canceled' THEN 1 ELSE 0 END) AS canceled,
-        SUM(CASE WHEN standing = 'finished' THEN COALESCE(prompt_tokens, 0) ELSE 0 END) AS prompt_tokens,
-        SUM(CASE WHEN standing = 'finished' THEN COALESCE(completion_tokens, 0) ELSE 0 END) AS completion_tokens,
-        MAX(CASE WHEN standing IN ('finished', 'failed') THEN finished_at END) AS last_ended_at
+        SUM(CASE WHEN member_status = 'queued' THEN 1 ELSE 0 END) AS queued,
+        SUM(CASE WHEN member_status = 'started' THEN 1 ELSE 0 END) AS started,
+        SUM(CASE WHEN member_status = 'scheduled' THEN 1 ELSE 0 END) AS scheduled,
+        SUM(CASE WHEN member_status = 'finished' THEN 1 ELSE 0 END) AS finished,
+        SUM(CASE WHEN member_status = 'failed' THEN 1 ELSE 0 END) AS failed,
+        SUM(CASE WHEN member_status = 'canceled' THEN 1 ELSE 0 END) AS canceled,
+        SUM(CASE WHEN member_status = 'finished' THEN COALESCE(prompt_tokens, 0) ELSE 0 END) AS prompt_tokens,
+        SUM(CASE WHEN member_status = 'finished' THEN COALESCE(completion_tokens, 0) ELSE 0 END) AS completion_tokens,
+        MAX(CASE WHEN member_status IN ('finished', 'failed') THEN finished_at END) AS last_ended_at
     FROM (
-        SELECT members.batch, jobs.prompt_tokens, jobs.completion_tokens, jobs.finished_at, {standing} AS standing
+        SELECT members.batch, jobs.prompt_tokens, jobs.completion_tokens, jobs.finished_at, {member_status} AS member_status
         FROM members JOIN jobs ON jobs.id = members.job
-    ) AS standings
+    ) AS members_now
     GROUP BY batch
 ) AS found
 WHERE found.batch = batch_counts.batch;

@@ -253,7 +253,7 @@ def test_calls_are_summed_over_the_batch(ledger: Ledger) -> None:
 def watch(user: Producer, batch_id: str, console: Console) -> str:
     with user.session() as session, watched(session, console) as watching:
         watching.line("3 charts submitted")
-        watching.standing(session.document(batch_id))
+        watching.show(session.document(batch_id))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -283,8 +283,8 @@ def test_both_stages_of_a_run_are_seen_at_once_and_fit_a_small_terminal(user: Pr
     first, second = two_stages(user)
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24, no_color=True)
     with user.session() as session, watched(session, console) as watching:
-        watching.standing(first)
-        watching.standing(first, second)
+        watching.show(first)
+        watching.show(first, second)
     assert isinstance(console.file, io.StringIO)
     last = console.file.getvalue().rpartition(f"╭─ {first['batch_id']}")[2]
     for words in ("describe", "2 finished", "2 queued", second["batch_id"], "conclude · org/text", "of 2"):
@@ -297,7 +297,7 @@ def test_both_stages_of_a_run_have_a_line_on_a_pipe(user: Producer) -> None:
     first, second = two_stages(user)
     console = Console(file=io.StringIO(), force_terminal=False, width=200)
     with user.session() as session, watched(session, console) as watching:
-        watching.standing(first, second)
+        watching.show(first, second)
     assert isinstance(console.file, io.StringIO)
     assert [line.split()[0] for line in console.file.getvalue().splitlines()] == [first["batch_id"], second["batch_id"]]
 
@@ -307,7 +307,7 @@ def test_a_terminal_that_wants_nothing_fancy_gets_a_line(user: Producer) -> None
     with user.session() as session:
         console = Console(file=io.StringIO(), force_terminal=False)
         with watched(session, console) as watching:
-            watching.standing(session.document(batch_id))
+            watching.show(session.document(batch_id))
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue() == f"{batch_id} in_progress: 3 queued of 3\n"
 
@@ -320,7 +320,7 @@ def test_log_lines_stay_above_the_panel(user: Producer, monkeypatch: pytest.Monk
     batch_id = user.submit(draw_charts(user.folder / "charts", 1))["batch_id"]
     console = Console(file=terminal, force_terminal=True, width=80)
     with user.session() as session, watched(session, console) as watching:
-        watching.standing(session.document(batch_id))
+        watching.show(session.document(batch_id))
         logging.getLogger("worker").warning("a warning")
     assert handler.stream is terminal
     assert terminal.getvalue().rindex("╰") > terminal.getvalue().index("a warning")
