@@ -1,18 +1,22 @@
 """Where a variable's text comes from: the environment, a file that `NAME_FILE` names, or `.env`.
 
-Texts are stripped, empty ones count as not set. Nothing is written to `os.environ`.
+Texts are stripped, empty ones count as not set. Nothing is written to `os.environ`. A folder's `.env` may be a
+stranger's, and say where things are sent: it gets nothing of its reader's environment and files into its values.
 """
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
 
+
+#: What `.env` may fill in of the environment.
+_FOR_EVERYBODY = ("HOME",)
 
 #: A variable's file holds a token or a URL; who names a disk image by accident hears so.
 _FILE_MAX_BYTES = 64 * 1024
@@ -32,14 +36,20 @@ class Found:
 _Layer = tuple[str, Mapping[str, str], Path | None]
 
 
-def look_up(wanted: Mapping[str, tuple[str, ...]], *, env_file: Path | None) -> tuple[dict[str, Found], list[str]]:
-    """For each key of `wanted` the first of its variables that is set, and a line for each problem met."""
+def look_up(
+    wanted: Mapping[str, tuple[str, ...]], *, env_file: Path | None, secret: Collection[str] = ()
+) -> tuple[dict[str, Found], list[str]]:
+    """For each key of `wanted` the first of its variables that is set, and a line for each problem met.
+
+    `secret`: keys whose values are sent nowhere but where they belong: only theirs may stand in files outside `.env`'s
+    folder.
+    """
     lines, problems = _read_env_file(env_file) if env_file else ({}, [])
     layers: tuple[_Layer, ...] = (("", os.environ, None), (f"{env_file}: ", lines, env_file))
     found: dict[str, Found] = {}
     for key, names in wanted.items():
         try:
-            first = next(_candidates(names, layers), None)
+            first = next(_candidates(names, layers, is_secret=key in secret), None)
         except ValueError as error:
             problems.append(str(error))
         else:
@@ -47,18 +57,44 @@ def look_up(wanted: Mapping[str, tuple[str, ...]], *, env_file: Path | None) -> 
     return found, problems
 
 
-def _candidates(names: tuple[str, ...], layers: tuple[_Layer, ...]) -> Iterator[Found]:
+def _candidates(names: tuple[str, ...], layers: tuple[_Layer, ...], *, is_secret: bool) -> Iterator[Found]:
     """All places where one of `names` is set, strongest first. Lazy: a file that isn't needed isn't read."""
     for prefix, layer, env_file in layers:
         for name in names:
-            if value := layer.get(name, "").strip():
+            if value := _filled_in(layer, name, env_file).strip():
                 yield Found(value=value, origin=prefix + name, in_env_file=env_file is not None)
         for name in names:
-            if path := layer.get(f"{name}_FILE", "").strip():
+            if path := _filled_in(layer, f"{name}_FILE", env_file).strip():
                 origin = f"{prefix}{name}_FILE"
+                beside = env_file is not None and _is_beside(env_file, Path(path))
+                if not is_secret and env_file is not None and not beside:
+                    raise ValueError(f"{origin}={path} leads out of the folder: write {name}=... instead")
                 if value := _read_secret(Path(path), origin):
-                    beside = env_file is not None and _is_beside(env_file, Path(path))
                     yield Found(value=value, origin=origin, in_env_file=beside)
+
+
+def _filled_in(layer: Mapping[str, str], name: str, env_file: Path | None) -> str:
+    """A variable's text; in `.env` with `${NAME}` filled in. Raises ValueError with the line for the user."""
+    text = layer.get(name, "")
+    if env_file is None or "${" not in text:
+        return text
+    from dotenv.variables import Variable, parse_variables
+
+    def one(atom: Any) -> str:
+        if not isinstance(atom, Variable):
+            return str(atom.resolve({}))
+        if atom.name in layer and atom.name != name:
+            return _filled_in({**layer, name: ""}, atom.name, env_file)
+        if atom.name in _FOR_EVERYBODY:
+            return os.environ.get(atom.name, "")
+        if atom.default is not None:
+            return str(atom.default)
+        raise ValueError(
+            f"{env_file}: {name} uses ${{{atom.name}}}, which doesn't stand in that file; of the environment only "
+            f"{', '.join(_FOR_EVERYBODY)} is filled in there"
+        )
+
+    return "".join(map(one, parse_variables(text)))
 
 
 def _is_beside(env_file: Path, named: Path) -> bool:
@@ -84,7 +120,7 @@ def _read_secret(path: Path, origin: str) -> str:
 
 
 def _read_env_file(path: Path) -> tuple[dict[str, str], list[str]]:
-    """The assignments in `.env`, `${NAME}` filled in, and a line for each that is none."""
+    """The assignments in `.env`, and a line for each that is none."""
     try:
         if path.is_dir():  # some keep their virtual environment under this name
             return {}, []
@@ -104,7 +140,8 @@ def _read_env_file(path: Path) -> tuple[dict[str, str], list[str]]:
     if broken:
         # Not the line itself: it may hold a token.
         return {}, [f"{path}, line {_line_number(b)}, is not NAME=value (are the quotes closed?)" for b in broken]
-    return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}, []
+    values = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    return {name: value or "" for name, value in values.items()}, []
 
 
 def _is_broken(binding: "Binding") -> bool:

@@ -121,7 +121,7 @@ def load_settings(*, env_file: Path | None = Path(".env"), unread: Collection[st
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     wanted = {name: variables(name) for name in ACCEPTED if name not in given and name not in unread}
-    found, problems = look_up(wanted, env_file=env_file)
+    found, problems = look_up(wanted, env_file=env_file, secret=_SECRET)
     values: dict[str, Any] = {name: one.value for name, one in found.items()} | given
     problems += [_line(name, "no such setting", found, value) for name, value in given.items() if name not in ACCEPTED]
     usable: dict[str, Any] = {}

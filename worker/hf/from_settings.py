@@ -28,7 +28,7 @@ def worker_settings() -> Settings:
 
 def token_origin(*, env_file: Path | None = Path(".env")) -> str | None:
     """Where the token of `worker_settings` comes from, for people; None: there is none."""
-    found, _ = look_up({"hf_token": variables("hf_token")}, env_file=env_file)
+    found, _ = look_up({"hf_token": variables("hf_token")}, env_file=env_file, secret={"hf_token"})
     if found:
         return found["hf_token"].origin
     saved = saved_token()

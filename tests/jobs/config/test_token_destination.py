@@ -68,6 +68,52 @@ def test_nor_by_naming_a_file_of_theirs(tmp_path: Path) -> None:
             load_settings()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "HF_TOKEN=${MY_SECRET}",
+        "VISION_MODEL=${MY_SECRET}",
+        "HF_BILL_TO=org-${MY_SECRET}",
+        "CHARTQ_WEBHOOK_URL=https://evil.example/${MY_SECRET}",
+        "REDIS_URL=redis://u:${MY_SECRET}@evil.example",
+        "A=${MY_SECRET}\nVISION_MODEL=${A}",
+        "VISION_MODEL='${MY_SECRET}'",
+    ],
+)
+def test_nor_anything_of_their_environment(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_SECRET", "hf_mine")
+    Path(".env").write_text(f"{line}\n")
+    with pytest.raises(SettingsError, match=r"uses \$\{MY_SECRET\}, which doesn't stand in that file") as caught:
+        load_settings()
+    assert "hf_mine" not in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["VISION_MODEL", "HF_BILL_TO", "HF_BASE_URL"])
+def test_nor_a_file_of_theirs_as_anything_that_is_sent(variable: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hf_mine")
+    Path(".env").write_text(f"{variable}_FILE={tmp_path / 'token'}\n")
+    with pytest.raises(SettingsError, match=f"{variable}_FILE=.* leads out of the folder") as caught:
+        load_settings()
+    assert "hf_mine" not in str(caught.value)
+
+
+def test_an_env_file_fills_in_what_it_sets_itself_and_the_readers_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("ORG", "hf_mine")
+    lines = [
+        "VISION_MODEL=${ORG}/${NAME:-vision}",
+        "ORG=org",
+        "CHARTQ_HOME=${HOME}/charts",
+        "HF_BILL_TO=${NONE}",
+        "NONE=",
+    ]
+    Path(".env").write_text("\n".join([*lines, "OTHERS=${SOMETHING}", "A=${B}", "B=${A}"]))
+    settings = load_settings()
+    assert settings.vision_model == "org/vision"
+    assert settings.chartq_home == Path("/home/ann/charts")
+    assert settings.hf_bill_to is None
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000/v1", "https://router.huggingface.co/v1"])
 def test_an_env_file_may_name_hugging_face_and_this_machine(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_mine")
