@@ -22,11 +22,11 @@ from jobs.cli.output import print_data, reader_may_leave, say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import UnknownIdError
 from jobs.core.job import model_of
-from jobs.core.text import dumps, one_line, visible
+from jobs.core.text import MESSAGE_CHARS, dumps, label, one_line, visible
 from jobs.ledger import FailureFilter
 
-#: Of a question, in a line of `list`.
-_QUESTION_CHARS = 48
+#: Of a question and of a batch's name, in a line of `list`.
+_QUESTION_CHARS, _NAME_CHARS = 48, 100
 
 
 @click.command("list")
@@ -64,9 +64,9 @@ def list_batches(as_json: bool) -> int:
                 f"{counts['finished']}/{counts['total']}",
                 str(counts["failed"] or ""),
                 f"{datetime.fromisoformat(document['created_at']).astimezone():%m-%d %H:%M}",
-                one_line(document["name"] or ""),
+                one_line(document["name"] or "", _NAME_CHARS),
                 one_line(document["prompt"], _QUESTION_CHARS),
-                document["model"],
+                label(document["model"]),
             )
         print_table(table)
     return 0
@@ -100,7 +100,8 @@ def _print_job(session: Session, job_id: str, no_batch: UnknownIdError, *, as_js
         print_data(dumps(document))
         return 0
     for name, value in document.items():
-        print_data(visible(f"{name}: {value if isinstance(value, str) else dumps(value)}"))
+        words = visible(value) if isinstance(value, str) else dumps(value)
+        print_data(f"{name}: " + words.replace("\n", "\n  "))  # no line of a prompt passes for one of ours
     return 0
 
 
@@ -212,7 +213,7 @@ def errors(batch_id: str | None, as_json: bool) -> int:
 
 def _kind_line(kind: FailureKind) -> str:
     status = "" if kind.status_code is None else f" {kind.status_code}"
-    return f"{len(kind.job_ids):>7,}  {kind.type}{status}: {one_line(kind.message)}"
+    return f"{len(kind.job_ids):>7,}  {label(kind.type)}{status}: {one_line(kind.message, MESSAGE_CHARS)}"
 
 
 def _after_errors(batch_id: str, kinds: Sequence[FailureKind]) -> str:

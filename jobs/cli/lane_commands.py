@@ -13,7 +13,7 @@ from jobs.cli.console import print_table
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data
 from jobs.config.settings import producer_settings
-from jobs.core.text import dumps
+from jobs.core.text import MESSAGE_CHARS, dumps, label, one_line
 from jobs.core.time_text import duration
 
 
@@ -42,16 +42,15 @@ def lanes(as_json: bool) -> int:
                 *([f"workers' own: {row['workers_budget']}"] if row["limit"] and row["workers_budget"] else []),
             ]
         )
-        table.add_row(
-            row["account"] or "-", row["lane"], _lane_state(row), budget, str(row["in_flight"]), str(row["queued"])
-        )
+        names = (label(row["account"] or "-"), label(row["lane"]))
+        table.add_row(*names, _lane_state(row), budget, str(row["in_flight"]), str(row["queued"]))
     print_table(table)
     return 0
 
 
 def _lane_state(row: LaneDocument) -> str:
     if row["state"] == "on_hold":
-        return f"on hold ({row['reason']}): {row['message']}"
+        return f"on hold ({row['reason']}): {one_line(row['message'] or '', MESSAGE_CHARS)}"
     if row["closed_until"]:
         return f"closed ({row['reason']}): {waiting(row['closed_until'], time.time())}"
     return "open"

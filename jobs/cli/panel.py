@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.batches.shapes import BatchDocument, CountsDocument, HoldDocument, JobState, TotalUsageDocument
-from jobs.core.text import one_line
+from jobs.core.text import LABEL_CHARS, label, one_line
 from jobs.core.time_text import clock, duration
 from jobs.lanes import Gate
 from jobs.ledger import CallsMade, ResultRow
@@ -102,8 +102,8 @@ def shares(counts: Sequence[int], cells: int) -> list[int]:
 
 
 def _heading(document: BatchDocument) -> Text:
-    name = one_line(document["name"] or "")[:_NAME_CHARS]
-    return Text(" · ".join(filter(None, (name, one_line(document["model"])))), style="bold", overflow="fold")
+    name = one_line(document["name"] or "", _NAME_CHARS)
+    return Text(" · ".join(filter(None, (name, label(document["model"])))), style="bold", overflow="fold")
 
 
 def _counts(document: BatchDocument) -> Text:
@@ -129,7 +129,7 @@ def _now(document: BatchDocument, gates: Sequence[Gate], *, now: float) -> Text:
 
 
 def _holding(hold: HoldDocument, batch_id: str) -> str:
-    words = f"on hold ({hold['reason']}): {one_line(hold['message'] or '')}"
+    words = f"on hold ({hold['reason']}): {one_line(hold['message'] or '', _LINE_CHARS)}"
     return words if " resume" in words else f"{words}, then: chartq resume {batch_id}"
 
 
@@ -195,7 +195,8 @@ def _latest(rows: Sequence[ResultRow]) -> Table:
         good = row.status == "finished"
         said = row.text or "" if good else f"{row.error.type}: {row.error.message}" if row.error else row.status
         mark = Text("✓", "green") if good else Text("✗", "red")
-        table.add_row(mark, Text(_tail(one_line(row.custom_id), _CHART_CELLS)), Text(one_line(said[:_LINE_CHARS])))
+        chart = _tail(label(row.custom_id[-LABEL_CHARS:]), _CHART_CELLS)
+        table.add_row(mark, Text(chart), Text(one_line(said[:_LINE_CHARS])))
     return table
 
 

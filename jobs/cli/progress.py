@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jobs.core.text import visible
+from jobs.core.text import beginning
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +31,7 @@ def shown(console_of: "Callable[[], Console]", *, quiet: bool = False) -> Iterat
     console = console_of()
     if console.is_terminal:  # and wants colours: see jobs.cli.console
         with Status("", console=console) as status:
-            yield lambda line: status.update(Text(visible(line)))
+            yield lambda line: status.update(Text(beginning(line)))
     else:
         yield _every_few_seconds(console)
 
@@ -43,6 +43,6 @@ def _every_few_seconds(console: "Console") -> Show:
         nonlocal last_at
         if time.monotonic() - last_at >= _PIPE_EVERY_S:
             last_at = time.monotonic()
-            console.print(visible(line))
+            console.print(beginning(line))
 
     return show

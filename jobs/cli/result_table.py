@@ -7,12 +7,18 @@ from typing import Any
 from rich.table import Table
 
 from jobs.cli.console import print_table
-from jobs.core.text import one_line, visible
+from jobs.core.text import beginning, label
 from jobs.formats.format import Row
 from jobs.formats.rows import outcome_text
 
 #: Rows that are laid out together: a table of any length starts at once and stays small in memory.
-_PAGE = 200
+_PAGE = 20
+
+#: How to see all of a text that is too long for a table.
+_REST = " (all of it: --format jsonl)"
+
+#: Characters of a chart's name: the longest path that systems take is no reason to fill a screen.
+_NAME_CHARS = 1000
 
 
 def print_results(rows: Iterable[Row]) -> None:
@@ -32,8 +38,9 @@ def _table(rows: list[Row], *, heads: bool) -> Table:
         table.add_column("asked about", ratio=3, overflow="fold")
     table.add_column("answer", ratio=5, overflow="fold")
     for row in rows:
-        source = [visible(row["source_text"] or "")] if with_source else []
-        table.add_row(visible(row["custom_id"]), row["status"], *source, answer_words(row))
+        told = [row["source_text"] or ""] if with_source else []
+        texts = [beginning(text, _REST) for text in (*told, answer_words(row))]
+        table.add_row(label(row["custom_id"], _NAME_CHARS), row["status"], *texts)
     return table
 
 
@@ -41,12 +48,12 @@ def answer_words(row: Row) -> str:
     """The answer, a structured one as `trend: up · confidence: 0.8`; else what went wrong."""
     answer = row.get("answer")
     if isinstance(answer, dict):
-        return " · ".join(f"{one_line(name)}: {one_line(value)}" for name, value in _told(answer))
-    return visible(outcome_text(row).strip())
+        return " · ".join(f"{label(name)}: {value}" for name, value in _told(answer))
+    return outcome_text(row).strip()
 
 
 def _told(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in answer.items():
         if value not in (None, "", []):
             shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            yield name, shown
+            yield name, " ".join(shown.split())

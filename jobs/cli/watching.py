@@ -18,7 +18,7 @@ from jobs.batches.session import Session
 from jobs.batches.shapes import BatchDocument
 from jobs.cli.panel import panel
 from jobs.cli.progress import Show, shown
-from jobs.core.text import visible
+from jobs.core.text import beginning
 from jobs.lanes import Gate
 from jobs.ledger import Batch, CallsMade, ResultRow, StoreUnavailableError
 from jobs.ledger.counts import RECENT_S
@@ -89,7 +89,7 @@ class _Lines:
 
     def tell(self, line: str) -> None:
         if not self._quiet:
-            self._console.print(visible(line))
+            self._console.print(beginning(line))
 
 
 class _LivePanel:
@@ -98,14 +98,14 @@ class _LivePanel:
         self._stages: dict[str, _Stage] = {}
 
     def line(self, line: str) -> None:
-        self._show(Text(visible(line)))
+        self._show(Text(beginning(line)))
 
     def show(self, *stages: BatchDocument) -> None:
         *before, last = stages
         self._show(Group(*(self._panel(document, brief=True) for document in before), self._panel(last, brief=False)))
 
     def tell(self, line: str) -> None:
-        self._live.console.print(Text(visible(line)), soft_wrap=True)
+        self._live.console.print(Text(beginning(line)), soft_wrap=True)
 
     def _panel(self, document: BatchDocument, *, brief: bool) -> RenderableType:
         stage = self._stages.setdefault(document["batch_id"], _Stage(self._session))

@@ -10,8 +10,17 @@ _UNSEEN = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
 #: What a terminal would obey instead of showing; line feeds and tabs may stay.
 _CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff{_UNSEEN}]")
 
+#: What breaks a line or jumps to a column.
+_BREAKS = re.compile(r"[\n\t]")
+
 #: What JSON may hold as it is and yet breaks lines or acts where it is read: DEL, C1 (also NEL), the unseen ones.
 _RAW = re.compile(f"[\x7f-\x9f{_UNSEEN}]")
+
+#: Characters that people are shown of a name (as many as a model's id may have), and of a message.
+LABEL_CHARS, MESSAGE_CHARS = 300, 1000
+
+#: Lines and characters that are shown of a text among others.
+_MOST_LINES, _MOST_CHARS = 40, 4000
 
 #: The beginning of an object with a space behind its first colon.
 _SPACED = re.compile(r'\{"[^"\\]*": ')
@@ -51,13 +60,38 @@ def _escaped(match: "re.Match[str]") -> str:
 
 def visible(text: str) -> str:
     """`text` with control characters, of a file's name or of an answer, spelled out."""
-    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    return _CONTROLS.sub(_spelled_out, text)
+
+
+def _spelled_out(match: "re.Match[str]") -> str:
+    return match[0].encode("unicode_escape").decode()
 
 
 def one_line(text: str, most_chars: int | None = None) -> str:
     """Whatever a server, a prompt or a file's name holds, as a line that does nothing to a terminal."""
-    line = visible(" ".join(text.split()))
-    return line if most_chars is None or len(line) <= most_chars else line[: most_chars - 1] + "…"
+    line = " ".join(text.split())
+    return visible(line) if most_chars is None else _clipped(visible(line[: most_chars + 1]), most_chars)
+
+
+def label(text: str, most_chars: int = LABEL_CHARS) -> str:
+    """A name or an id from anybody, as a line: what breaks lines is spelled out and not made a space, to be found."""
+    return _clipped(_BREAKS.sub(_spelled_out, visible(text[: most_chars + 1])), most_chars)
+
+
+def beginning(text: str, rest: str = "") -> str:
+    """As much of a text as is laid out among others: what draws tables takes hours for a megabyte of line feeds.
+
+    `rest`: how to see all of it, said where it is cut.
+    """
+    lines = visible(text[: _MOST_CHARS + 1]).split("\n", _MOST_LINES)
+    start = "\n".join(lines[:_MOST_LINES])
+    if len(lines) <= _MOST_LINES and len(start) <= _MOST_CHARS:
+        return start
+    return start[:_MOST_CHARS] + "…" + rest
+
+
+def _clipped(line: str, most_chars: int) -> str:
+    return line if len(line) <= most_chars else line[: most_chars - 1] + "…"
 
 
 def encodable(text: str) -> str:

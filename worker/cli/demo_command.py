@@ -16,7 +16,7 @@ from jobs.cli.console import print_table
 from jobs.cli.newest import demo_home, in_demo
 from jobs.cli.output import say
 from jobs.config.settings import Settings, load_settings
-from jobs.core.text import visible
+from jobs.core.text import beginning, label
 from jobs.submit.folder import ChartFiles
 from jobs.submit.question import make_question
 from jobs.submit.submit import Order
@@ -95,5 +95,5 @@ def _print_results(session: Session, document: BatchDocument) -> None:
     batch = session.ledger.batch(document["batch_id"])
     for row in session.results(batch):
         answer = row["text"] or (row["error"] or {}).get("message") or ""
-        table.add_row(visible(row["custom_id"]), row["status"], visible(answer))
+        table.add_row(label(row["custom_id"]), row["status"], beginning(answer))
     print_table(table, pipe_columns=_PIPE_COLUMNS)

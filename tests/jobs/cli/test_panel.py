@@ -5,6 +5,7 @@ import io
 import logging
 import re
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -186,6 +187,15 @@ def test_names_and_answers_are_only_text(hostile: str, width: int) -> None:
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
     if hostile.startswith("["):
         assert text.count("[red]x[/red] [/] :smile:") >= 3
+
+
+@pytest.mark.parametrize("worst", ["\n", "a ", "x", "漢", "\x1b", "\u0301"])
+def test_a_megabyte_takes_no_time(worst: str) -> None:
+    text = "up" + worst * (1_000_000 // len(worst))
+    hold = {"reason": "auth", "message": text, "since": None}
+    began = time.process_time()
+    shown(document(name=text, model=text, status="on_hold", hold=hold), latest=[row(text, text), failure(text)])
+    assert time.process_time() - began < 2
 
 
 def test_of_a_long_name_the_end_is_shown() -> None:

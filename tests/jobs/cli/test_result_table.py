@@ -4,13 +4,15 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.producer import producer_in
 from support.stack import draw_charts
 
-from jobs.cli.result_table import answer_words
+from jobs.cli.result_table import answer_words, print_results
 
 
 def test_in_a_terminal_results_are_a_table_and_on_a_pipe_json_lines(
@@ -57,3 +59,18 @@ def _read(terminal: int) -> bytes:
 )
 def test_an_answer_is_shown_in_words(row: dict[str, object], words: str) -> None:
     assert answer_words(row) == words
+
+
+@pytest.mark.parametrize("worst", ["```\n", "\n", "- a\n", "a ", "x", "漢", "\t", "\x1b", "e\u0301", "\u200b"])
+def test_a_megabyte_takes_no_time_and_it_says_how_to_see_all_of_it(
+    worst: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "up" + worst * (1_000_000 // len(worst)) + "down"
+    rows: list[dict[str, Any]] = [{"custom_id": text, "status": "finished", "text": text, "source_text": text}]
+    rows.append({**rows[0], "answer": {text: text, "trend": text}})
+    began = time.process_time()
+    print_results(iter(rows))
+    assert time.process_time() - began < 2
+    said = capsys.readouterr().out
+    assert said.count("jsonl)") >= 3
+    assert len(said) < 1_000_000
