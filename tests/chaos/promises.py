@@ -79,16 +79,21 @@ def all_ended(rows: Iterable[Row], *, poison: Collection[str], canceled: Collect
 def poison_spent(
     rows: Iterable[Row], calls: Iterable[Asking], poison: Mapping[str, Fault], *, max_attempts: int
 ) -> Promise:
-    """It failed by the provider's fault, when its attempts were used up; what can't be processed, at once."""
+    """It failed by the provider's fault, when its attempts were used up; what can't be processed, at once.
+
+    A row that failed shows its job's attempts, which begin anew when another batch asks it again, and then cancels.
+    """
     promise = Promise("a poison chart has failed by what it got, after all its attempts and no sooner")
+    rows = list(rows)
     asked, kinds = by_key(calls), Counter[Fault]()
+    begun_anew = {row.job_id for row in rows if row.status == "canceled"}
     most = 0
     for row in rows:
         if row.status != "failed" or not (fault := poison.get(row.key[0])):
             continue
         kinds[fault] += 1
         most = max(most, len(asked.get(row.key, ())))
-        spent = fault == UNPROCESSABLE or row.attempts == max_attempts
+        spent = fault == UNPROCESSABLE or row.attempts == max_attempts or row.job_id in begun_anew
         if not spent or not (row.error or "").startswith("HF"):
             promise.against.append(f"{row.batch_id} {row.job_id}, {fault}: {row.attempts} attempts, {row.error}")
     told = ", ".join(f"{count} by {fault}" for fault, count in kinds.items())
@@ -154,6 +159,10 @@ def _at_risk(execution: Execution | None) -> bool:
     return execution is not None and execution.was_at_risk
 
 
+def _came_back(execution: Execution | None) -> bool:
+    return execution is not None and execution.was_at_risk and execution.written_at is not None
+
+
 def _story(key: Key, asked: Sequence[Asking], executions: Mapping[str, Execution], kept: int | None) -> str:
     told = []
     for asking in asked:
@@ -165,8 +174,11 @@ def _story(key: Key, asked: Sequence[Asking], executions: Mapping[str, Execution
     return f"{key[0][:12]}: {'; '.join(told)}; kept: {kept}"
 
 
-def attempts_earned(rows: Iterable[Row], calls: Sequence[Asking]) -> Promise:
-    """A job has spent one attempt for its answer, if any, and at most one for each failed call: none for a kill."""
+def attempts_earned(rows: Iterable[Row], calls: Sequence[Asking], executions: Mapping[str, Execution]) -> Promise:
+    """A job has spent one attempt for its answer, if any, and at most one for each failed call: none for a kill.
+
+    A worker that was frozen for longer than its call may take, and not taken over from, says it took too long.
+    """
     promise = Promise("kills, freezes and outages of our own cost no attempt")
     asked = by_key(calls)
     for row in rows:
@@ -176,7 +188,8 @@ def attempts_earned(rows: Iterable[Row], calls: Sequence[Asking]) -> Promise:
         refusals = sum(not asking.answered and not asking.costs_an_attempt for asking in mine)
         # Refused as the probe for the fourth time while others pass, a job is suspect: that costs.
         settled = any(asking.answered or asking.call.outcome == UNPROCESSABLE for asking in mine)
-        earned = settled + sum(asking.costs_an_attempt for asking in mine) + max(0, refusals - 3)
+        slept = sum(asking.answered and _came_back(executions.get(asking.execution)) for asking in mine)
+        earned = settled + slept + sum(asking.costs_an_attempt for asking in mine) + max(0, refusals - 3)
         if row.attempts > earned:
             promise.against.append(f"{row.job_id}: {row.attempts} attempts, {earned} were earned")
     return promise

@@ -62,7 +62,7 @@ def report_of(scene: Scene, watch: Watch, finished_s: float | None) -> Report:
         promises.one_answer(rows, calls),
         promises.seen("the first answer stays", seen.changed_answers, f"{len(seen.answers)} answers watched"),
         promises.repeats_explained(rows, calls, told, timeout_s=TIMEOUT_S - 0.5),
-        promises.attempts_earned(rows, calls),
+        promises.attempts_earned(rows, calls, told),
         promises.seen("counts add up", wrong_sums, f"{seen.samples + len(documents)} samples, {seen.missed} missed"),
         promises.seen("what has ended stays ended", seen.falls),
         promises.dated_right(rows, calls),

@@ -117,6 +117,9 @@ def test_poison_that_failed_too_soon_or_by_something_else_is_seen(
 ) -> None:
     row = replace(ROW, status="failed", attempts=attempts, error=error)
     assert promises.poison_spent([row], [asking(1)], {"sha": fault}, max_attempts=3).holds is holds
+    elsewhere = replace(ROW, batch_id="another", status="canceled")
+    spent = promises.poison_spent([row, elsewhere], [asking(1)], {"sha": fault}, max_attempts=3)
+    assert spent.holds is (holds or error.startswith("HF"))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +215,18 @@ def test_a_repeat_without_a_hurt_is_seen(hurt_at: list[float], written_at: float
 )
 def test_an_attempt_that_no_failed_call_explains_is_seen(attempts: int, outcomes: list[int | str], holds: bool) -> None:
     calls = [asking(number, outcome=outcome) for number, outcome in enumerate([*outcomes, "answer"], start=1)]
-    assert promises.attempts_earned([replace(ROW, attempts=attempts)], calls).holds is holds
+    assert promises.attempts_earned([replace(ROW, attempts=attempts)], calls, {}).holds is holds
+
+
+@pytest.mark.parametrize(
+    ("hurt_at", "written_at", "holds"), [([10.5], 20.0, True), ([10.5], None, False), ([], 20.0, False)]
+)
+def test_an_attempt_that_a_frozen_worker_counted_is_its_own(
+    hurt_at: list[float], written_at: float | None, holds: bool
+) -> None:
+    told = {"e1": execution(hurt_at, written_at=written_at)}
+    calls = [asking(1), asking(2)]
+    assert promises.attempts_earned([replace(ROW, attempts=2)], calls, told).holds is holds
 
 
 def test_counts_that_make_no_total_are_seen() -> None:
