@@ -1,11 +1,9 @@
 """May each lane be called now, and if not, until when and why? As the documents of `lanes`."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from jobs.batches.session import Session
 from jobs.batches.shapes import LaneDocument
-from jobs.core.controls import PAUSED
 from jobs.core.job import model_of
 from jobs.core.time_text import iso
 from jobs.lanes import Gate, LaneQueues
@@ -17,22 +15,12 @@ def lane_documents(session: Session) -> list[LaneDocument]:
     waiting = queues.lanes()
     known = gates.all(extra_lanes=waiting)
     # No worker has come yet: nobody knows by which account they will be called for.
-    known += [_untouched(session, lane) for lane in sorted(set(waiting) - {gate.lane for gate in known})]
+    known += [gates.unbrought(lane) for lane in sorted(set(waiting) - {gate.lane for gate in known})]
     depths = {depth.lane: depth for depth in queues.depths({gate.lane for gate in known})}
     return [
         _lane_document(gate, depths[gate.lane].queued, hour)
         for gate, hour in zip(known, gates.hours(known), strict=True)
     ]
-
-
-def _untouched(session: Session, lane: str) -> Gate:
-    """What people have paused or limited holds before the first worker too."""
-    controls, now = session.ledger.controls(), session.now()
-    gate = Gate.untouched(lane, controls.windows_with(lane, ()))
-    pause, limit = controls.pause_of(lane, now), controls.limit_of(lane)
-    if pause:
-        gate = replace(gate, reason=PAUSED, message=pause.message(now), since_s=pause.since)
-    return replace(gate, ceiling=controls.ceiling_with(lane, None), set_limit=limit.text() if limit else None)
 
 
 def _lane_document(gate: Gate, queued: int, hour: Mapping[str, list[int]]) -> LaneDocument:

@@ -169,6 +169,6 @@ def _gates(session: Session, lane: str, model: str) -> list[Gate]:
     """The lane's gates; where no worker has told of one yet, as this environment's next worker will bring it."""
     gates = session.gates.of_lane(lane)
     own = session.settings.hf_rate_limit.windows(model)
-    if own and not any(gate.live or gate.windows for gate in gates):
+    if own and not any(gate.live or gate.windows or gate.held for gate in gates):
         return [Gate.untouched(lane, own)]
     return gates

@@ -117,11 +117,20 @@ class Gates:
     def of_lane(self, lane: str) -> list[Gate]:
         """The gates that live workers bring to this lane; without such, the one that was brought last.
 
-        An account that nobody brings any more, of a token that was replaced say, no longer counts.
+        An account that nobody brings any more, of a token that was replaced say, no longer counts. Where no worker
+        has been yet there is one only if it is on hold.
         """
-        gates = [gate for gate in self.all(extra_lanes=[lane]) if gate.lane == lane]
+        gates = [gate for gate in self.all(extra_lanes=[lane]) if gate.lane == lane] or self._held_for_anybody(lane)
         newest_s = max((gate.seen_s for gate in gates), default=0.0)
         return [gate for gate in gates if gate.live] or [gate for gate in gates if gate.seen_s == newest_s]
+
+    def unbrought(self, lane: str) -> Gate:
+        """The lane's gate for any first worker: what people have paused, limited or suspended holds for it too."""
+        return self._describe([("", lane)], ())[0]
+
+    def _held_for_anybody(self, lane: str) -> list[Gate]:
+        gate = self.unbrought(lane)
+        return [gate] if gate.held else []
 
     def all(self, *, extra_lanes: Sequence[str] = ()) -> list[Gate]:
         """Every gate that was ever used, and those that live workers would bring to `extra_lanes`."""

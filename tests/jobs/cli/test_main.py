@@ -13,12 +13,14 @@ from typing import Any
 
 import click
 import pytest
+from rq.suspension import resume, suspend
 from support.producer import Producer, command_of, names_of
 from support.stack import Stack, draw_charts, finish, stack
 
 from jobs.broker.embedded import embedded_redis
 from jobs.cli.main import producer
 from worker.main import COMMANDS, chartq
+from worker.monitoring.checks.stores import check_redis
 from worker.rehearsal import Behaviour, Rehearsal
 
 CONTRACT = {
@@ -199,6 +201,22 @@ def test_what_waits_is_a_lane_before_any_worker_has_come(user: Producer, charts:
     row = user.run("lanes", "--json").json()
     assert (row["account"], row["live"], row["state"], row["queued"]) == (None, False, "open", 3)
     assert "3" in user.run("lanes").stdout
+
+
+def test_rq_suspend_is_told_before_any_worker_has_come(user: Producer, charts: Path) -> None:
+    batch_id = user.submit(charts)["batch_id"]
+    with user.session() as session:
+        suspend(session.redis)
+        held = user.status(batch_id)
+        assert (held["status"], held["hold"]["reason"], held["eta_s"]) == ("on_hold", "suspended", None)
+        row = user.run("lanes", "--json").json()
+        assert (row["account"], row["state"], row["reason"], row["queued"]) == (None, "on_hold", "suspended", 3)
+        assert "rq resume" in user.run("wait", batch_id, "--timeout", "30", expect=3).stderr
+        workers = check_redis(user.settings)[1]
+        assert (workers.ok, workers.todo) == (None, "Let them go on: rq resume.")
+        assert "none running" in workers.message
+        resume(session.redis)
+    assert user.status(batch_id)["status"] == "in_progress"
 
 
 def test_a_model_is_resumed_though_redis_has_lost_everything(user: Producer, charts: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import openai
 import pytest
 from fastapi.testclient import TestClient
+from rq.suspension import suspend
 from support.http_api import client_of, error_of, png
 from support.producer import Producer, producer_in
 
@@ -132,6 +133,15 @@ def gate(user: Producer, **fields: str) -> None:
         session.redis.sadd("chartq:gates", f"{account}:{LANE}")
         for name, value in fields.items():
             session.redis.hset(f"chartq:gate:{account}:{LANE}", name, value)
+
+
+def test_nobody_waits_for_what_is_paused_or_suspended_before_the_first_worker(user: Producer, api: TestClient) -> None:
+    user.run("pause")
+    assert error_of(analyze(api))["code"] == "paused"
+    user.run("resume")
+    with user.session() as session:
+        suspend(session.redis)
+        assert error_of(analyze(api))["code"] == "suspended"
 
 
 def test_a_lane_on_hold_is_told_with_its_reason_and_nothing_is_queued(user: Producer, api: TestClient) -> None:

@@ -77,10 +77,10 @@ def _which(info: dict[str, Any], settings: Settings) -> str:
 
 def _workers(client: Redis) -> Check:
     count = len(Gates(client).workers())
+    if is_suspended(client):  # whoever starts one would see it stand still
+        return Check("workers", None, f"{count or 'none'} running, and {SUSPENDED}", "Let them go on: rq resume.")
     if not count:
         return Check("workers", None, "none runs", "Start one with `chartq worker`; `chartq run` brings its own.")
-    if is_suspended(client):
-        return Check("workers", None, f"{count} running, but {SUSPENDED}", "Let them go on: rq resume.")
     return Check("workers", True, f"{count} running")
 
 
