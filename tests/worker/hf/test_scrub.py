@@ -38,7 +38,10 @@ ENCODINGS = {
     "html, decimal, bare": lambda text: "".join(f"&#{ord(char)}" for char in text),
     "html, decimal, padded": lambda text: "".join(f"&#{ord(char):010};" for char in text),
     "html, hexadecimal, bare and padded": lambda text: "".join(f"&#x{ord(char):08x}" for char in text),
-    "html, bare names": lambda text: text.replace("&", "&amp").replace("<", "&lt"),
+    # A semicolon of the token's own would be read as the name's.
+    "html, bare names": lambda text: (
+        html.escape(text) if ";" in text else text.replace("&", "&amp").replace("<", "&lt")
+    ),
     "javascript": lambda text: "".join(f"\\x{ord(char):02x}" for char in text),
     "javascript, in braces": lambda text: "".join(f"\\u{{{ord(char):x}}}" for char in text),
     "python": lambda text: "".join(f"\\U{ord(char):08x}" for char in text),
