@@ -6,7 +6,7 @@ from datetime import datetime
 
 from jobs.batches.session import Session
 from jobs.batches.shapes import JOB_STATES, BatchDocument
-from jobs.core.text import one_line
+from jobs.core.text import MESSAGE_CHARS, label, one_line
 from jobs.core.time_text import clock, duration
 from jobs.ledger import Batch, StoreUnavailableError
 
@@ -81,7 +81,8 @@ def summary(document: BatchDocument, now: float | None = None) -> str:
     if sample_of := document.get("sample_of"):
         line += f" — a sample of {sample_of:,} charts"
     if document["hold"]:
-        line += f" — on hold ({document['hold']['reason']}): {document['hold']['message']}"
+        why = one_line(document["hold"]["message"] or "", MESSAGE_CHARS)
+        line += f" — on hold ({document['hold']['reason']}): {why}"
     elif document["resume_at"]:
         line += f" — {waiting(document['resume_at'], time.time() if now is None else now)}"
     if document["eta_s"]:
@@ -104,8 +105,8 @@ def facts(document: BatchDocument, limits: str | None, now: float | None = None)
     created = datetime.fromisoformat(document["created_at"]).timestamp()
     usage = document["usage"]
     about = {
-        "name": one_line(document["name"] or ""),
-        "model": document["model"],
+        "name": label(document["name"] or ""),
+        "model": label(document["model"]),
         "question": one_line(document["prompt"], _QUESTION_CHARS),
         "asks about": f"the answers of {document['from']}" if document["from"] else "",
         "submitted": clock(created, time.time() if now is None else now),

@@ -5,10 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jobs.core.money import Price, about_usd, dollars
+from jobs.core.text import label
 from jobs.schemas import Field
 
 #: A field with more values than these is no choice between a few.
 _MOST_VALUES = 8
+
+#: Of a value that is shown.
+_VALUE_CHARS = 100
 
 
 def tally(fields: Sequence[Field], answers: Iterable[Any]) -> dict[str, Counter[str]]:
@@ -26,7 +30,8 @@ def tally(fields: Sequence[Field], answers: Iterable[Any]) -> dict[str, Counter[
 
 def tally_line(name: str, values: Counter[str]) -> str:
     """`trend: up 12 · down 5`, the most frequent first."""
-    return f"{name}: " + " · ".join(f"{value} {count:,}" for value, count in values.most_common())
+    counted = (f"{label(value, _VALUE_CHARS)} {count:,}" for value, count in values.most_common())
+    return f"{label(name)}: " + " · ".join(counted)
 
 
 def spent_line(usage: Mapping[str, int], prices: Sequence[Price]) -> str:

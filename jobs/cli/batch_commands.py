@@ -64,7 +64,7 @@ def list_batches(as_json: bool) -> int:
                 f"{counts['finished']}/{counts['total']}",
                 str(counts["failed"] or ""),
                 f"{datetime.fromisoformat(document['created_at']).astimezone():%m-%d %H:%M}",
-                one_line(document["name"] or "", _NAME_CHARS),
+                label(document["name"] or "", _NAME_CHARS),
                 one_line(document["prompt"], _QUESTION_CHARS),
                 label(document["model"]),
             )

@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 from jobs.batches.session import RESULTS_FILE, Session
 from jobs.config.settings import producer_settings
 from jobs.core.errors import ChartqError
+from jobs.core.text import label
 from jobs.ledger import Batch
 
 #: Batches looked at, the newest first.
@@ -28,7 +29,7 @@ def complete_batches(_context: click.Context, _parameter: click.Parameter, incom
     except Empty:
         return []
     return [
-        CompletionItem(batch.batch_id, help=batch.name or batch.question.model)
+        CompletionItem(batch.batch_id, help=label(batch.name or batch.question.model))
         for batch in batches
         if batch.batch_id.startswith(incomplete)
     ]

@@ -38,7 +38,7 @@ def lanes(as_json: bool) -> int:
         budget = "\n".join(
             [
                 *(f"{b['used']}/{b['limit']} in {duration(b['window_s'])}" for b in row["budget"]),
-                *([f"limit: {row['limit']}"] if row["limit"] else []),
+                *([f"limit: {one_line(row['limit'])}"] if row["limit"] else []),
                 *([f"workers' own: {row['workers_budget']}"] if row["limit"] and row["workers_budget"] else []),
             ]
         )

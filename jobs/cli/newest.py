@@ -8,7 +8,7 @@ from jobs.batches.session import RESULTS_FILE, Session
 from jobs.cli.output import say
 from jobs.config.settings import Settings
 from jobs.core.errors import UnknownIdError
-from jobs.core.text import one_line
+from jobs.core.text import label
 from jobs.core.time_text import duration
 from jobs.ledger import Batch
 
@@ -21,8 +21,8 @@ def batch_or_newest(session: Session, batch_id: str | None) -> Batch:
     if newest is None:
         raise UnknownIdError(no_batches(session.settings))
     ago = duration(max(0.0, time.time() - newest.created_at))
-    called = f"{one_line(newest.name)}, " if newest.name else ""
-    say(f"the newest batch: {newest.batch_id} ({called}{newest.question.model}, submitted {ago} ago)")
+    called = f"{label(newest.name)}, " if newest.name else ""
+    say(f"the newest batch: {newest.batch_id} ({called}{label(newest.question.model)}, submitted {ago} ago)")
     return newest
 
 

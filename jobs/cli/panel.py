@@ -102,7 +102,7 @@ def shares(counts: Sequence[int], cells: int) -> list[int]:
 
 
 def _heading(document: BatchDocument) -> Text:
-    name = one_line(document["name"] or "", _NAME_CHARS)
+    name = label(document["name"] or "", _NAME_CHARS)
     return Text(" · ".join(filter(None, (name, label(document["model"])))), style="bold", overflow="fold")
 
 

@@ -18,7 +18,7 @@ from jobs.config.settings import Settings, producer_settings
 from jobs.core.errors import InputError
 from jobs.core.failure_limit import SHARE_FROM, FailureLimit
 from jobs.core.job import Question
-from jobs.core.text import dumps
+from jobs.core.text import dumps, one_line
 from jobs.lanes import Priority
 from jobs.ledger import Batch, Ledger
 from jobs.submit.answers import AnswersOf, names_in_answers
@@ -196,7 +196,7 @@ def tell_sample(done: Submitted) -> None:
 def tell_rejects(rejected: Sequence[Rejected]) -> None:
     """Name what was refused: the first few, and how many more there are."""
     for reject in rejected[:_REJECTS_NAMED]:
-        say(f"rejected {reject.path!r}: {reject.error}")
+        say(f"rejected {reject.path!r}: {one_line(reject.error)}")
     if len(rejected) > _REJECTS_NAMED:
         say(f"... and {len(rejected) - _REJECTS_NAMED} more rejected (--json names all)")
 

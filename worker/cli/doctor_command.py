@@ -8,7 +8,7 @@ import click
 
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data
-from jobs.core.text import dumps, visible
+from jobs.core.text import MESSAGE_CHARS, dumps, label, one_line
 from worker.monitoring.checks.check import Check
 from worker.monitoring.doctor import examine
 
@@ -38,9 +38,9 @@ def _print_check(check: Check) -> None:
     fancy = _is_fancy()
     mark, word, colour = _MARKS[check.ok]
     sign, indent = (click.style(mark, fg=colour), " " * 2) if fancy else (f"{word:<4}", " " * 5)
-    first, *more = (visible(line) for line in check.message.splitlines() or [""])
+    first, *more = (label(line, MESSAGE_CHARS) for line in check.message.splitlines() or [""])
     arrow = "→" if fancy else "->"
-    todo = [f"{arrow} {visible(check.todo)}"] if check.todo else []
+    todo = [f"{arrow} {one_line(check.todo)}"] if check.todo else []
     print_data(f"{sign} {check.name}: {first}")
     for line in [*more, *todo]:
         print_data(indent + line)

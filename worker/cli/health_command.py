@@ -6,7 +6,7 @@ import click
 
 from jobs.config.settings import producer_settings
 from jobs.core.errors import SettingsError
-from jobs.core.text import dumps
+from jobs.core.text import dumps, one_line
 from worker.monitoring.health import MAX_AGE_S, look
 
 
@@ -35,7 +35,7 @@ def health(max_age_s: float, local: bool, as_json: bool) -> int:
         click.echo(dumps({"ok": ok, "checks": checks}))
     else:
         for sign in signs:
-            click.echo(f"{'ok  ' if sign.ok else 'FAIL'} {sign.name}: {sign.message}")
+            click.echo(f"{'ok  ' if sign.ok else 'FAIL'} {sign.name}: {one_line(sign.message)}")
     return 0 if ok else 1
 
 

@@ -1,6 +1,6 @@
 """`chartq models`: is a model served, by whom, does it take images, at what price."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,12 +11,15 @@ from rich.text import Text
 from jobs.cli.console import print_table
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
-from jobs.core.text import dumps, visible
+from jobs.core.text import MESSAGE_CHARS, dumps, label, one_line
 from worker.hf.advice import dollars, price_text, what_to_do
 from worker.hf.catalogue import ModelInfo
 from worker.hf.client import HuggingFaceClient
 from worker.hf.errors import HFAPIError
 from worker.hf.from_settings import client_config, worker_settings
+
+#: Models of a list for people: more than Hugging Face serves.
+_MOST_MODELS = 500
 
 
 @click.command()
@@ -71,13 +74,13 @@ def _show_one(info: ModelInfo, *, as_json: bool) -> int:
     if info.served:
         return 0
     why = info.note or "the server gives no reason"
-    say(visible(f"chartq: {info.id} is not served: {why}. What is: chartq models"))
+    say(f"chartq: {label(info.id)} is not served: {one_line(why, MESSAGE_CHARS)}. What is: chartq models")
     return 1
 
 
 def _print_one(info: ModelInfo) -> None:
     facts = {
-        "model": info.id,
+        "model": label(info.id),
         "served": "yes" + (f" ({info.note})" if info.note else ""),
         "takes images": _yes_no(info.takes_images),
         "price from": price_text(info.cheapest) or "?",
@@ -85,7 +88,7 @@ def _print_one(info: ModelInfo) -> None:
         "structured output": _yes_no(info.structured_output),
     }
     for name, value in facts.items():
-        print_data(visible(f"{name}: {value}"))
+        print_data(f"{name}: {one_line(value, MESSAGE_CHARS)}")
     if not info.providers:
         return
     print_data("")
@@ -116,12 +119,12 @@ def _show_list(found: Iterable[ModelInfo], *, everything: bool, as_json: bool) -
     return 0
 
 
-def _print_list(found: Iterable[ModelInfo]) -> None:
+def _print_list(found: Sequence[ModelInfo]) -> None:
     table = Table(box=None)
-    table.add_column("model", overflow="fold")  # an id that is cut can't be copied
+    table.add_column("model", overflow="fold")  # an id that is cut can't be copied, if it can be asked for at all
     for name in ("images", "in $/M", "out $/M", "context", "providers"):
         table.add_column(name)
-    for info in found:
+    for info in found[:_MOST_MODELS]:
         cheapest = info.cheapest
         table.add_row(
             _cell(info.id),
@@ -132,11 +135,13 @@ def _print_list(found: Iterable[ModelInfo]) -> None:
             _cell(", ".join(provider.name for provider in info.live_providers)),
         )
     print_table(table)
+    if len(found) > _MOST_MODELS:
+        say(f"... and {len(found) - _MOST_MODELS:,} more, dearer or of unknown price (--json has all)")
 
 
 def _cell(text: str) -> Text:
-    """A server's words as they are: no terminal obeys them, and brackets are no markup."""
-    return Text(visible(text))
+    """A server's words, in a line: no terminal obeys them, and brackets are no markup."""
+    return Text(label(text))
 
 
 def _by_price(info: ModelInfo) -> tuple[float, str]:

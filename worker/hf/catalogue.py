@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from jobs.core.text import label
 from worker.hf.config import ROUTER_URL, HFConfig
 from worker.hf.error_mapping import context, refusal
 from worker.hf.errors import HFBadAnswerError, HFModelNotFoundError, clip
@@ -118,7 +119,7 @@ def _lookup_elsewhere(transport: Transport, config: HFConfig, model: str, choice
     if is_router(config):
         name, _, choice = model.partition(":")
         return _chosen(_lookup_hub(transport, config, model, name), choice)
-    shown = ", ".join(list(entries)[:5])
+    shown = ", ".join(map(label, list(entries)[:5]))
     note = f"the server lists {len(entries)} other models: {shown}" if entries else "the server lists no models"
     return ModelInfo(id=model, served=False, note=note)
 

@@ -1,5 +1,6 @@
 """What a batch's answers say together: values counted, tokens and dollars."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -45,3 +46,7 @@ def test_what_was_spent_is_told_in_tokens_and_in_dollars_where_prices_are_known(
 ) -> None:
     known = [Price(input_usd_per_m=price[0], output_usd_per_m=price[1]) for price in prices]
     assert spent_line({"prompt_tokens": 2_000_000, "completion_tokens": 1_000_000}, known) == line
+
+
+def test_no_value_makes_a_line_of_its_own_or_a_long_one() -> None:
+    assert tally_line("a\nb", Counter({"x" * 1_000_000: 2})) == f"a\\nb: {'x' * 99}… 2"

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -353,6 +354,16 @@ def test_status_for_people_tells_what_was_asked_and_what_comes_next(user: Produc
     assert "21 in, 9 out" in shown
     assert f"next:      chartq results {batch_id}" in shown
     assert "Up or" in user.run("list").stdout
+
+
+def test_no_name_makes_a_line_that_passes_for_ours(user: Producer, charts: Path) -> None:
+    next(charts.rglob("*.png")).rename(charts / "a\nerror: fake.png")
+    batch_id = user.submit(charts, "--name", "n\nmodel: fake", prompt="Up?\nstatus: fake")["batch_id"]
+    [job] = [row["job_id"] for row in user.results(batch_id) if "fake" in row["custom_id"]]
+    for command in (["list"], ["status", batch_id], ["status", job], ["results", batch_id, "--format", "markdown"]):
+        told = user.run(*command)
+        assert not re.search("^(error|model|status): fake", told.stdout + told.stderr, re.MULTILINE), command
+    assert "name:      n\\nmodel: fake" in user.run("status", batch_id).stdout
 
 
 def test_failures_are_told_by_kind_and_asked_again_by_kind(user: Producer, charts: Path) -> None:

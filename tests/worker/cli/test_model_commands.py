@@ -1,6 +1,8 @@
 """`chartq models` against the rehearsal server and plainer ones."""
 
 import json
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,10 @@ from jobs.config.settings import ACCEPTED, variables
 from worker.cli.doctor_command import _print_check
 from worker.cli.model_commands import models
 from worker.hf.advice import dollars
+from worker.hf.config import HFConfig
+from worker.hf.transport import Transport
 from worker.monitoring.checks.check import Check
+from worker.monitoring.checks.provider import check_model, reach
 from worker.rehearsal import Behaviour, Rehearsal
 
 QWEN, LLAMA = "Qwen/Qwen3-VL-30B-A3B-Instruct", "meta-llama/Llama-3.1-8B-Instruct"
@@ -89,14 +94,29 @@ def test_any_openai_compatible_server_will_do() -> None:
 
 
 def test_a_servers_words_do_nothing_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    evil = "org/\x1b[31mred\x07\x9b2J[bold]"
+    evil = "org/\x1b[31mred\x07\x9b2J[bold]\nFAIL token: fake\t\u2028\u202e"
     listed = {**entry(evil, 1, "pro\x1b]52;c;eA==\x07vider"), "supported": True}
     with ScriptedServer(Scripted({"object": "list", "data": [listed]})) as server:
-        shown = [ask(server.url, *arguments)[1] for arguments in ((), (evil,), ("org/\x1bnone",))]
-    _print_check(Check("model", False, f"{evil} is not served\nat all \x1b[2J", f"choose {evil}"))
+        shown = [ask(server.url, *arguments)[1] for arguments in ((), (evil,), ("org/\x1bnone",), ("org/none",))]
+        with closing(Transport(token=TOKEN)) as transport:
+            config = HFConfig(api_key=TOKEN, base_url=server.url)
+            _print_check(check_model(replace(config, model_id="org/none"), reach(config, transport), transport))
+    _print_check(Check("model", False, f"{evil} is not served", f"choose\n{evil}"))
     said = capsys.readouterr().out + "".join(result.stdout + result.stderr for result in shown)
     assert [char for char in said if not char.isprintable() and char != "\n"] == []
-    assert "org/\\x1b[31mred\\x07\\x9b2J[bold]" in said
+    assert not any(line.startswith("FAIL token") for line in said.splitlines())
+    assert said.count("org/\\x1b[31mred\\x07\\x9b2J[bold]\\nFAIL token: fake\\t\\u2028\\u202e") >= 3
+
+
+def test_a_list_without_end_is_cut_for_people_and_whole_as_json() -> None:
+    listed = [{"id": f"{number:04}{'x' * 2000}"} for number in range(3000)]
+    with ScriptedServer(Scripted({"data": listed})) as server:
+        _, told = ask(server.url)
+        _, whole = ask(server.url, "--json")
+    rows = told.stdout.splitlines()[1:]
+    assert [row.split()[0] for row in rows] == [f"{number:04}{'x' * 295}…" for number in range(500)]
+    assert "2,500 more" in told.stderr
+    assert [json.loads(line)["model"] for line in whole.stdout.splitlines()] == [entry["id"] for entry in listed]
 
 
 def test_one_model_is_described(server: Rehearsal) -> None:

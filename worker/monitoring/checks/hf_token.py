@@ -4,6 +4,7 @@ from typing import Any
 
 from jobs.config.settings import Settings
 from jobs.core.errors import SettingsError
+from jobs.core.text import label
 from worker.hf.catalogue import HUB_URL, is_router
 from worker.hf.config import HFConfig
 from worker.hf.error_mapping import refusal
@@ -62,7 +63,7 @@ def check_hub_token(config: HFConfig, transport: Transport, hub_url: str = HUB_U
 
 
 def _account(account: dict[str, Any], config: HFConfig) -> Check:
-    message = f"belongs to {account.get('name', 'an account without a name')}"
+    message = f"belongs to {label(str(account.get('name', 'an account without a name')))}"
     rights = _rights(account)
     if rights is not None and _MAY_CALL not in rights:
         todo = f"If calls are refused: give it 'Make calls to Inference Providers' at {_TOKENS_PAGE}"

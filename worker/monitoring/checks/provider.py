@@ -1,5 +1,6 @@
 """The checks of the provider: its endpoint and the model. The token's are in hf_token.py."""
 
+from jobs.core.text import MESSAGE_CHARS, one_line
 from worker.hf.advice import price_text, what_to_do
 from worker.hf.catalogue import lookup, model_path
 from worker.hf.config import HFConfig
@@ -54,10 +55,11 @@ def check_model(config: HFConfig, reached: Reply | HFAPIError, transport: Transp
         return Check("model", None, f"{model}: can't be looked up: {error}", what_to_do(error, config))
     choose = "Choose another with VISION_MODEL or -m; which there are: chartq models"
     if not info.served:
-        return Check("model", False, f"{model} is not served: {info.note or 'no reason given'}", choose)
+        why = one_line(info.note, MESSAGE_CHARS) or "no reason given"
+        return Check("model", False, f"{model} is not served: {why}", choose)
     if info.takes_images is False:
         return Check("model", False, f"{model} takes no images", choose)
-    by = ", ".join(provider.name for provider in info.live_providers)
+    by = one_line(", ".join(provider.name for provider in info.live_providers), MESSAGE_CHARS)
     price = price_text(info.cheapest)
     message = f"{model} is served" + (f" by {by}" if by else "") + (f", from {price} per M tokens" if price else "")
     if info.takes_images is None and config.api == "chat":
