@@ -17,6 +17,8 @@ def refused_parameter(parameters: Mapping[str, Any]) -> str | None:
     for where, name, value in _all(parameters):
         if name in _OWN and not (name == "stream" and where and not value):
             return f"the parameter {where}{name!r} is chartq's own: leave it out (the model is -m)"
+        if where and name == "extra_body":
+            return "the parameter extra_body has an extra_body of its own, which nobody looks into: make them one"
         if name in _COUNTS and value is not None and not _is_one(value):
             return f"the parameter {where}{name!r} asks, and pays, for several answers: a chart has one, leave it out"
     return None

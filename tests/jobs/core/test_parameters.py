@@ -15,6 +15,7 @@ from jobs.core.parameters import refused_parameter
         ({"extra_body": {"n": True}}, "'n'"),
         ({"extra_body": {"n": "3"}}, "'n'"),
         ({"extra_body": {"best_of": 5}}, "'best_of'"),
+        ({"extra_body": {"extra_body": {"n": 5}}}, "extra_body of its own"),
         ({"num_return_sequences": 4}, "'num_return_sequences'"),
         ({"extra_body": {"model": "org/dear"}}, "'model'"),
         ({"extra_body": {"messages": []}}, "'messages'"),

@@ -226,7 +226,7 @@ def test_parameters_pass_through(client: MakeClient, parameters: dict[str, Any],
     "parameters",
     [{"stream": True}, {"model": "x"}, {"messages": []}, {"extra_body": {"stream": True}}, {"extra_body": 1},
      {"n": 100}, {"extra_body": {"n": 100}}, {"extra_body": {"model": "x"}}, {"extra_body": {"best_of": 2}},
-     {"temperature": float("nan")}, {"stop": {1, 2}}],
+     {"temperature": float("nan")}, {"stop": {1, 2}}, {"extra_body": {"extra_body": {"n": 5}}}],
 )  # fmt: skip
 def test_parameters_that_cannot_be_sent_are_refused(client: MakeClient, parameters: dict[str, Any]) -> None:
     with ScriptedServer(UP) as server, pytest.raises(HFRequestError):
