@@ -61,7 +61,7 @@ def results(
     with Session(producer_settings()) as session:
         batch = batch_or_newest(session, batch_id)
         if sidecar is not None:
-            count = write_sidecars(session.results(batch, status=status), sidecar)
+            count = write_sidecars(session.results(batch), sidecar, status=status)
             say(f"{count} charts' results are below {sidecar}")
             if output is None and form is None:
                 return 0

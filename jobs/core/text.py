@@ -5,16 +5,16 @@ import re
 from typing import Any
 
 #: Characters that turn or hide what is read: marks and overrides of direction (UAX 9), separators of lines.
-_UNSEEN = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
+UNSEEN = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
 
 #: What a terminal would obey instead of showing; line feeds and tabs may stay.
-_CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff{_UNSEEN}]")
+_CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff{UNSEEN}]")
 
 #: What breaks a line or jumps to a column.
 _BREAKS = re.compile(r"[\n\t]")
 
 #: What JSON may hold as it is and yet breaks lines or acts where it is read: DEL, C1 (also NEL), the unseen ones.
-_RAW = re.compile(f"[\x7f-\x9f{_UNSEEN}]")
+_RAW = re.compile(f"[\x7f-\x9f{UNSEEN}]")
 
 #: Characters that people are shown of a name (as many as a model's id may have), and of a message.
 LABEL_CHARS, MESSAGE_CHARS = 300, 1000

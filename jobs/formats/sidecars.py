@@ -9,18 +9,26 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from unicodedata import normalize
 
 from jobs.core.errors import InputError
+from jobs.core.text import UNSEEN
 from jobs.formats.format import Row
 
 #: Bytes of the longest name that file systems take, less our endings.
 _MAX_NAME_BYTES = 255 - len(".json") - len("..part")
 
-#: Control characters, what Windows and shares refuse, and a % that would look like one of our escapes.
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]|%(?=[0-9A-Fa-f]{2})')
+#: Control characters and those that turn what is read, what Windows and shares refuse or drop (devices' names, dots and
+#: spaces at the end; so `..` is one too), and a % that would look like one of our escapes.
+_UNSAFE = re.compile(
+    rf'[\x00-\x1f\x7f-\x9f\ud800-\udfff{UNSEEN}<>:"|?*\\]|%(?=[0-9A-F]{{2}})|[. ]+\Z'
+    r"|\A(?:con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³])(?= *(?:\.|\Z))",
+    re.IGNORECASE,
+)
 
 #: A folder that is called as a chart's file is: `a` and `a.txt/b` may be in one batch.
 _FILES_ENDING = re.compile(r"\.(txt|json|part)$", re.IGNORECASE)
@@ -28,18 +36,21 @@ _FILES_ENDING = re.compile(r"\.(txt|json|part)$", re.IGNORECASE)
 _ENDED = ("finished", "failed", "canceled")
 
 
-def write_sidecars(rows: Iterable[Row], folder: Path) -> int:
-    """Write the files of every row that has ended, each whole or not at all; returns how many rows.
+def write_sidecars(rows: Iterable[Row], folder: Path, *, status: str | None = None) -> int:
+    """Write the files of every row that has ended (of this status), each whole or not at all; returns how many rows.
+
+    `rows`: all of the batch, since names depend on those before.
 
     Raises InputError: the folder can't be written, or a link in it leads elsewhere.
     """
-    count = 0
+    count, names = 0, _Names()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _Tree(folder) as tree:
             for row in rows:
-                if row["status"] in _ENDED:
-                    _write(tree, row)
+                folders, name = names.of(row["custom_id"])
+                if row["status"] in _ENDED and status in (None, row["status"]):
+                    _write(tree, row, folders, name)
                     count += 1
     except OSError as error:
         where = error.filename if isinstance(error.filename, str) else ""
@@ -47,8 +58,7 @@ def write_sidecars(rows: Iterable[Row], folder: Path) -> int:
     return count
 
 
-def _write(tree: "_Tree", row: Row) -> None:
-    *folders, name = parts(row["custom_id"])
+def _write(tree: "_Tree", row: Row, folders: list[str], name: str) -> None:
     document = json.dumps(row, ensure_ascii=False, indent=2) + "\n"
     tree.write(folders, f"{name}.json", document)
     if row["text"] is not None:
@@ -68,12 +78,38 @@ def parts(custom_id: str) -> list[str]:
 def _name(part: str) -> str:
     if not part:
         return "%2F"  # a slash at the start, at the end, or two of them
-    name = "%2E" * len(part) if part in (".", "..") else _UNSAFE.sub(lambda char: f"%{ord(char[0]):02X}", part)
-    encoded = name.encode("utf-8", "backslashreplace")
-    if len(encoded) <= _MAX_NAME_BYTES:
-        return encoded.decode()
+    name = _UNSAFE.sub(_escaped, part)
+    return name if len(name.encode()) <= _MAX_NAME_BYTES else _told_apart(name)
+
+
+def _escaped(match: "re.Match[str]") -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
+
+
+def _told_apart(name: str) -> str:
+    encoded = name.encode()
     digest = hashlib.sha256(encoded).hexdigest()[:16]
     return encoded[: _MAX_NAME_BYTES - 17].decode("utf-8", "ignore") + f"~{digest}"
+
+
+class _Names:
+    """Names that stay apart on disks for which `a` and `A`, or the two forms of an é, are one."""
+
+    def __init__(self) -> None:
+        self._taken: set[int] = set()  # hashes: a batch may have a million
+
+    def of(self, custom_id: str) -> tuple[list[str], str]:
+        """Folders and name; custom ids of a batch are unique, so one that is taken is another's."""
+        *folders, name = parts(custom_id)
+        while (key := hash(_folded("/".join((*folders, name))))) in self._taken:
+            name = _told_apart(name)
+        self._taken.add(key)
+        return folders, name
+
+
+def _folded(path: str) -> str:
+    """Alike for what such disks take for the same (Unicode's canonical caseless matching, D145)."""
+    return path.lower() if path.isascii() else normalize("NFD", normalize("NFD", path).casefold())
 
 
 class _Tree:
@@ -102,9 +138,18 @@ class _Tree:
             dir_fd=self._descriptor,
         )
         with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            if (mode := self._mode_of(name)) is not None:
+                os.fchmod(descriptor, mode)
             file.write(text)
         # A link in the file's place is replaced, not followed.
         os.replace(temporary, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+
+    def _mode_of(self, name: str) -> int | None:
+        """Of the file that is replaced: who made it private wants it so."""
+        with suppress(FileNotFoundError):
+            found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False).st_mode
+            return stat.S_IMODE(found) if stat.S_ISREG(found) else None
+        return None
 
     def _enter(self, folders: list[str]) -> None:
         if folders == self._open:

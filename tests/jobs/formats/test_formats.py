@@ -11,6 +11,7 @@ from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 from markdown_it import MarkdownIt
@@ -421,6 +422,14 @@ def test_different_ids_become_different_names() -> None:
         "n" * 301,
         "a/./b",
         "a/../b",
+        "con",
+        "%63%6F%6E",
+        "a.",
+        "a%2E",
+        "a ",
+        "\u202e",
+        "%E2%80%AE",
+        "\ud800",
     )
     assert len({tuple(parts(one)) for one in ids}) == len(ids)
 
@@ -533,6 +542,39 @@ def test_a_file_that_was_private_stays_private(tmp_path: Path) -> None:
     kept.touch(mode=0o600)
     written("csv", [row(1)], kept)
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    sidecar = tmp_path / "top.png.json"
+    sidecar.touch(mode=0o600)
+    write_sidecars([row(1, custom_id="top.png")], tmp_path)
+    assert stat.S_IMODE(sidecar.stat().st_mode) == 0o600
+    assert sidecar.stat().st_size > 0
+
+
+def test_sidecars_keep_apart_what_some_disks_take_for_one_name_whatever_is_filtered(tmp_path: Path) -> None:
+    names = ["a", "A", "fx/é", "FX/e\u0301", "straße", "STRASSE"]
+    rows = [row(n, custom_id=name, text=name, status="failed" if n % 2 else "finished") for n, name in enumerate(names)]
+    assert write_sidecars(rows, tmp_path / "all") == 6
+    files = list((tmp_path / "all").rglob("*.txt"))
+    assert len({normalize("NFC", str(file).casefold()) for file in files}) == len(files) == 6
+    assert {file.read_text().strip() for file in files} == set(names)
+    assert write_sidecars(rows, tmp_path / "some", status="failed") == 3
+    assert set(tree(tmp_path / "some")) < set(tree(tmp_path / "all"))
+
+
+@pytest.mark.parametrize(
+    ("custom_id", "name"),
+    [
+        ("\u202egnp.exe", "%E2%80%AEgnp.exe"),
+        ("\x9b\x85", "%C2%9B%C2%85"),
+        ("Nul.png", "%4E%75%6C.png"),
+        ("com1", "%63%6F%6D%31"),
+        ("console.png", "console.png"),
+        ("end. .", "end%2E%20%2E"),
+        ("é.png", "é.png"),
+    ],
+)
+def test_names_do_nothing_unseen_and_windows_takes_them(custom_id: str, name: str) -> None:
+    assert parts(custom_id) == [name]
+    assert parts(f"{custom_id}/x") == [name, "x"]
 
 
 def test_charts_called_like_each_others_sidecars_do_not_meet(tmp_path: Path) -> None:
