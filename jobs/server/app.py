@@ -72,7 +72,7 @@ def create_app(
         page,
     ):
         app.include_router(router)
-    answer_errors_of(app, settings.chart_root)
+    answer_errors_of(app, settings.chart_root, backend.trouble)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]  # FastAPI's own way to change it
     app.add_middleware(
         Authentication,
@@ -80,7 +80,7 @@ def create_app(
         loopback_only=backend.services.loopback_only,
         changed=backend.recent.forget,
     )
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, trouble=backend.trouble)
     return app
 
 

@@ -13,7 +13,7 @@ from jobs.batches.session import Session
 from jobs.config.settings import Settings
 from jobs.core.errors import ChartqError
 from jobs.server.auth import Callers
-from jobs.server.errors import ApiError
+from jobs.server.errors import ApiError, Trouble
 from jobs.server.intake import Intake
 from jobs.server.provider import ListModels, Provider
 from jobs.server.recent import Recent
@@ -56,6 +56,7 @@ class Backend:
         self._in_memory = 0
         self.watcher = Watcher(self.session)
         self.recent = Recent()
+        self.trouble = Trouble()
         self.questions = SingleQuestions()
         self.callers = Callers(self.session, key_required=self.services.key_required)
         self.provider = Provider(self.services.list_models, self.services.prices_of)

@@ -32,11 +32,36 @@ _CLIENTS, _SERVERS = "invalid_request_error", "server_error"
 _STATUS_OF: tuple[tuple[type[ChartqError], int], ...] = (
     (UnknownIdError, 404),
     (InputError, 400),
-    (StoreError, 503),
-    (QueueError, 503),
     (SettingsError, 500),
     (InstallationError, 501),
 )
+
+
+#: What whoever runs the server has to mend. Clients are told no more: the sentences name hosts and paths.
+_OPERATORS: tuple[tuple[type[Exception], str, str], ...] = (
+    (RedisError, "Redis doesn't answer, or refuses", "redis_unavailable"),
+    (QueueError, "this server's Redis belongs to another project, or can't be used", "unavailable"),
+    (StoreError, "the results store can't be used", "unavailable"),
+)
+
+
+class Trouble:
+    """What keeps requests from being served, told to the log once and not with each of them."""
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    def meet(self, error: Exception) -> None:
+        if not any(isinstance(error, kind) for kind, _, _ in _OPERATORS):
+            return
+        sentence = redis_trouble(error) if isinstance(error, RedisError) else str(error)
+        if sentence != self._told:
+            self._told = sentence
+            log.error("%s", sentence)
+
+    def end(self) -> None:
+        """All is well: the next one is news."""
+        self._told = ""
 
 
 class ApiError(Exception):
@@ -79,21 +104,22 @@ def api_error(error: Exception) -> ApiError:
         return ApiError(error.status_code, str(error.detail), headers=dict(error.headers or {}))
     if (short := out_of_memory(error)) is not None:
         return ApiError(503, str(short), code="out_of_memory", headers={"Retry-After": "2"})
-    if isinstance(error, RedisError):
-        return ApiError(503, redis_trouble(error), code="redis_unavailable")
+    for kind, what, code in _OPERATORS:
+        if isinstance(error, kind):
+            return ApiError(503, f"{what}: the server's log says more", code=code)
     if isinstance(error, ChartqError):
         status = next(status for kind, status in _STATUS_OF if isinstance(error, kind))
-        code = "not_found" if status == 404 else None
-        return ApiError(status, str(error), code=code)
+        return ApiError(status, str(error), code="not_found" if status == 404 else None)
     if isinstance(error, ClientDisconnect):
         return ApiError(400, "the client went away in the middle of its request", code="client_disconnected")
     return ApiError(500, "a fault in chartq, please report it; its log has the details", code="internal_error")
 
 
-def answer_errors_of(app: FastAPI, chart_root: Path | None) -> None:
+def answer_errors_of(app: FastAPI, chart_root: Path | None, trouble: Trouble) -> None:
     """Every error of the app's handlers leaves it in the one shape, and none tells where CHART_ROOT lies."""
 
     async def handle(_request: Request, error: Exception) -> JSONResponse:
+        trouble.meet(error)
         answer = api_error(error)
         answer.message = below_root(answer.message, chart_root)
         return answer.response()

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from jobs.server.errors import ApiError, api_error
+from jobs.server.errors import ApiError, Trouble, api_error
 
 log = logging.getLogger("chartq.server")
 access = logging.getLogger("chartq.access")
@@ -43,8 +43,8 @@ _HEADERS = (("x-content-type-options", "nosniff"), ("cache-control", "no-store")
 class Guard:
     """ASGI middleware. Whatever goes wrong within, the client gets an error in the one shape."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, trouble: Trouble) -> None:
+        self._app, self._trouble = app, trouble
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,6 +57,7 @@ class Guard:
         except ClientGoneError:
             pass
         except Exception as error:  # the last one who can tell the client, and the log
+            self._trouble.meet(error)
             answer = api_error(error)
             if answer.status == 500:
                 log.exception("%s %s: a fault in chartq, please report it", scope["method"], exchange.path)

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from jobs.batches.documents import lane_hold, lane_opens_at
 from jobs.batches.session import Session
 from jobs.batches.shapes import BatchDocument, HoldDocument
-from jobs.core.errors import StoreError, UnknownIdError
+from jobs.core.errors import ChartqError, UnknownIdError
 from jobs.core.job import ENDED_STATES
 from jobs.ledger import Batch, JobRow
 from jobs.server.errors import ApiError
@@ -199,7 +199,7 @@ class Watcher:
                 if time.monotonic() >= pages_at:
                     pages_at = time.monotonic() + _PAGES_TICK_S
                     self._look_for_pages(session, listeners, lists)
-            except (RedisError, StoreError, OSError) as error:
+            except (ChartqError, RedisError, OSError) as error:
                 log.debug("watching: %s", error)
             except Exception:  # whoever waits would wait for ever
                 log.exception("watching: a fault in chartq, please report it")

@@ -34,7 +34,9 @@ def test_a_second_project_is_refused_at_submit_run_and_worker(projects: tuple[St
     a, b = projects
     batch = a.submit(draw_charts(a.folder / "charts", 20))
     charts = draw_charts(b.folder / "charts", 5, start=20)
-    for command in (("submit", str(charts), "-p", "Up?"), ("run", str(charts), "-p", "Up?"), ("worker", "--burst")):
+    serve = ("serve", "--port", "0", "--no-work")
+    asking = [(command, str(charts), "-p", "Up?") for command in ("submit", "run")]
+    for command in (*asking, ("worker", "--burst"), serve):
         is_refused_by(a, b, *command)
     assert not server.record
     a.worker()
@@ -70,7 +72,9 @@ def test_no_command_of_a_second_project_touches_the_first_ones_jobs(projects: tu
         assert not ledger.controls().limits
 
 
-def test_over_http_a_second_project_is_answered_with_503(projects: tuple[Stack, Stack]) -> None:
+def test_over_http_a_second_project_is_answered_with_503_and_the_log_says_once_why(
+    projects: tuple[Stack, Stack], caplog: pytest.LogCaptureFixture
+) -> None:
     a, b = projects
     queued = b.submit(draw_charts(b.folder / "more", 5, start=30), REDIS_URL="")
     mine = a.submit(draw_charts(a.folder / "charts", 20))
@@ -81,8 +85,11 @@ def test_over_http_a_second_project_is_answered_with_503(projects: tuple[Stack, 
         changing = [client.post(f"/batches/{queued}/{verb}") for verb in ("cancel", "retry", "resume", "pause")]
         for answer in (*changing, client.post("/analyze", files=picture), client.get("/lanes")):
             assert answer.status_code == 503, answer.url
-            assert str(a.home) in error_of(answer)["message"], answer.url
-        assert client.get("/health").status_code == 503
+            assert "another project" in error_of(answer)["message"], answer.url
+            assert not any(str(home) in answer.text for home in (a.home, b.home)), answer.url
+        assert "another project" in error_of(client.get("/health"))["message"]
+    [told] = [record.message for record in caplog.records if record.name == "chartq.server"]
+    assert str(a.home) in told
     assert b.counts(queued) == before
     assert a.counts(mine).queued == 20
 

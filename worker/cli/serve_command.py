@@ -59,6 +59,7 @@ def _serve(
         raise click.UsageError(
             f"--host {host}: others could ask at your cost; make a key first: chartq keys create NAME"
         )
+    session.claim()  # with a Redis that is another's every request would be refused
     with ExitStack() as open_:
         socket = open_.enter_context(listen(host, port))
         works = (

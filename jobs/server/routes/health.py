@@ -6,7 +6,6 @@ from redis.exceptions import RedisError
 from jobs.batches.session import Session
 from jobs.core.errors import ChartqError
 from jobs.server.access import Granted
-from jobs.server.errors import ApiError
 from jobs.server.responses import Document
 from jobs.server.shapes import Health, Key
 
@@ -20,9 +19,8 @@ def health(access: Granted) -> Document:
         _check(access.session)
     except (ChartqError, RedisError) as error:
         access.backend.revive_redis(error)
-        # Without a key nobody is told where store and queue are.
-        what = "Redis" if isinstance(error, RedisError) else "the results store or Redis"
-        raise ApiError(503, f"{what} doesn't answer: the server's log says more", code="unavailable") from error
+        raise
+    access.backend.trouble.end()
     return Document({"status": "ok"})
 
 
