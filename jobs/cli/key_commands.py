@@ -12,7 +12,7 @@ from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError
-from jobs.core.text import dumps, visible
+from jobs.core.text import dumps, label
 from jobs.core.time_text import iso
 from jobs.ledger.api_keys import ApiKey
 
@@ -68,7 +68,7 @@ def list_keys(as_json: bool) -> int:
         table.add_column(column, no_wrap=True)
     for key in listed:
         may = "read" if key.read_only else "all"
-        table.add_row(visible(key.name), key.key_id, may, iso(key.created_at), iso(key.revoked_at) or "-")
+        table.add_row(label(key.name), key.key_id, may, iso(key.created_at), iso(key.revoked_at) or "-")
     print_table(table)
     return 0
 
