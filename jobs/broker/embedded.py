@@ -18,7 +18,7 @@ from pathlib import Path
 
 import redis
 
-from jobs.broker.file_lock import locked, try_lock
+from jobs.broker.file_lock import is_alone, is_at, locked, try_lock
 from jobs.broker.server_binary import WAYS_OUT
 from jobs.broker.server_process import RedisServer, advice
 from jobs.config.home import make_home, make_private_folder
@@ -52,17 +52,18 @@ def embedded_redis(home: Path) -> Iterator[Path]:
                 connection.connect(str(socket))
             yield socket
         finally:
-            if user is not None and os.fstat(user).st_nlink == 0:
-                _end_removed(user, connection)
+            if user is not None and not is_at(_users_lock(server), user):
+                _end_unreachable(user, connection)
             elif user is not None:
                 _leave(server, user)
 
 
-def _end_removed(user: int, connection: sockets.socket) -> None:
-    """Its folder is gone, and its socket with it: only connections that are open still reach it."""
-    os.close(user)
+def _end_unreachable(user: int, connection: sockets.socket) -> None:
+    """Its folder was removed or moved, its socket's path is gone: only connections that are open still reach it."""
     with suppress(OSError):
-        connection.sendall(b"SHUTDOWN NOSAVE\r\n")
+        if is_alone(user):
+            connection.sendall(b"SHUTDOWN NOSAVE\r\n")
+    os.close(user)
 
 
 def _leave(server: RedisServer, user: int) -> None:

@@ -43,6 +43,22 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+def is_at(path: Path, descriptor: int) -> bool:
+    """Whether the file that is open still is the one at its place."""
+    with suppress(OSError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False
+
+
+def is_alone(descriptor: int) -> bool:
+    """Whether nobody else holds the lock, which may be lost by asking."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 @contextmanager
 def locked(path: Path, *, timeout_s: float) -> Iterator[None]:
     """Hold the lock alone. Raises TimeoutError if someone else keeps it for `timeout_s`."""

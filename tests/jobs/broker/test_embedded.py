@@ -1,6 +1,7 @@
 """The embedded Redis with real servers and real processes, some of which are killed."""
 
 import os
+import shutil
 import signal
 import socket as sockets
 import stat
@@ -128,6 +129,22 @@ def test_stale_files_of_a_crash_are_no_obstacle(home: Path) -> None:
     with embedded_redis(home) as socket, closing(client(socket)) as queue:
         assert queue.ping()
         assert socket == folder / "redis.sock"
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_the_last_user_of_a_home_that_was_moved_or_removed_ends_the_server(home: Path, moved: bool) -> None:
+    other = home.with_name("other")
+    with embedded_redis(home) as socket:
+        server = server_process(socket)
+        with embedded_redis(home), closing(client(socket)) as queue:
+            queue.set("key", "value")
+            home.rename(other)
+            if not moved:
+                shutil.rmtree(other)
+        assert lives(server)
+    assert soon(lambda: not lives(server))
+    with embedded_redis(other) as socket, closing(client(socket)) as queue:
+        assert queue.get("key") == (b"value" if moved else None)
 
 
 def test_ctrl_c_in_the_terminal_does_not_reach_the_server(home: Path) -> None:
