@@ -29,7 +29,7 @@ def saved_token(environment: Mapping[str, str] | None = None) -> SavedToken:
     env = os.environ if environment is None else environment
     path = _path(env)
     if env.get("HF_HUB_DISABLE_IMPLICIT_TOKEN", "").strip().lower() in _YES:
-        return SavedToken(path=path)
+        return SavedToken(path=path, problem="is not looked at: HF_HUB_DISABLE_IMPLICIT_TOKEN says so")
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)

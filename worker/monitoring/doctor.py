@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from jobs.config.settings import Settings
 from jobs.core.errors import SettingsError
 from worker.hf.from_settings import client_config, token_origin, worker_settings
+from worker.hf.saved_token import saved_token
 from worker.hf.scrub import Scrubber
 from worker.hf.transport import Transport
 from worker.monitoring.checks.check import Check
@@ -55,9 +56,13 @@ def _examine_provider(settings: Settings) -> Iterator[Check]:
 
 
 def _named(check: Check) -> Check:
-    """With where the token comes from: there are seven places."""
-    origin = token_origin()
-    return check if origin is None else replace(check, message=f"{check.message} (the token: {origin})")
+    """With where the token comes from, there are seven places; without one, with the file that was looked at."""
+    if origin := token_origin():
+        return replace(check, message=f"{check.message} (the token: {origin})")
+    saved = saved_token()
+    if str(saved.path) in check.message:
+        return check
+    return replace(check, message=f"{check.message} ({saved.path} {saved.problem or 'holds none'})")
 
 
 def _without_secrets(check: Check, settings: Settings) -> Check:

@@ -80,6 +80,12 @@ def test_workers_use_it_doctor_names_it_and_another_server_does_not_get_it(tmp_p
         assert f"hf auth login saved in {place}" in token["message"]
         assert "hf_saved_token" not in doctor.stdout + doctor.stderr
 
+        for name, why in (("missing", "holds none"), ("charts", "can't be read: Is a directory")):
+            looked_at = str(tmp_path / name)
+            doctor = user.run("doctor", "--json", expect=None, HF_TOKEN="", HF_TOKEN_PATH=looked_at)
+            token = next(one for one in json.loads(doctor.stdout)["checks"] if one["name"] == "token")
+            assert f"not set ({looked_at} {why})" in token["message"].replace(", and the server asked for none", "")
+
         user.run("run", str(charts), "-p", "Down?", HF_TOKEN_PATH=place, HF_TOKEN="hf_given")
         assert server.seen[-1].headers["Authorization"] == "Bearer hf_given"
 
