@@ -229,6 +229,7 @@ def test_a_jpeg_that_must_change_stays_jpeg_with_full_colour() -> None:
     image, metadata = shown(encoded(chart(1600, 900), "JPEG"))
     assert metadata["format"] == "JPEG"
     assert {(h, v) for _, h, v, _ in image.layer} == {(1, 1)}  # type: ignore[attr-defined]
+    assert max(image.quantization[0]) == 7, "quality 97; of 95 it is 12"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("max_bytes", [1_000_000, 100_000, 5_000, 700, 69])
