@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import requests
@@ -37,6 +37,10 @@ class Webhooks:
     def __init__(self, session: Session, *, url: str, secret: str, now: Callable[[], float]) -> None:
         self._session, self._url, self._now = session, url, now
         self._key = base64.b64decode(secret.removeprefix("whsec_"))
+
+    def begin(self) -> None:
+        """From now on ends are told, in a store that never told any too. Raises StoreError, RedisError."""
+        self._session.ledger.note_ends(self._now())
 
     def round(self) -> None:
         """Take up what has ended, and tell all that is due. Raises StoreError, RedisError."""
@@ -119,6 +123,8 @@ def webhooks_told(session: Session) -> Iterator[None]:
         secret=settings.webhook_secret.get_secret_value(),
         now=view.now,
     )
+    with suppress(ChartqError, RedisError, OSError):  # the rounds try again
+        webhooks.begin()  # before any work: a small first batch has ended before the first round
     over = threading.Event()
     thread = threading.Thread(target=_run, args=(webhooks, over), name="webhooks", daemon=True)
     thread.start()

@@ -139,14 +139,12 @@ def test_each_kind_of_end_has_its_word_and_a_second_end_is_told_too(user: Produc
         assert len(server.seen) == 3
 
 
-def test_a_run_tells_of_its_end_before_it_leaves(user: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_homes_first_run_tells_of_its_end_before_it_leaves(user: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
     with ScriptedServer(Scripted({}, 200)) as server:
         monkeypatch.setenv("CHARTQ_WEBHOOK_URL", server.url)
         monkeypatch.setenv("CHARTQ_WEBHOOK_SECRET", SECRET)
-        with user.session() as session:
-            session.ledger.note_ends(0.0)
-            with webhooks_told(session):
-                user.answer(user.submit("charts")["batch_id"])
+        with user.session() as session, webhooks_told(session):
+            user.answer(user.submit("charts")["batch_id"])
         eventually(lambda: len(server.seen) == 1)
 
 
