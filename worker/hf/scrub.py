@@ -128,9 +128,9 @@ def _decoded(match: re.Match[str]) -> str:
     if kind == "char":
         return value
     if kind in ("name", "bare"):
-        from html.entities import html5  # half a megabyte, which a worker seldom needs
+        from html import unescape  # its table takes half a megabyte, which a worker seldom needs
 
-        return html5.get(f"{value};", match[0])
+        return unescape(match[0])
     number = int(value, 10 if kind == "decimal" else 16)
     return chr(number) if number <= 0x10FFFF else match[0]
 

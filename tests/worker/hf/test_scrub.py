@@ -75,6 +75,10 @@ def test_no_token_in_any_encoding_of_any_encoding_stays(token: str, inner, outer
     assert token not in "\n".join(decoded(clean))
 
 
+def test_a_bare_name_before_letters_and_a_semicolon_is_read_as_html_reads_it() -> None:
+    assert Scrubber("0000000000&0").text("0000000000&ampamp;0 is wrong") == "*** is wrong"
+
+
 @pytest.mark.parametrize("said", [TOKEN.encode().hex(), TOKEN.encode().hex().upper()])
 def test_its_bytes_in_hexadecimal_go_too(said: str) -> None:
     assert Scrubber(TOKEN).text(f"key {said} is wrong") == "key *** is wrong"
