@@ -8,7 +8,7 @@ _PREFIXES = ("finishreason", "stopreason")
 
 #: That an answer ended at max_tokens: its text stops in the middle. As `plain` spells it.
 CUT_OFF = (
-    "length", "incomplete", "truncated",
+    "length", "limit", "incomplete", "truncated",
     "maxtokens", "maxtoken", "maxnewtokens", "maxoutputtokens", "maxcompletiontokens", "maxtokensreached", "tokenlimit",
     "outputtokenlimit", "numpredict", "maxlength", "lengthlimit", "modellength", "errorlimit",
     "contextlength", "contextlengthexceeded", "contextwindowexceeded", "modelcontextwindowexceeded",

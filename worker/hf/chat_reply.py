@@ -11,6 +11,7 @@
 R, L, F, T: refusal, max_tokens, filter, tool: the same question would end in the same way, so it is not asked again.
 """
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,6 +171,10 @@ def _kind(content: Any) -> str:
 
 def _spoken(content: Any) -> Any:
     """Without the parts that are what the model thought."""
+    if isinstance(content, dict) and content and not _joined(content):
+        return json.dumps(content, ensure_ascii=False)  # a structured answer, as it was asked for
+    if isinstance(content, int | float) and not isinstance(content, bool):
+        return str(content)
     return [part for part in content if not _is_thought(part)] if isinstance(content, list) else content
 
 

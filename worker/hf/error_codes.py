@@ -6,14 +6,14 @@ Codes come as `error_words.error_codes` gives them, by their letters.
 import re
 from collections.abc import Sequence
 
-from worker.hf.error_words import letters
+from worker.hf.error_words import letters, quoted_codes
 from worker.hf.retry_hints import MAX_HINT_S
 
 #: Codes that mean nothing else, whatever hint comes along.
 _USED_UP = re.compile(
     r"insufficient[a-z]{0,10}(?:quota|credit|balance|fund)|notenough(?:balance|credit|quota)|exceededcurrentquota"
     r"|billing(?:hardlimit|limit|notactive|disabled|error)|billoverdue|accountoverdue|arrearage|freetieronly"
-    r"|creditbalancetoolow|creditsexhausted|outofcredit|paymentrequired"
+    r"|creditbalancetoolow|creditsexhausted|creditlimit|outofcredit|paymentrequired"
     r"|budgetexceeded|exceededbudget|spend(?:ing)?limit"
 )
 
@@ -31,11 +31,18 @@ _USED_UP_WORDS = re.compile(
     r"|budget [a-z ]{0,20}exceeded"
     r"|quota [a-z ]{0,20}for (?:the|this|your) (?:current )?(?:month|billing period|plan)\b"
     r"|(?:calls?|requests?) ?(?:/|per|a) ?month"
-    r"|key(?:'s)? (?:spending|credit) limit (?:exceeded|reached)"
+    r"|credit limit (?:exceeded|reached)|key(?:'s)? spending limit (?:exceeded|reached)"
+    r"|specified API usage limits"  # Anthropic's, until the month is over
     r"|key limit exceeded \((?:total|monthly) limit\)"  # OpenRouter: what this key may spend
     r"|payment required",
     re.I,
 )
+
+#: Of a 400 only these: its words may be the question's own.
+_SURELY_USED_UP = re.compile(
+    r"check your plan and billing|credit balance is too low|specified API usage limits|欠费", re.I
+)
+_IN_QUOTES = re.compile(r"(?<![A-Za-z0-9])'[^']{0,2000}'(?![A-Za-z0-9])|\"[^\"]{0,2000}\"|`[^`]{0,2000}`")
 
 #: So does the account's quota, unless it is one of a rate.
 _QUOTA = re.compile(
@@ -44,7 +51,9 @@ _QUOTA = re.compile(
     re.I,
 )
 _PER_TIME = re.compile(
-    r"per.{0,5}(?:second|minute|hour|day)|/ ?(?:sec|min|h(?:ou)?r|day|[smhd]\b)|\b[rt]p[smhd]\b", re.I
+    r"concurren|simultaneous|parallel|slow down"
+    r"|per.{0,5}(?:second|minute|hour|day)|/ ?(?:sec|min|h(?:ou)?r|day|[smhd]\b)|\b[rt]p[smhd]\b",
+    re.I,
 )
 _RATE = re.compile(r"daily|hourly|\bmetric\b|\brate\b|throttl", re.I)
 
@@ -55,15 +64,21 @@ _FILTERED_WORDS = re.compile(
     re.I,
 )
 
+
+def _code(words: str) -> re.Pattern[str]:
+    """A whole code: `rate_limit`, `RateLimitError`, `ThrottlingException`."""
+    return re.compile(f"(?:{words})(?:error|exception)?")
+
+
 #: The status that a code stands for, the surest first.
 _MEANS = {
-    401: re.compile(r"(?:invalid|incorrect|expired|missing)(?:api)?(?:key|token)|apikey(?:is)?(?:not|in)valid"
-                    r"|authentication(?:error|failed)|unauthori[sz]ed|unauthenticated"),
-    429: re.compile(r"ratelimit|toomanyrequests|resourceexhausted|throttl"),
-    404: re.compile(r"model(?:id)?(?:is)?(?:not(?:found|supported|available|exist)|decommissioned|retired)"
-                    r"|^notfound(?:error)?$"),
-    403: re.compile(r"modeltermsrequired|permission(?:denied|error)|forbidden|accessdenied"),
-    503: re.compile(r"serviceunavailable|^unavailable$|overloaded|^modelloading"),
+    401: _code(r"(?:invalid|incorrect|expired|missing)(?:api(?:key|token)|(?:auth|access|bearer)token|token)"
+               r"|apikey(?:is)?(?:not|in)valid|authentication(?:failed)?|unauthori[sz]ed|unauthenticated"),
+    429: _code(r"[a-z]{0,30}ratelimit(?:ed|exceeded|reached)?|toomanyrequests|resourceexhausted|throttl(?:ing|ed)"),
+    404: _code(r"(?:invalid)?model(?:id)?(?:is)?(?:not(?:found|supported|available|exists?)|decommissioned|retired)"),
+    403: _code("modeltermsrequired|permission(?:denied)?|forbidden|accessdenied"),
+    503: _code("serviceunavailable|unavailable|[a-z]{0,20}overloaded|modelloading"),
+    400: _code("(?:bad|invalid)request|context(?:length|window)exceeded|validation|invalidargument"),
 }  # fmt: skip
 
 #: In plain words that are no codes, without what stands between their letters.
@@ -76,10 +91,14 @@ _PLAIN = {
 _STATUS = re.compile(r"[45][0-9]{2}")
 
 
-def is_used_up(said: str, codes: Sequence[str], *, hint_s: float | None) -> bool:
+def is_used_up(status: int, said: str, codes: Sequence[str], *, hint_s: float | None) -> bool:
     """Whether the account has nothing left, which no waiting cures; `hint_s`: seconds after which to try again."""
-    if any(_USED_UP.search(code) for code in codes):
+    is_about_calls = status not in (400, 413, 422)  # else about this one, whose question may stand in its words
+    if any(_USED_UP.search(code) for code in (*codes, *(quoted_codes(said) if is_about_calls else ()))):
         return True
+    said = _IN_QUOTES.sub(" ", said)
+    if not is_about_calls:
+        return _SURELY_USED_UP.search(said) is not None
     if hint_s is not None and hint_s <= MAX_HINT_S:
         return False
     all_said = f"{said} {' '.join(codes)}"
@@ -101,7 +120,7 @@ def status_meant(codes: Sequence[str], said: str = "") -> int | None:
     >>> status_meant(["ratelimitexceeded"]), status_meant(["503"]), status_meant([])
     (429, 503, None)
     """
-    named = (status for status, code in _MEANS.items() if any(code.search(one) for one in codes))
+    named = (status for status, code in _MEANS.items() if any(map(code.fullmatch, codes)))
     numbers = (int(one) for one in codes if _STATUS.fullmatch(one))
     told = (status for status, plain in _PLAIN.items() if plain.search(letters(said)))
     return next((status for found in (named, numbers, told) for status in found), None)

@@ -4,13 +4,13 @@ From recorded exchanges (2026) and the providers' own docs.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from worker.hf.error_codes import is_filtered, is_used_up, status_meant
-from worker.hf.error_words import error_codes, error_text, header
+from worker.hf.error_words import error_codes, error_text, header, is_html
 from worker.hf.errors import (
     ErrorContext,
     HFAPIError,
@@ -38,16 +38,14 @@ _NOT_SERVED = re.compile(
 #: No waiting cures these, whatever status they come with.
 _TOO_LARGE = re.compile(r"request too large", re.I)
 _UNSUPPORTED = re.compile(r"\b(?:not|n't) support|\bunsupported\b", re.I)
+_PICTURES = re.compile(r"image|vision|multi-?modal|mmproj|modalit", re.I)
 _LOADING = re.compile(r"(?:\b|_)loading\b|estimated_time|scaled to zero|\binitiali[sz]ing\b|\bwarming up\b", re.I)
 #: Cloudflare's page in a line.
 _PLAIN_PAGE = re.compile(r"error code: 1\d{3}\s*")
-#: What firewalls and gateways say in place of a page.
-_FIREWALL = re.compile(
-    r"\A(?:403 )?(?:forbidden|(?:rbac: )?access denied|request blocked|missing authentication token)\W*\Z"
-    r"|\b(?:cloudflare|firewall|waf)\b",
-    re.I,
-)
-_NO_PERMISSION = re.compile(r"sufficient permissions?", re.I)
+#: What a 403 is about; what is none of these is a firewall's or a gateway's.
+_NO_PERMISSION = re.compile(r"sufficient permissions?|inference\.serverless", re.I)
+_GATED = re.compile(r"\b(?:gated|terms|licen[cs]e|agreement|models?|repo(?:sitory)?|restricted)\b", re.I)
+_TOKEN = re.compile(r"\b(?:api[ _-]?key|token|account|credentials?|organi[sz]ation|project)\b", re.I)
 
 _BY_STATUS: dict[int, type[HFAPIError]] = {
     401: HFAuthenticationError,
@@ -81,7 +79,7 @@ _SAYS: dict[type[HFAPIError], str] = {
     HFCreditsError: "The account's credits are used up",
     HFModelNotFoundError: "The model is not served here",
     HFGatedModelError: "The model is closed to this account",
-    HFBlockedError: "A firewall or proxy, not the API, turned the call away",
+    HFBlockedError: "Turned away, it seems by a firewall, a proxy or a gateway",
     HFRateLimitError: "Too many requests",
     HFModelLoadingError: "The model is being loaded",
     HFRequestError: "The server refused this request",
@@ -96,13 +94,13 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, *, now: dateti
     """The typed error for a reply that is one. Takes any bytes and headers; `now` is for HTTP dates."""
     said = error_text(headers, body)
     codes = error_codes(_parsed(body), said)
-    meant = (status_meant(codes, said if status < 300 else "") if status in _VAGUE else None) or status
+    meant = _meant(status, said, codes)
     wait_s = asked_s(meant, headers, body, now=now or datetime.now(UTC))
     if meant in _PAGE_MEANS_BLOCKED and _is_page(headers, body):
         kind: type[HFAPIError] = HFBlockedError
     elif status in (*_VAGUE, 422) and is_filtered(said, codes):
         kind = HFContentFilterError
-    elif (400 <= meant <= 499 or status < 300) and is_used_up(said, codes, hint_s=wait_s):
+    elif (400 <= meant <= 499 or status < 300) and is_used_up(status, said, codes, hint_s=wait_s):
         kind = HFCreditsError
     else:
         kind = _kind(meant, said, body)
@@ -110,6 +108,13 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, *, now: dateti
         f"{_SAYS[kind]} ({status}){_redirect(status, headers)}: {said or 'the server gave no reason'}",
         **vars(context(status, headers, None if wait_s is None else min(wait_s, MAX_HINT_S))),
     )
+
+
+def _meant(status: int, said: str, codes: Sequence[str]) -> int:
+    if status not in _VAGUE:
+        return status
+    found = status_meant(codes, said if status < 300 else "")
+    return status if found in (None, 400) and status >= 300 else found or status
 
 
 def context(status: int, headers: Mapping[str, str], wait_s: float | None = None) -> ErrorContext:
@@ -123,7 +128,7 @@ def context(status: int, headers: Mapping[str, str], wait_s: float | None = None
 
 
 def _kind(status: int, said: str, body: bytes) -> type[HFAPIError]:
-    if (status == 429 and _TOO_LARGE.search(said)) or (status == 500 and _UNSUPPORTED.search(said)):
+    if (status == 429 and _TOO_LARGE.search(said)) or (status == 500 and _is_blind(said)):
         return HFRequestError
     if status in _BY_STATUS:
         return _BY_STATUS[status]
@@ -131,15 +136,26 @@ def _kind(status: int, said: str, body: bytes) -> type[HFAPIError]:
         return HFErrorReplyError if said else HFBadAnswerError
     if 300 <= status <= 399:
         return HFModelNotFoundError  # every job would be redirected alike: the base URL is wrong
-    if status == 403 and _FIREWALL.search(said):
-        return HFBlockedError
     if status == 403:
-        return HFPermissionError if _NO_PERMISSION.search(said) else HFGatedModelError
+        return _forbidden(said)
     if status == 400 and _NOT_SERVED.search(said):
         return HFModelNotFoundError
     if status == 503 and _LOADING.search(said + body[:2_000].decode("utf-8", "replace")):
         return HFModelLoadingError
     return HFRequestError if 400 <= status <= 499 else HFServerError
+
+
+def _is_blind(said: str) -> bool:
+    """A model without eyes says so."""
+    return _UNSUPPORTED.search(said) is not None and _PICTURES.search(said) is not None
+
+
+def _forbidden(said: str) -> type[HFAPIError]:
+    if _NO_PERMISSION.search(said):
+        return HFPermissionError
+    if _GATED.search(said) and not is_html(said):
+        return HFGatedModelError
+    return HFAuthenticationError if _TOKEN.search(said) else HFBlockedError
 
 
 def _is_page(headers: Mapping[str, str], body: bytes) -> bool:

@@ -16,14 +16,29 @@ _WORD_FIELDS = (
 #: Where they put codes, spelled in any way.
 _CODE_FIELDS = ("code", "type", "errortype", "errorcode", "status", "statuscode", "httpstatus", "reason", "quotaid")
 
-#: What in an error holds more of it. Not what it echoes of the question.
+#: What in an error holds more words of it.
 _HOLDERS = (
     "error", "errors", "message", "detail", "details", "metadata", "headers", "raw", "parameters", "body", "response",
     "cause", "innererror", "base_resp", "violations",
 )  # fmt: skip
 
+#: ... and is an error that it passes on, with codes of its own.
+_WRAPPERS = (
+    "error",
+    "errors",
+    "detail",
+    "message",
+    "metadata",
+    "raw",
+    "body",
+    "response",
+    "cause",
+    "innererror",
+    "base_resp",
+)
+
 #: What servers write where there is no error.
-_NOTHING = ("", "0", "200", "false", "none", "null", "ok", "success")
+_NOTHING = ("", "0", "0.0", "200", "false", "no", "no error", "none", "null", "n/a", "ok", "success")
 
 #: How often a value inside a value is opened: object in string in object is the worst one seen.
 _MAX_OPENED = 6
@@ -40,7 +55,8 @@ _SEARCHED_CHARS = 20_000
 _HTML = re.compile(r"\A\s*(?:<!doctype html|<html|<head|<body|<h1|<title)", re.I)
 _HTML_TITLE = re.compile(r"<(title|h1)[^>]{0,200}>([^<]{1,500})", re.I)
 _HTML_TAG = re.compile(r"<[^<>]{0,500}>")
-_QUOTED_CODE = re.compile(r"\b[A-Za-z]+(?:_[A-Za-z]+)+\b|\A[\w.-]+\Z")
+_QUOTED_CODE = re.compile(r"\b[A-Za-z]+(?:_[A-Za-z]+)+\b")
+_ONE_WORD = re.compile(r"[\w.-]+")
 _BETWEEN = re.compile(r"[^a-z0-9]+")
 
 
@@ -104,10 +120,37 @@ def parts(value: Any) -> list[dict[str, Any]]:
 
 
 def error_codes(value: Any, said: str) -> list[str]:
-    """The machine-readable codes of an error, and those that its words quote, by their letters."""
-    told = [one for part in parts(value) for name, one in part.items() if letters(name) in _CODE_FIELDS]
-    codes = (letters(one) for one in (*told, *_QUOTED_CODE.findall(said)) if isinstance(one, str | int))
-    return list(filter(None, codes))
+    """The machine-readable codes of an error itself, by their letters; also where they are all that it says.
+
+    Not those of details, which may be about the question: a picture that a provider could not fetch has a 404 too.
+    """
+    told: list[Any] = [said] if _ONE_WORD.fullmatch(said) else []
+    level = [value[0] if isinstance(value, list) and value else value]
+    for _ in range(_MAX_LEVELS):
+        objects = [one for one in map(_opened, level[:_MAX_PARTS]) if isinstance(one, dict)]
+        told += [one for part in objects for name, one in part.items() if letters(name) in _CODE_FIELDS]
+        told += [reason for part in objects for reason in _reasons(part.get("details"))]
+        level = [inner for part in objects for inner in _wrapped(part)]
+    return [letters(one) for one in told if isinstance(one, str | int) and letters(one)]
+
+
+def quoted_codes(said: str) -> list[str]:
+    """What in an error's words is spelled as codes are, by its letters."""
+    return [letters(one) for one in _QUOTED_CODE.findall(said)]
+
+
+def _wrapped(error: dict[str, Any]) -> list[Any]:
+    """The errors that this one passes on: objects, the first of a list of `errors`, JSON in strings."""
+    found = [one for name, one in error.items() if name.lower() in _WRAPPERS]
+    firsts = [one[0] if isinstance(one, list) and one else one for one in found]
+    return [one for one in firsts if not isinstance(one, list)]
+
+
+def _reasons(details: Any) -> list[Any]:
+    """Google's."""
+    entries = [one for one in details[:_MAX_QUOTED] if isinstance(one, dict)] if isinstance(details, list) else []
+    inner = [reason for one in entries for reason in _reasons(one.get("violations"))]
+    return [one[name] for one in entries for name in ("reason", "quotaId") if name in one] + inner
 
 
 def is_html(text: str) -> bool:

@@ -9,7 +9,7 @@ End = Literal["itself", "length", "filter", "refusal", "tool", "broken"]
 #: As `plain` spells them. What stands nowhere here ended by itself: stop, eos_token, end_turn, or nothing at all.
 _ENDS: dict[End, str] = {
     "filter": "contentfilter contentfiltered safety recitation prohibitedcontent blocklist blocked spii sensitive "
-    "toxic errortoxic guardrailintervened",
+    "toxic errortoxic guardrailintervened contentpolicy contentpolicyviolation policyviolation moderation flagged",
     "refusal": "refusal refused",
     "tool": "toolcalls toolcall tooluse functioncall malformedfunctioncall unexpectedtoolcall",
     "broken": "error abort aborted cancelled canceled timeout insufficientsystemresource",

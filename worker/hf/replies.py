@@ -120,8 +120,9 @@ def _answer(value: Any, headers: Mapping[str, str], api: Api) -> Answer:
 
 
 def _chat_answer(reply: dict[str, Any]) -> Said:
-    choices, is_filtered = reply.get("choices"), has_filtered(reply.get("prompt_filter_results"))
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+    choices, feedback = reply.get("choices"), _dict(reply.get("promptFeedback"))  # Gemini's
+    is_filtered = has_filtered(reply.get("prompt_filter_results")) or tells(feedback.get("blockReason"))
+    if isinstance(choices, list) and any(isinstance(choice, dict) for choice in choices):
         return read_choices(choices, is_filtered=is_filtered)
     raise filtered() if is_filtered else NoAnswer("no choices, nothing else either")
 

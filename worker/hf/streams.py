@@ -18,15 +18,18 @@ def joined(text: str, clean: Callable[[str], str] = str) -> dict[str, Any] | Non
         if tells(piece.get("error")) or "message" in _choice(piece):
             return piece
     said: dict[str, list[str]] = defaultdict(list)
+    others: dict[str, list[Any]] = defaultdict(list)
     for piece in pieces:
         delta = _choice(piece).get("delta")
         for name, part in delta.items() if isinstance(delta, dict) else ():
             if isinstance(part, str):
                 said[name].append(part)
+            elif isinstance(part, list):
+                others[name] += part
     reasons = [reason for piece in pieces if (reason := _choice(piece).get("finish_reason"))]
-    if not said or not (reasons or text.rstrip().endswith("[DONE]")):
+    if not reasons and not ((said or others) and text.rstrip().endswith("[DONE]")):
         return None
-    message = {name: clean("".join(parts)) for name, parts in said.items()} | {"role": "assistant"}
+    message = {**others, **{name: clean("".join(parts)) for name, parts in said.items()}, "role": "assistant"}
     choice = {"index": 0, "message": message, "finish_reason": reasons[-1] if reasons else None}
     usage = [piece["usage"] for piece in pieces if piece.get("usage")]
     return {**pieces[0], "object": "chat.completion", "choices": [choice], "usage": usage[-1] if usage else None}

@@ -131,7 +131,7 @@ def test_what_a_filter_refused_would_be_refused_again(error: Any, status: int) -
         ("invalid_api_key", errors.HFAuthenticationError),
         (402, CREDITS),
         ("insufficient_quota", CREDITS),
-        (403, errors.HFGatedModelError),
+        (403, errors.HFBlockedError),
         (404, errors.HFModelNotFoundError),
         ("model_not_found", errors.HFModelNotFoundError),
         (413, errors.HFRequestError),
@@ -218,3 +218,110 @@ def test_an_answer_beside_an_error_that_is_none_is_the_answer(nothing: dict[str,
 )  # fmt: skip
 def test_a_code_says_more_than_a_vague_status(status: int, error: Any, kind: type[errors.HFAPIError]) -> None:
     assert type(failure({"error": error}, status)) is kind
+
+
+ECHO = "1 validation error for ChatCompletionRequest: input_value='{}'"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "Failed to fetch image: 403 access_denied", "code": "invalid_image_url"},
+        {"message": "image not found in request", "code": "not_found"},
+        {"message": "could not download image", "details": {"code": 404}},
+        {"message": "could not download image", "details": {"status": 429}, "code": "invalid_image_url"},
+        {"message": "cannot identify image file '/tmp/rate_limit_chart.png'"},
+        {"message": "cannot identify image file unauthorized_trades.png"},
+        {"message": [{"type": "extra_forbidden", "loc": ["body", "foo"], "msg": "Extra inputs are not permitted"}]},
+        {"message": "missing_key in dict", "code": "invalid_token_count"},
+        {"message": ECHO.format("Is there any sign that consumer credit is up?"), "code": 400},
+        {"message": ECHO.format("When was the spending limit reached?"), "type": "BadRequestError"},
+        {"message": "token budget exceeded for this request"},
+        {"message": "image count quota exceeded for this request"},
+    ],
+)
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_what_is_about_this_question_is_its_own_fault_whatever_words_it_has(status: int, error: Any) -> None:
+    assert type(failure({"error": error}, status)) is errors.HFRequestError
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (429, {"message": "Your plan's concurrency limit has been reached"}, RATE),
+        (429, {"message": "Plan limit reached, slow down"}, RATE),
+        (429, {"message": "Credit limit exceeded, please navigate to billing", "type": "credit_limit"}, CREDITS),
+        (429, "You have reached your specified API usage limits. You will regain access on 2027-01-01", CREDITS),
+        (400, "You have reached your specified API usage limits. You will regain access on 2027-01-01", CREDITS),
+        (500, "unsupported operand type(s) for +: 'NoneType' and 'int'", errors.HFServerError),
+        (500, "CUDA error: operation not supported on this device", errors.HFServerError),
+        (500, "image input is not supported - hint: you may need to provide the mmproj", errors.HFRequestError),
+        (
+            403,
+            {"message": "Country not supported", "code": "unsupported_country_region_territory"},
+            errors.HFBlockedError,
+        ),
+        (403, {"message": "<html><title>Blocked</title></html>"}, errors.HFBlockedError),
+        (403, "Request blocked by security policy. Incident ID: 123", errors.HFBlockedError),
+        (403, "Just a moment...", errors.HFBlockedError),
+        (403, "Your IP 192.0.2.1 is not whitelisted", errors.HFBlockedError),
+        (403, "Public access is disabled. Please configure private endpoint.", errors.HFBlockedError),
+        (403, "API key was reported as leaked", errors.HFAuthenticationError),
+        (403, "Your account has been suspended", errors.HFAuthenticationError),
+        (403, "The token lacks inference.serverless.write", errors.HFPermissionError),
+        (403, "Access to model org/x is restricted", errors.HFGatedModelError),
+        (200, {"message": "maximum context length", "code": "context_length_exceeded"}, errors.HFRequestError),
+        (200, {"message": "wrong", "type": "BadRequestError"}, errors.HFRequestError),
+    ],
+)
+def test_words_count_for_what_they_say(status: int, error: Any, kind: type[errors.HFAPIError]) -> None:
+    assert type(failure({"error": error}, status)) is kind
+
+
+@pytest.mark.parametrize(
+    "side",
+    [
+        {"error": "no error"},
+        {"error": {"code": 0, "type": "none", "message": "No error"}},
+        {"error": {"code": 0.0, "message": ""}},
+        {"choices": [None, {"message": {"content": "up", "refusal": 0.0}, "finish_reason": "stop"}]},
+        {"choices": [{"message": {"content": "up", "refusal": "N/A"}, "finish_reason": "stop"}]},
+    ],
+)
+def test_what_stands_there_for_no_error_and_no_refusal_loses_no_answer(side: dict[str, Any]) -> None:
+    body = json.dumps(chat_reply("up") | side).encode()
+    assert read_reply(200, {}, body, api="chat", now=NOW).text == "up"
+
+
+@pytest.mark.parametrize(
+    ("choices", "kind"),
+    [
+        ([{"message": {"content": ""}, "finish_reason": "content_policy_violation"}], errors.HFContentFilterError),
+        ([{"message": {"content": ""}, "finish_reason": "moderation"}], errors.HFContentFilterError),
+        ([], errors.HFContentFilterError),
+    ],
+)
+def test_a_filter_by_other_names_is_one(choices: list[Any], kind: type[errors.HFAPIError]) -> None:
+    feedback = {} if choices else {"promptFeedback": {"blockReason": "SAFETY"}}
+    assert type(failure({"choices": choices, **feedback})) is kind
+
+
+@pytest.mark.parametrize(("content", "text"), [(42, "42"), ({"trend": "up"}, '{"trend": "up"}')])
+def test_a_number_or_an_object_is_an_answer(content: Any, text: str) -> None:
+    body = json.dumps({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}).encode()
+    assert read_reply(200, {}, body, api="chat", now=NOW).text == text
+
+
+@pytest.mark.parametrize(
+    ("deltas", "kind"),
+    [
+        (
+            [{"delta": {"tool_calls": [{"id": "1"}]}}, {"delta": {}, "finish_reason": "tool_calls"}],
+            errors.HFToolCallError,
+        ),
+        ([{"delta": {}, "finish_reason": "content_filter"}], errors.HFContentFilterError),
+    ],
+)
+def test_a_stream_without_text_says_why(deltas: list[Any], kind: type[errors.HFAPIError]) -> None:
+    stream = "".join(f"data: {json.dumps({'choices': [delta]})}\n\n" for delta in deltas) + "data: [DONE]\n\n"
+    assert type(failure(stream.encode(), 200, {"content-type": "text/event-stream"})) is kind
