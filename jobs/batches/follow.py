@@ -88,7 +88,7 @@ def summary(document: BatchDocument, now: float | None = None) -> str:
     if document["eta_s"]:
         line += f" — about {duration(document['eta_s'])} to go"
     if document["cut_off"]:
-        line += f" — {document['cut_off']} answers are cut off at max_tokens: raise it (--param max_tokens=4000)"
+        line += f" — cut off at max_tokens: {document['cut_off']}; raise it (--param max_tokens=4000)"
     if lacks_charts(document):
         line += " — more of it is being submitted; if that was interrupted, submit it again as before"
     return line
