@@ -25,7 +25,7 @@ _MAX_NAME_BYTES = 255 - len(".json") - len("..part")
 #: Control characters and those that turn what is read, what Windows and shares refuse or drop (devices' names, dots and
 #: spaces at the end; so `..` is one too), and a % that would look like one of our escapes.
 _UNSAFE = re.compile(
-    rf'[\x00-\x1f\x7f-\x9f\ud800-\udfff{UNSEEN}<>:"|?*\\]|%(?=[0-9A-F]{{2}})|[. ]+\Z'
+    rf'[\x00-\x1f\x7f-\x9f\ud800-\udfff{UNSEEN}<>:"|?*\\]|%(?=[0-9A-F]{{2}})|(?<![. ])[. ]+\Z'
     r"|\A(?:con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³])(?= *(?:\.|\Z))",
     re.IGNORECASE,
 )
