@@ -16,26 +16,13 @@ _WORD_FIELDS = (
 #: Where they put codes, spelled in any way.
 _CODE_FIELDS = ("code", "type", "errortype", "errorcode", "status", "statuscode", "httpstatus", "reason", "quotaid")
 
-#: What in an error holds more words of it.
-_HOLDERS = (
-    "error", "errors", "message", "detail", "details", "metadata", "headers", "raw", "parameters", "body", "response",
-    "cause", "innererror", "base_resp", "violations",
+#: What in an error is another one that it passes on: the codes of that count as its own.
+_WRAPPERS = (
+    "error", "errors", "message", "detail", "metadata", "raw", "body", "response", "cause", "innererror", "base_resp",
 )  # fmt: skip
 
-#: ... and is an error that it passes on, with codes of its own.
-_WRAPPERS = (
-    "error",
-    "errors",
-    "detail",
-    "message",
-    "metadata",
-    "raw",
-    "body",
-    "response",
-    "cause",
-    "innererror",
-    "base_resp",
-)
+#: What in an error holds more of it, or of what it is about.
+_HOLDERS = (*_WRAPPERS, "details", "headers", "parameters", "violations")
 
 #: What servers write where there is no error.
 _NOTHING = ("", "0", "0.0", "200", "false", "no", "no error", "none", "null", "n/a", "ok", "success")
@@ -140,14 +127,13 @@ def quoted_codes(said: str) -> list[str]:
 
 
 def _wrapped(error: dict[str, Any]) -> list[Any]:
-    """The errors that this one passes on: objects, the first of a list of `errors`, JSON in strings."""
+    """The errors that this one passes on; of a list the first."""
     found = [one for name, one in error.items() if name.lower() in _WRAPPERS]
-    firsts = [one[0] if isinstance(one, list) and one else one for one in found]
-    return [one for one in firsts if not isinstance(one, list)]
+    return [one[0] if isinstance(one, list) and one else one for one in found]
 
 
 def _reasons(details: Any) -> list[Any]:
-    """Google's."""
+    """Google's codes, which stand in an error's details."""
     entries = [one for one in details[:_MAX_QUOTED] if isinstance(one, dict)] if isinstance(details, list) else []
     inner = [reason for one in entries for reason in _reasons(one.get("violations"))]
     return [one[name] for one in entries for name in ("reason", "quotaId") if name in one] + inner

@@ -76,7 +76,7 @@ local function lone_job_is_next(lane, now_ms)
     local alone, ring = alone_queue(lane), ring_key(lane)
     local job = redis.call('LINDEX', queue_key(alone), 0)
     if not job then return false end
-    if not redis.call('HGET', job_key(job), 'failed_alone') then return true end
+    if not redis.pcall('HGET', job_key(job), 'failed_alone') then return true end     -- forged, it may be any type
     for _, queue in ipairs(redis.call('ZRANGE', ring, 0, -1)) do
         if queue == alone then return true end
         if redis.call('EXISTS', queue_key(queue)) == 1 and not queue_paused_for_ms(queue, now_ms) then return false end

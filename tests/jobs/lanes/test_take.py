@@ -573,9 +573,10 @@ def test_ids_without_a_job_and_jobs_without_data_are_set_aside_and_the_others_go
 def test_forged_ids_among_the_lone_jobs_are_set_aside_too(lanes: Lanes) -> None:
     worker = lanes.worker()
     send_alone(lanes)
-    lanes.redis.lpush(f"rq:queue:{LANE}@alone", "forged")
+    lanes.redis.lpush(f"rq:queue:{LANE}@alone", "forged", "of another type")
+    lanes.redis.set("rq:job:of another type", "no hash")
     assert [lease.alone for lease in worker.take(5)] == [1]
-    assert list(worker.turned.refused) == ["forged"]
+    assert list(worker.turned.refused) == ["of another type", "forged"]
 
 
 @pytest.mark.parametrize("forged", [b"\xff\xfe\x00", b"\x80\x04\x95pickled", "Größe — ‘x’".encode(), b'"]}\\'])
