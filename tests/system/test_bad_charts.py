@@ -1,6 +1,6 @@
 """A few charts that never get an answer, whatever is asked: they fail, and hold nobody else up.
 
-`python tests/system/test_bad_charts.py` prints the table of docs/faults.md.
+`python tests/system/test_bad_charts.py` prints the table of docs/outages.md.
 """
 
 import itertools

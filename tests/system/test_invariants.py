@@ -1,4 +1,4 @@
-"""What always holds (docs: how it works inside), seen from outside: one section for each of the eleven.
+"""What always holds (docs: how it works inside), seen from outside: one section for each of the sixteen.
 
 Where a whole section lies elsewhere, it says where.
 """
@@ -291,3 +291,10 @@ def test_a_server_that_never_answers_or_drips_costs_no_more_than_the_timeout(use
     failed = [(row["error"]["type"], row["attempts"]) for row in rows if row["status"] == "failed"]
     assert failed == [("HFTimeoutError", 1)] * 2
     assert document["request_counts"]["finished"] == 4
+
+
+# 12. What the model is shown is what the question says: test_picture_limits -----------------------------------
+# 13. One store, one Redis: test_two_redis, test_strangers ----------------------------------------------------
+# 14. Times that are compared were told by one clock: test_clocks ---------------------------------------------
+# 15. What would come out the same is not paid for again: test_limits, tests/worker/engine/test_structured ----
+# 16. What comes in by HTTP: tests/jobs/server/test_attacks, test_rows; tests/jobs/cli/test_output -------------
