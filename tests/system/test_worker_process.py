@@ -35,6 +35,14 @@ def leaves_with_0(worker: Program, *, within_s: float) -> str:
 # Shutdown ------------------------------------------------------------------------------------------------
 
 
+def test_a_home_may_have_any_name(user: Stack, server: Rehearsal) -> None:
+    home = str(user.folder / "My  'charts' = höme\n%s")
+    user.environment["CHARTQ_HOME"] = home
+    done = user.run("run", str(draw_charts(user.folder / "charts", 2)), "-p", "Up?", "--json")
+    assert done.json()["status"] == "completed"
+    assert len(server.record) == 2
+
+
 def test_sigterm_lets_running_calls_end_and_takes_no_new_ones(user: Stack, server: Rehearsal) -> None:
     server.behave(latency_s=1.5)
     batch_id = user.submit(draw_charts(user.folder / "charts", 12))

@@ -2,6 +2,7 @@
 
 What is overridden of `rq.worker.BaseWorker`, and why:
 - the work loop (`work`): RQ's runs one job at a time and pops before it knows whether a call may be made;
+- `_set_ip_address`: redis-py can't read `CLIENT INFO` if the socket's path has a space or an equals sign;
 - `_set_connection`: RQ raises the connection's time-out to minutes for its blocking pops, and we have none;
 - `subscribe` and its error handler: we also listen for lanes that wake, and no Redis error ends the listening;
 - `handle_payload` (`rq`'s stop-job, stop-execution): RQ kills the work horse; we have none, and cut the call.
@@ -70,6 +71,12 @@ class RqWorker(BaseWorker):
             register(self, pipeline)
             pipeline.expire(self.key, EXECUTION_TTL_S)
             pipeline.execute()
+
+    def _set_ip_address(self, connection: Redis) -> None:
+        try:
+            super()._set_ip_address(connection)
+        except ValueError:
+            self.ip_address = "unknown"
 
     def work(self, *_args: Any, **_kwargs: Any) -> bool:
         """RQ's loop; ours is `run`."""
