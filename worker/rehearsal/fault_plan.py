@@ -79,10 +79,6 @@ class FaultPlan:
             return 0.0
         return self._woken.setdefault(asked.model_id, now) + self.behaviour.cold_start_s - now
 
-    def is_cold(self, model_id: str, now: float) -> bool:
-        """Whether a call now would be refused as loading; asking wakes nothing."""
-        return self._woken.get(model_id, now) + self.behaviour.cold_start_s > now
-
     def _credit_fault(self, asked: ParsedRequest) -> Fault | None:
         """A credit is taken when the answer begins, so that calls in flight can't overdraw."""
         if self.behaviour.credits is None:

@@ -22,12 +22,11 @@ def router_model(name: str, behaviour: Behaviour) -> Reply:
     return json_reply(_entry(model_id))
 
 
-def task_model(model_id: str, behaviour: Behaviour, *, cold: bool) -> Reply:
+def task_model(model_id: str, behaviour: Behaviour) -> Reply:
     """The classic status of a model."""
     if not is_served(model_id, behaviour):
         return json_reply({"error": "Not Found: Model not found"}, 404)
-    state = {"loaded": not cold, "state": "Loadable" if cold else "Loaded"}
-    return json_reply({"id": model_id, **state, "compute_type": "rehearsal", "framework": "rehearsal"})
+    return json_reply({"id": model_id, "loaded": True, "state": "Loaded", "framework": "rehearsal"})
 
 
 def is_served(model_id: str, behaviour: Behaviour) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.rehearsal.behaviour import Hints
 from worker.rehearsal.reply import HTML, PLAIN, Reply, error_reply, json_reply
-from worker.rehearsal.request_parser import NotUnderstoodError, ParsedRequest
+from worker.rehearsal.request_parser import ParsedRequest
 
 _CREDITS = (
     "You have depleted your monthly included credits. Purchase pre-paid credits to continue using Inference "
@@ -54,14 +54,6 @@ def refuse(fault: int | str, asked: ParsedRequest, *, hints: Hints, wait_s: floa
     return json_reply({"error": _PERMISSION if fault == "permission" else _GATED}, 403)
 
 
-def not_understood(error: NotUnderstoodError) -> Reply:
-    if error.plain:
-        return Reply(error.status, str(error).encode(), PLAIN)
-    # The classic routes' 400 carries a list.
-    text = str(error)
-    return json_reply({"error": [text] if error.status == 400 else text}, error.status)
-
-
 def _by_status(status: int, hints: Hints, wait_s: float) -> Reply:
     headers = hint_headers(hints, wait_s) if status in _HINTED_STATUSES else {}
     if status in _PLAIN_BODIES:
@@ -70,7 +62,7 @@ def _by_status(status: int, hints: Hints, wait_s: float) -> Reply:
         return Reply(status, f"<h1>{status}</h1><p>rehearsal</p>".encode(), HTML, headers)
     body = _JSON_BODIES.get(status, {"error": f"rehearsed status {status}"})
     if status == 429 and hints == "message":
-        body = {"error": f"{body['error']} Please try again in {_spoken(wait_s)}."}
+        body = {"error": f"{body['error']} Please try again in {math.ceil(wait_s * 10) / 10:g}s."}
     return json_reply(body, status, headers)
 
 
@@ -88,11 +80,3 @@ def hint_headers(hints: Hints, wait_s: float) -> dict[str, str]:
     if hints == "retry-after-ms":
         return {"retry-after-ms": str(math.ceil(wait_s * 1000))}
     return {}
-
-
-def _spoken(wait_s: float) -> str:
-    """As messages say it: 149.8ms, 2.5s, 1m5s."""
-    if wait_s < 1:
-        return f"{math.ceil(wait_s * 10_000) / 10:.1f}ms"
-    minutes, seconds = divmod(math.ceil(wait_s * 10) / 10, 60)
-    return f"{minutes:.0f}m{seconds:g}s" if minutes else f"{seconds:g}s"

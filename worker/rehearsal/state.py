@@ -12,7 +12,7 @@ from worker.rehearsal.answers import answer, bad_answer
 from worker.rehearsal.behaviour import BadAnswerKind, Behaviour, BrokenKind, MisfitKind
 from worker.rehearsal.fault_plan import Decision, FaultPlan
 from worker.rehearsal.record import Call, Record
-from worker.rehearsal.refusals import not_understood, refuse
+from worker.rehearsal.refusals import refuse
 from worker.rehearsal.reply import Reply, json_reply
 from worker.rehearsal.request_parser import NotUnderstoodError, ParsedRequest
 
@@ -44,17 +44,13 @@ class Part:
         fault = self.decision.fault
         if fault in _BAD_ANSWERS:
             return bad_answer(str(fault), self.asked, self.number)
-        if fault is None or fault in _BROKEN + _MISFITS:
-            return self._answer()
-        return refuse(fault, self.asked, hints=self.behaviour.hints, wait_s=self.decision.wait_s)
-
-    def _answer(self) -> Reply:
+        if fault is not None and fault not in _BROKEN + _MISFITS:
+            return refuse(fault, self.asked, hints=self.behaviour.hints, wait_s=self.decision.wait_s)
         try:
-            fault = self.decision.fault
             misfit = str(fault) if fault in _MISFITS else None
             return answer(self.asked, self.behaviour, self.number, misfit=misfit)
         except ValueError as error:
-            return not_understood(NotUnderstoodError(400, f"Error in `inputs`: Invalid image: {error}"))
+            return json_reply({"error": [f"Error in `inputs`: Invalid image: {error}"]}, 400)
 
 
 class ServerState:
@@ -105,7 +101,7 @@ class ServerState:
         call.outcome = call.status = error.status
         call.at = call.ended_at = time.time()
         self.record.append(call)
-        return not_understood(error)
+        return json_reply({"error": str(error)}, error.status)
 
     def look_up(self, path: str, token: str | None) -> Reply:
         """The GETs. The router's lists need no token; the classic status does."""
@@ -127,9 +123,7 @@ class ServerState:
             return models.router_model(model_id, behaviour)
         if behaviour.token is not None and token != behaviour.token:
             return json_reply({"error": "Invalid username or password."}, 401)
-        with self._lock:
-            cold = self._plan.is_cold(model_id, self.clock.steady())
-        return models.task_model(model_id, behaviour, cold=cold)
+        return models.task_model(model_id, behaviour)
 
 
 def _call(path: str, asked: ParsedRequest, headers: Mapping[str, str]) -> Call:

@@ -20,7 +20,6 @@ import openai
 import pytest
 import requests
 from click.testing import CliRunner
-from huggingface_hub.errors import HfHubHTTPError
 from PIL import Image, ImageDraw
 from support.faults import by_image, by_prompt
 from support.repository import ROOT
@@ -235,11 +234,9 @@ def test_each_token_and_each_model_has_its_own_budget() -> None:
 
 def test_a_cold_model_loads_from_its_first_call_on() -> None:
     script = FaultPlan(Behaviour(cold_start_s=6.0))
-    assert script.is_cold(MODEL, 10.0)
     decisions = [script.decide(asked(), now) for now in (10.0, 12.0, 15.9, 16.0)]
     assert [one.fault for one in decisions] == ["loading", "loading", "loading", None]
     assert decisions[1].wait_s == pytest.approx(4.0)
-    assert not script.is_cold(MODEL, 16.0)
 
 
 def test_credits_are_each_token_s_own_and_come_back_when_they_are_changed() -> None:
@@ -303,7 +300,7 @@ def test_refusals_come_at_once_while_answers_take_their_time(server: Rehearsal) 
 def test_the_hint_may_stand_in_the_message_alone(server: Rehearsal) -> None:
     server.behave(fault=429, hints="message", hint_s=65.0)
     reply = ask(server)
-    assert "try again in 1m5s" in reply.json()["error"]
+    assert "try again in 65s" in reply.json()["error"]
     assert "Retry-After" not in reply.headers
 
 
@@ -385,13 +382,13 @@ def test_behaviour_changes_while_it_runs(server: Rehearsal) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "status", "words"),
     [
-        ("/v1/chat/completions", b"{nonsense", 400, "Failed to parse"),
-        ("/v1/chat/completions", b"[]", 422, "expected a map"),
-        ("/v1/chat/completions", b'{"model": "m"}', 422, "missing field `messages`"),
-        ("/v1/chat/completions", b'{"model": "m", "messages": "hello"}', 422, "invalid type"),
-        ("/models/a/b", b'{"parameters": {}}', 400, "field required"),
-        ("/models/a/b", b'{"inputs": {}}', 400, "Invalid image"),
-        ("/models/a/b", b'{"inputs": {"question": "?"}}', 400, "inputs.image"),
+        ("/v1/chat/completions", b"{nonsense", 422, "JSONDecodeError"),
+        ("/v1/chat/completions", b"[]", 422, "Failed to deserialize"),
+        ("/v1/chat/completions", b'{"model": "m"}', 422, "messages"),
+        ("/v1/chat/completions", b'{"model": "m", "messages": "hello"}', 422, "Failed to deserialize"),
+        ("/models/a/b", b'{"parameters": {}}', 422, "inputs"),
+        ("/models/a/b", b'{"inputs": 1}', 422, "Failed to deserialize"),
+        ("/models/a/b", b'{"inputs": {"question": "?"}}', 422, "image"),
         ("/elsewhere", b"{}", 404, "Not Found"),
     ],
 )
@@ -401,7 +398,7 @@ def test_a_request_that_makes_no_sense_is_turned_away(
     headers = {"Content-Type": "application/json"}
     reply = requests.post(server.root_url + path, data=body, headers=headers, timeout=10)
     assert (reply.status_code, words in reply.text) == (status, True), reply.text
-    assert server.record[0].status == status
+    assert (server.record[0].status, reply.headers["Connection"]) == (status, "close")
 
 
 # --- Record, capacity, beginning and end -----------------------------------------------------------------
@@ -437,12 +434,6 @@ def test_the_clients_own_id_comes_back_inside_the_request_id(server: Rehearsal) 
     reply = requests.post(f"{server.base_url}/chat/completions", json=body, headers=headers, timeout=10)
     assert reply.headers["x-request-id"].endswith(";job-7")
     assert server.record[0].headers["x-amzn-trace-id"] == "job-7"
-
-
-def test_a_body_of_unknown_length_is_refused_and_the_connection_ends(server: Rehearsal) -> None:
-    url = f"{server.base_url}/chat/completions"
-    reply = requests.post(url, data=iter([b"{", b"}"]), timeout=10)
-    assert (reply.status_code, reply.headers["Connection"]) == (411, "close")
 
 
 def test_the_record_knows_the_busiest_interval(server: Rehearsal) -> None:
@@ -511,13 +502,11 @@ def test_the_model_list_has_the_router_s_shape(server: Rehearsal) -> None:
     assert len(server.record.lookups) == 3
 
 
-def test_the_classic_status_tells_whether_the_model_is_loaded(server: Rehearsal) -> None:
-    server.behave(models=[MODEL], cold_start_s=60.0, token="hf_a")
+def test_the_classic_status_needs_the_token(server: Rehearsal) -> None:
+    server.behave(models=[MODEL], token="hf_a")
     url, headers = f"{server.root_url}/models/{MODEL}", {"Authorization": "Bearer hf_a"}
-    assert requests.get(url, headers=headers, timeout=10).json()["loaded"] is False
+    assert requests.get(url, headers=headers, timeout=10).json()["state"] == "Loaded"
     assert requests.get(url, timeout=10).status_code == 401
-    server.behave(cold_start_s=0.0)
-    assert requests.get(url, headers=headers, timeout=10).json()["loaded"] is True
 
 
 # --- Clients that we didn't write ------------------------------------------------------------------------
@@ -530,18 +519,6 @@ def test_huggingface_hub_asks_about_an_image(server: Rehearsal, hub: huggingface
     assert (server.record[0].model, server.record[0].image_sha256) == (MODEL, CHART_SHA256)
 
 
-@pytest.mark.parametrize("fault", [429, "loading", 402, "permission", 502])
-def test_huggingface_hub_raises_its_error_for_each_refusal(
-    server: Rehearsal, hub: huggingface_hub.InferenceClient, fault: Fault
-) -> None:
-    server.behave(fault=fault)
-    with pytest.raises(HfHubHTTPError) as raised:
-        hub.chat_completion(messages(), model=MODEL)
-    expected = {"loading": 503, "permission": 403}.get(str(fault), fault)
-    assert raised.value.response.status_code == expected
-    assert raised.value.response.headers["x-chartq-rehearsal"] == "1"
-
-
 @pytest.mark.parametrize("route", ["/models/", "/hf-inference/models/", "/v1/models/"])
 def test_the_documented_task_bodies_work_on_the_task_routes(server: Rehearsal, route: str) -> None:
     url, image = f"{server.root_url}{route}a/b", base64.b64encode(CHART).decode()
@@ -549,8 +526,6 @@ def test_the_documented_task_bodies_work_on_the_task_routes(server: Rehearsal, r
     assert requests.post(url, json=question, timeout=10).json()[0]["answer"] == "[rehearsal] up"
     caption = {"inputs": image, "parameters": {"max_new_tokens": 20}}
     assert "trend up" in requests.post(url, json=caption, timeout=10).json()[0]["generated_text"]
-    prompted = {"inputs": image, "parameters": {"prompt": "Which trend?"}}
-    assert requests.post(url, json=prompted, timeout=10).status_code == 400
     text = requests.post(url, json={"inputs": "Hello"}, timeout=10).json()[0]["generated_text"]
     assert text.startswith("[rehearsal]")
     calls = [(call.model, call.prompt, call.image_sha256) for call in server.record if call.status == 200]
@@ -570,36 +545,3 @@ def test_openai_asks_about_an_image(oai: openai.OpenAI) -> None:
 def test_openai_lists_and_finds_models(oai: openai.OpenAI) -> None:
     assert MODEL in [model.id for model in oai.models.list()]
     assert oai.models.retrieve(MODEL).id == MODEL
-
-
-def test_openai_raises_rate_limit_error_with_the_hint(server: Rehearsal, oai: openai.OpenAI) -> None:
-    server.behave(budgets=[(1, 120.0)], hints="retry-after")
-    oai.chat.completions.create(model=MODEL, messages=messages())  # type: ignore[arg-type]
-    with pytest.raises(openai.RateLimitError) as raised:
-        oai.chat.completions.create(model=MODEL, messages=messages())  # type: ignore[arg-type]
-    assert 100 <= float(raised.value.response.headers["retry-after"]) <= 120
-
-
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [
-        (401, openai.AuthenticationError),
-        ("unsupported", openai.BadRequestError),
-        ("gated", openai.PermissionDeniedError),
-        ("loading", openai.InternalServerError),
-        ("drop", openai.APIConnectionError),
-    ],
-)
-def test_openai_raises_its_error_for_each_refusal(
-    server: Rehearsal, oai: openai.OpenAI, fault: Fault, kind: type[openai.OpenAIError]
-) -> None:
-    server.behave(fault=fault)
-    with pytest.raises(kind):
-        oai.chat.completions.create(model=MODEL, messages=messages())  # type: ignore[arg-type]
-
-
-def test_openai_s_own_retries_get_through_a_scripted_beginning(server: Rehearsal, oai: openai.OpenAI) -> None:
-    server.behave(first_faults=[429, 503], hints="retry-after-ms", hint_s=0.05)
-    patient = oai.with_options(max_retries=2)
-    patient.chat.completions.create(model=MODEL, messages=messages())  # type: ignore[arg-type]
-    assert [call.status for call in server.record] == [429, 503, 200]
