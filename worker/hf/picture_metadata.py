@@ -8,7 +8,7 @@ end, so that one which is cut off or changed is left to the decoder.
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 #: PNG chunks that the pixels need (PNG 3, 5.6); colour profiles are applied before (see image_processor).
 _PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT"}
@@ -43,24 +43,33 @@ def without_metadata(data: bytes, kind: str) -> bytes:
     Returns `data` itself if there is nothing to take out. Raises ValueError for a structure that is broken, ends early,
     or isn't the plain one: a decoder has to judge it.
     """
-    pieces = _png_pieces(data) if kind == "PNG" else _jpeg_pieces(data)
     try:
-        kept = b"".join(pieces)
+        pieces = list(_png_pieces(data) if kind == "PNG" else _jpeg_pieces(data))
     except (IndexError, struct.error) as error:
         raise ValueError(f"the {kind} ends early") from error
-    return data if kept == data else kept
+    return data if _is_made_of(data, pieces) else b"".join(pieces)
 
 
-def _png_pieces(data: bytes) -> Iterator[bytes]:
+def _is_made_of(data: bytes, pieces: Sequence[bytes | memoryview]) -> bool:
+    """Whether `pieces` are all of it, found out without a copy: fresh memory costs more than its bytes."""
+    at = 0
+    for piece in pieces:
+        if not data.startswith(piece, at):
+            return False
+        at += len(piece)
+    return at == len(data)
+
+
+def _png_pieces(data: bytes) -> Iterator[bytes | memoryview]:
     yield _PNG_START
-    at, pixels = len(_PNG_START), 0
+    view, at, pixels = memoryview(data), len(_PNG_START), 0
     while True:
         length, name = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
         if name in _PNG_KEPT or name == b"IEND":
-            if data[end - 4 : end] != zlib.crc32(data[at + 4 : end - 4]).to_bytes(4):
+            if view[end - 4 : end] != zlib.crc32(view[at + 4 : end - 4]).to_bytes(4):
                 raise ValueError("the PNG is damaged")
-            yield data[at:end]
+            yield view[at:end]
         if name == b"IEND":
             break
         if name == b"IDAT":

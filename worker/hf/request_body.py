@@ -38,7 +38,9 @@ _MIME_BY_MAGIC = {
 _MAGIC_BYTES = 12
 
 #: Bytes of an image that are encoded at a time; a multiple of three, so that no padding stands between two pieces.
-_PIECE_BYTES = 3 * 65_536
+#: Their base64 stays well below the size that our malloc takes new pages for (worker/engine/malloc.py): those of a
+#: chart in one piece take as long as encoding and sending it.
+_PIECE_BYTES = 3 * 10_000
 
 
 class ImageToSend:
