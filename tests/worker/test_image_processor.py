@@ -219,10 +219,30 @@ def test_a_chart_stays_exact_where_png_fits() -> None:
     assert shown(encoded(chart(800, 450), "WEBP", lossless=True))[1]["format"] == "PNG"
 
 
-@pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
-def test_what_a_better_codec_than_jpeg_lost_is_all_that_is_lost(kind: str) -> None:
-    assert shown(encoded(chart(320, 200), kind, quality=80))[1]["format"] == "PNG"
-    assert shown(encoded(chart(1600, 900), kind, quality=80))[1]["format"] == "PNG"
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"exif": exif(1)},
+        {"save_all": True, "append_images": [Image.new("RGB", (320, 200))]},
+        {"icc_profile": icc_profile("Display P3")},
+    ],
+)
+def test_what_lost_something_already_is_sent_as_a_jpeg_that_loses_little(more: dict[str, Any]) -> None:
+    for kind in ("WEBP", "AVIF"):
+        image, metadata = shown(encoded(chart(320, 200), kind, quality=80, **more))
+        assert metadata["format"] == "JPEG"
+        assert max(image.quantization[0]) == 7, "quality 97"  # type: ignore[attr-defined]
+        assert {(h, v) for _, h, v, _ in image.layer} == {(1, 1)}  # type: ignore[attr-defined]
+    assert shown(encoded(chart(320, 200), "WEBP", lossless=True, **more))[1]["format"] == "PNG"
+
+
+@pytest.mark.parametrize(("lossless", "wanted"), [(False, "JPEG"), (True, "PNG")])
+def test_a_webp_is_lossy_or_not_with_transparency_too(lossless: bool, wanted: str) -> None:
+    turned = chart(320, 200).convert("RGBA").rotate(10)
+    image, metadata = shown(encoded(turned, "WEBP", lossless=lossless, quality=80))
+    assert metadata["format"] == wanted
+    assert _close(image.getpixel((1, 1)), WHITE)
 
 
 def test_a_jpeg_that_must_change_stays_jpeg_with_full_colour() -> None:
@@ -244,16 +264,18 @@ def test_a_limit_that_no_image_fits_is_a_typed_error() -> None:
         preprocess_chart_image(noise(50), max_bytes=60)
 
 
-@pytest.mark.parametrize(("upright", "levels"), [(True, 110), (False, 105)])
-def test_thin_lines_survive_shrinking(upright: bool, levels: int) -> None:
+@pytest.mark.parametrize(
+    ("length", "upright", "levels"), [(1280, True, 110), (1280, False, 105), (1920, True, 65), (1920, False, 65)]
+)
+def test_thin_lines_survive_shrinking(length: int, upright: bool, levels: int) -> None:
     """The promise behind the choice of the filters: no 1-px line vanishes, wherever it falls between the pixels."""
-    image = Image.new("L", (1280, 20), 255)
-    for x in range(20, 1260, 23):
+    image = Image.new("L", (length, 20), 255)
+    for x in range(20, length - 20, 23):
         image.paste(0, (x, 0, x + 1, 20))
     result, _ = shown(encoded(image if upright else image.transpose(Image.Transpose.TRANSPOSE)))
-    row = [int(str(result.getpixel((x, 8) if upright else (8, x)))) for x in range(1024)]
-    for x in range(20, 1260, 23):
-        at = int(x * 0.8)
+    row = [int(str(result.getpixel((x, 5) if upright else (5, x)))) for x in range(1024)]
+    for x in range(20, length - 20, 23):
+        at = int(x * 1024 / length)
         assert 255 - min(row[at - 1 : at + 3]) > levels
 
 

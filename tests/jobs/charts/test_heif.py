@@ -53,7 +53,7 @@ def test_a_heic_photo_is_shown() -> None:
     header = check_image(data)
     assert (header.format, header.width, header.height) == ("HEIF", 60, 40)
     sent, metadata = preprocess_chart_image(data)
-    assert (metadata["format"], metadata["source"]["format"]) == ("PNG", "HEIF")
+    assert (metadata["format"], metadata["source"]["format"]) == ("JPEG", "HEIF")
     red, green, blue = Image.open(BytesIO(sent)).getpixel((30, 20))  # type: ignore[misc]  # of an RGB image
     assert red > 240
     assert green < 15
