@@ -134,8 +134,9 @@ def test_a_turn_that_was_held_up_until_its_worker_had_gone_on_changes_nothing(la
     worker = lanes.worker(limits="5/h")
     late, later = copy.copy(worker), copy.copy(worker)
     late.lane_client, later.lane_client = copy.copy(worker.lane_client), copy.copy(worker.lane_client)
-    assert jobs_of(worker.take(2)) == job_ids[:2]
-    assert jobs_of(late.take(2)) == job_ids[:2], "the same poll once more: the same reply"
+    leases = worker.take(2)
+    assert jobs_of(leases) == job_ids[:2]
+    assert late.take(2) == leases, "the same poll once more: the same reply"
     assert jobs_of(worker.take(1)) == job_ids[2:3]
     later.take(4)
     assert _in_redis(lanes) == {"queued": 3, "started": 3, "in flight": 3, "spent": 3}

@@ -384,10 +384,11 @@ local function note_alike(gate, state, outcome, now_ms)
         .. (outcome.error or outcome.kind) .. ' - mend the cause, then chartq resume lets as many more find out'}, now_ms)
 end
 
--- Trouble that ended with nobody there to see it, on another day, says nothing about today.
+-- Trouble that ended with nobody there to see it, on another day, says nothing about today. It is forgotten once: its
+-- closing too, or today's failures would be forgotten each in its turn, and never be an outage.
 local function forget_old_trouble(gate, state, now_ms)
     if now_ms - tonumber(state.until_ms or now_ms) <= LONGEST_WAIT_MS then return end
-    for _, field in ipairs({'away_since', 'outage', 'refusals', 'failures', 'shut_ms'}) do
+    for _, field in ipairs({'until_ms', 'away_since', 'outage', 'refusals', 'failures', 'shut_ms'}) do
         redis.call('HDEL', gate_key(gate), field)
         state[field] = nil
     end

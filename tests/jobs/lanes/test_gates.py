@@ -78,6 +78,19 @@ def test_the_last_hours_calls_and_refusals_are_told_by_the_minute(lanes: Lanes) 
         assert told == ((2, 1) if minute in (19, 59) else (0, 0)), minute
 
 
+def test_what_a_gate_and_a_worker_note_for_a_while_goes_away_by_itself(lanes: Lanes) -> None:
+    worker = lanes.worker(limits="30/h,5000/d")
+    lanes.submit(3)
+    first, second = worker.take(2)
+    worker.failed(first)
+    worker.answered(second)
+    for kind in ("hour", "spent", "failing", "failers", "last-turn"):
+        keys = lanes.redis.keys(f"chartq:{kind}:*")
+        assert keys, kind
+        for key in keys:
+            assert lanes.redis.pttl(key) > 0, key
+
+
 def test_a_success_ends_the_doubling(lanes: Lanes) -> None:
     worker = lanes.worker()
     lanes.submit(20)
@@ -232,6 +245,24 @@ def test_near_the_count_that_was_refused_before_one_at_a_time_goes_on(lanes: Lan
     assert len(worker.take(64)) == 1
 
 
+def test_it_nears_that_count_one_at_a_time_after_every_refusal_anew(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(300)
+    leases = worker.take(40)
+    worker.answered(*leases[:30])
+    worker.refused(*leases[30:], hint_s=5)
+    for _ in range(3):
+        after_the_gate(lanes)
+        granted = 0
+        while granted < 30:
+            leases = worker.take(64)
+            granted += len(leases)
+            worker.answered(*leases)
+        assert granted == 30
+        [lease] = worker.take(64)
+        worker.refused(lease, hint_s=5)
+
+
 # Generations --------------------------------------------------------------------------------------------
 
 
@@ -357,6 +388,44 @@ def test_alone_it_is_suspect_once_the_gate_was_shut_for_twice_as_long_as_ever(la
     assert 30 < lanes.clock.now_ms / 1000 - shut_s < 90
     counted(worker, lease)
     assert closed_for_s(lanes) == 0, "it has nobody to protect"
+
+
+def test_a_refusal_that_came_late_is_compared_with_those_that_pass_after_it(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    bad, _ = suspected(lanes, worker)
+    lanes.submit(1, "later")
+    worker.refused(*worker.take(1))
+    after_the_gate(lanes)
+    worker.answered(*worker.take(1))
+    counted(worker, bad)
+    lanes.clock.pass_s(2)
+    assert [(lease.job, lease.suspect) for lease in worker.take(1)] == [(bad.job, 0)]
+
+
+def longest_shut_s(lanes: Lanes, worker: Worker) -> float:
+    """How long the provider took at most to let somebody pass again, as the gate has it."""
+    return int(lanes.redis.hget(f"chartq:gate:{worker.account}:{LANE}", "longest_shut_ms") or 0) / 1000
+
+
+def test_how_long_a_limit_lasts_is_told_by_its_refusals_alone(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(20)
+    throttled(lanes, worker)
+    worker.unreached(*worker.take(1))  # it went away: when it would have let somebody pass, nobody knows
+    lanes.clock.pass_s(600)
+    worker.answered(*worker.take(1))
+    assert longest_shut_s(lanes, worker) == 0
+    for refusals in (1, 2, 1):
+        lanes.clock.pass_s(300)
+        for _ in range(refusals):
+            throttled(lanes, worker)
+        worker.answered(*worker.take(1))
+    assert longest_shut_s(lanes, worker) == 3, "1 s and 2 s, and none of the time between"
+    throttled(lanes, worker)
+    lanes.clock.pass_s(24 * 3600)
+    throttled(lanes, worker)
+    worker.answered(*worker.take(1))
+    assert longest_shut_s(lanes, worker) == 3, "nobody was there to see the end of yesterday's"
 
 
 def test_if_all_are_refused_nobody_is_suspect(lanes: Lanes) -> None:
@@ -543,8 +612,10 @@ def test_an_outage_of_a_day_ends_in_a_hold_that_says_where_to_look(lanes: Lanes)
     assert lanes.gate().reason == "unreachable"
     assert "HF_BASE_URL" in str(lanes.gate().message)
     lanes.gates.resume([lanes.gate()])
+    worker.unreached(*worker.take(1))
+    assert not lanes.gate().held, "somebody has looked: another day begins"
+    after_the_gate(lanes)
     worker.answered(*worker.take(1))
-    assert not lanes.gate().held
 
 
 def test_an_outage_of_another_day_says_nothing_about_today(lanes: Lanes) -> None:
@@ -557,6 +628,38 @@ def test_an_outage_of_another_day_says_nothing_about_today(lanes: Lanes) -> None
     worker.unreached(*worker.take(1))
     assert not lanes.gate().held
     assert closed_for_s(lanes) == 1, "it begins anew"
+
+
+def test_outages_with_answers_between_them_are_no_outage_of_a_day(lanes: Lanes) -> None:
+    worker = lanes.worker()
+    lanes.submit(9)
+    for _ in range(3):
+        worker.unreached(*worker.take(1))
+        assert not lanes.gate().held
+        after_the_gate(lanes)
+        worker.answered(*worker.take(1))
+        lanes.clock.pass_s(13 * 3600)
+
+
+@pytest.mark.parametrize("yesterday", ["an outage", "four failures and a refusal"])
+def test_trouble_of_another_day_makes_no_outage_of_todays_failures(lanes: Lanes, yesterday: str) -> None:
+    worker = lanes.worker()
+    lanes.submit(30)
+    leases = worker.take(5)
+    for lease in leases[:4]:
+        worker.failed(lease, delay_s=7 * 24 * 3600)
+    if yesterday == "an outage":
+        worker.failed(leases[4])
+        assert lanes.gate().why == "outage"
+    else:
+        worker.refused(leases[4])
+    lanes.clock.pass_s(24 * 3600)
+    today = {}
+    for number in range(5):
+        [lease] = worker.take(1)
+        today[lease.job] = 1
+        assert worker.failed(lease, delay_s=7 * 24 * 3600) == (today if number == 4 else {})
+    assert closed_for_s(lanes) == 1
 
 
 # Holds --------------------------------------------------------------------------------------------------
@@ -707,6 +810,14 @@ def test_any_answer_that_accepts_the_token_lets_the_others_go(lanes: Lanes, verd
     leases = worker.take(16)
     worker.settle(leases, verdict=verdict, to="front", why="throttled")
     assert len(worker.take(16)) > 1
+
+
+@pytest.mark.parametrize("verdict", ["unreachable", "gone"])
+def test_what_tells_nothing_of_the_token_does_not(lanes: Lanes, verdict: str) -> None:
+    worker = lanes.worker(proven=False)
+    two_lanes(lanes)
+    worker.settle(worker.take(16), verdict=verdict, to="front", why=verdict)
+    assert worker.take(16) == []
 
 
 def test_the_first_call_goes_alone_for_a_second_at_most(lanes: Lanes) -> None:

@@ -372,6 +372,18 @@ def test_a_heartbeat_writes_down_anew_what_redis_has_lost(lanes: Lanes) -> None:
     assert lost(other) == []
 
 
+def test_a_call_that_takes_longer_than_a_lease_counts_as_in_flight_and_is_heard(lanes: Lanes) -> None:
+    worker = lanes.worker(ceiling=1)
+    lanes.submit(2)
+    [lease] = worker.take(1)
+    for _ in range(5):
+        lanes.clock.pass_s(5)
+        worker.heartbeat()
+    assert worker.take(1) == []
+    worker.refused(lease, hint_s=7)
+    assert lanes.gate().why == "throttled"
+
+
 def test_a_heartbeat_tells_which_executions_are_somebody_elses_by_now(lanes: Lanes) -> None:
     slow, quick = lanes.worker("w1"), lanes.worker("w2")
     lanes.submit(2)
@@ -386,8 +398,17 @@ def test_a_heartbeat_tells_which_executions_are_somebody_elses_by_now(lanes: Lan
 def test_a_worker_that_left_no_longer_counts(lanes: Lanes) -> None:
     worker = lanes.worker()
     assert len(lanes.gates.workers()) == 1
+    worker.take(1)
     worker.lane_client.leave()
     assert lanes.gates.workers() == []
+    assert lanes.redis.keys("chartq:last-turn:*") == []
+
+
+def test_a_worker_that_was_killed_is_forgotten_by_the_others_heartbeats(lanes: Lanes) -> None:
+    lanes.worker("killed")
+    lanes.clock.pass_s(60)
+    lanes.worker("alive")
+    assert lanes.redis.hkeys("chartq:workers") == [b"alive"]
 
 
 # Alone --------------------------------------------------------------------------------------------------
@@ -614,6 +635,10 @@ def test_the_list_of_what_was_set_aside_is_bounded(lanes: Lanes) -> None:
     lanes.submit(1)
     lanes.redis.rpush(f"rq:queue:{LANE}@b1", *(f"forged-{number}" for number in range(1500)))
     worker.take(5)
+    assert lanes.redis.llen("chartq:refused") == 1000
+    [job] = lanes.submit(1)
+    worker.settle(worker.take(1), verdict="unused", to="refuse")
+    assert lanes.redis.lrange("chartq:refused", 0, 0) == [job.encode()]
     assert lanes.redis.llen("chartq:refused") == 1000
 
 
