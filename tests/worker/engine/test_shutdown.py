@@ -124,6 +124,9 @@ def test_after_a_jump_of_redis_clock_nobody_counts_as_dead_for_two_beats(
         lane_client.expired(10)
         assert not heartbeat.is_steady, "asked before the next heartbeat"
         assert [beats(1), beats(1)] == [False, True]
+        clock.pass_s(11)
+        assert not heartbeat.is_steady, "missed while Redis was away, or we were"
+        assert [beats(1), beats(1), beats(1)] == [False, False, True]
 
 
 def test_a_connection_that_is_closed_under_a_slow_heartbeat_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
