@@ -54,13 +54,18 @@ def tokens_spent(tx: Transaction, question: Question, *, count_rehearsals: bool)
     )
 
 
-def get_job(tx: Transaction, job_id: str) -> JobRow:
-    """Everything about one job; raises UnknownIdError."""
+def get_job(tx: Transaction, job_id: str, *, owner: str = "") -> JobRow:
+    """Everything about one job; raises UnknownIdError.
+
+    `owner`: who asks, whose batches alone tell what it is called and where it lies. "": all of them do.
+    """
     row = tx.row("job", job_id=job_id)
     if row is None:
         raise UnknownIdError(f"no job {job_id!r}; `chartq results BATCH_ID` shows a batch's jobs")
-    place = tx.row("place_of_job", job=row.id)
+    place = tx.row("place_of_job", job=row.id, owner=owner)
     shown = ResultRow._make(row[: len(ResultRow._fields)])
+    if owner and place is not None:
+        shown = shown._replace(stored_image=place.image)
     return JobRow(
         **{name: getattr(shown, name) for name in _SHOWN_OF_JOBS},
         question=questions.get(tx, row.question_id),

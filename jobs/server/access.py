@@ -57,7 +57,7 @@ class Access:
     def job(self, job_id: str) -> JobRow:
         if self.owner and not self.session.ledger.is_job_of(job_id, self.owner):
             raise UnknownIdError(f"no job {job_id!r}")
-        return self.session.ledger.job(job_id)
+        return self.session.ledger.job(job_id, owner=self.owner)
 
     def file(self, file_id: str) -> StoredFile:
         file = self.session.ledger.file(file_id)

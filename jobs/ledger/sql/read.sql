@@ -24,8 +24,8 @@ FROM (
 SELECT job_id, status FROM jobs WHERE job_id IN :job_ids...
 
 -- name: place_of_job
-SELECT members.custom_id, batches.batch_id FROM members JOIN batches ON batches.id = members.batch
-WHERE members.job = :job ORDER BY members.batch DESC, members.position LIMIT 1
+SELECT members.custom_id, members.image, batches.batch_id FROM members JOIN batches ON batches.id = members.batch
+WHERE members.job = :job AND (:owner = '' OR batches.owner = :owner) ORDER BY members.batch DESC, members.position LIMIT 1
 
 -- name: failures
 SELECT jobs.job_id, jobs.error_type, jobs.error_message, jobs.status_code

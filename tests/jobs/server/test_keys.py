@@ -117,6 +117,24 @@ def test_a_key_sees_what_it_made_and_404_for_all_else(user: Producer, api: TestC
     assert api.get(f"/jobs/{job_id}", headers=bob).status_code == 200  # the same chart, the same question: its own now
 
 
+def test_of_a_chart_that_two_keys_ask_about_each_is_told_its_own_name_and_place(
+    user: Producer, api: TestClient
+) -> None:
+    callers = {name: key(user, name) for name in ("ann", "bob")}
+    for name, headers in callers.items():
+        (user.folder / name).mkdir()
+        (user.folder / name / f"of-{name}.png").write_bytes(png())
+        asked = {"paths": [f"{name}/of-{name}.png"], "prompt": "Up?"}
+        batch_id = api.post("/batches", json=asked, headers=headers).json()["batch_id"]
+    job_id = user.results(batch_id)[0]["job_id"]
+    for name, headers in callers.items():
+        told = api.get(f"/jobs/{job_id}", headers=headers).json()
+        assert (told["custom_id"], told["image"]) == (f"of-{name}.png", f"{name}/of-{name}.png")
+    (user.folder / "bob" / "of-bob.png").unlink()
+    seen = [api.get(f"/jobs/{job_id}/picture", headers=headers).status_code for headers in callers.values()]
+    assert seen == [200, 404]
+
+
 def test_a_key_that_only_reads_changes_nothing(user: Producer, api: TestClient) -> None:
     reader = key(user, "ann", "--read-only")
     assert api.get("/batches", headers=reader).status_code == 200
