@@ -80,3 +80,18 @@ def test_who_has_changed_a_batch_is_never_shown_how_it_was(user: Producer, api: 
         api.get(f"/batches/{batch_id}")
         assert api.post(f"/batches/{batch_id}/{act}").json()["status"] == status
         assert api.get(f"/batches/{batch_id}").json()["status"] == status
+
+
+def test_what_one_key_was_shown_a_moment_ago_no_other_is(
+    user: Producer, api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent, "FRESH_S", 60)
+    ann, bob = (
+        {"authorization": f"Bearer {user.run('keys', 'create', name).stdout.strip()}"} for name in ("ann", "bob")
+    )
+    files = {"files": ("a.png", png())}
+    batch_id = api.post("/batches", files=files, data={"prompt": "Up?"}, headers=ann).json()["batch_id"]
+    for path in (f"/batches/{batch_id}", "/batches"):
+        assert batch_id in api.get(path, headers=ann).text
+        assert batch_id not in api.get(path, headers=bob).text.replace(f"no batch '{batch_id}'", "")
+    assert api.get(f"/batches/{batch_id}", headers=bob).status_code == 404
