@@ -47,7 +47,7 @@ def submit_folder(
     """
     settings = settings or producer_settings()
     sources = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    if not sources:
+    if not sources or "" in sources:
         raise InputError("no path was given: name at least one image file or folder")
     if sample is not None and sample < 1:
         raise InputError(f"sample={sample}: a sample has at least one chart")

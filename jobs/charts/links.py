@@ -93,6 +93,8 @@ def path_below(chart_root: Path | None, name: str) -> Path:
     """
     if chart_root is None:
         raise InputError("files of the server are read only below CHART_ROOT, and that is not set: upload the pictures")
+    if not name:
+        raise InputError("the path is empty: write one below CHART_ROOT, `.` for all of it")
     try:
         path = (chart_root / _path_in(name)).resolve()
     except (OSError, RuntimeError, ValueError):  # a circle of links, a NUL

@@ -17,7 +17,7 @@ from jobs.batches.shapes import BatchDocument
 from jobs.cli.completion import complete_batches
 from jobs.cli.control_commands import batch_or_model, lanes_of
 from jobs.cli.newest import batch_or_newest, no_batches
-from jobs.cli.options import batch_argument, json_option, newest_batch_argument
+from jobs.cli.options import batch_argument, json_option, model_or_batch_argument, newest_batch_argument
 from jobs.cli.output import print_data, reader_may_leave, say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import UnknownIdError
@@ -256,7 +256,7 @@ def cancel(batch_id: str) -> int:
 
 
 @click.command()
-@click.argument("model_or_batch", required=False, shell_complete=complete_batches)
+@model_or_batch_argument
 def resume(model_or_batch: str | None) -> int:
     """Open what is on hold (one probe goes first), end pauses, and put back on the queue what Redis has lost.
 

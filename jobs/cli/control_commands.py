@@ -11,8 +11,7 @@ import click
 
 from jobs.batches import operations
 from jobs.batches.session import Session
-from jobs.cli.completion import complete_batches
-from jobs.cli.options import batch_argument
+from jobs.cli.options import batch_argument, model_or_batch_argument
 from jobs.cli.output import say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError, UnknownIdError
@@ -52,7 +51,7 @@ def whoami() -> str:
 
 
 @click.command()
-@click.argument("model_or_batch", required=False, shell_complete=complete_batches)
+@model_or_batch_argument
 @click.option("--until", metavar="TIME", help="Go on by itself then: 14:00, tomorrow 08:00, 2h.")
 def pause(model_or_batch: str | None, until: str | None) -> int:
     """Start no call any more, whatever the worker: of a model, of a batch, or (without a name) at all.

@@ -1,10 +1,38 @@
 """Options and arguments that several commands share."""
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from jobs.cli.completion import complete_batches
+
+_EMPTY = "it is empty: is a variable of your script unset?"
+
+
+class GivenPath(click.Path):
+    """A path; an empty one, which Python takes for the working directory, is wrong usage."""
+
+    def __init__(self, *, dir_okay: bool = True, file_okay: bool = True) -> None:
+        super().__init__(path_type=Path, dir_okay=dir_okay, file_okay=file_okay)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail(_EMPTY, param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def _given(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    if value == "":
+        raise click.BadParameter(_EMPTY)
+    return value
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")
 batch_argument = click.argument("batch_id", shell_complete=complete_batches)
 #: For commands that only look; see `jobs.cli.newest`.
 newest_batch_argument = click.argument("batch_id", required=False, shell_complete=complete_batches)
+#: Without it everything is meant: what is given must not be empty by mistake.
+model_or_batch_argument = click.argument(
+    "model_or_batch", required=False, callback=_given, shell_complete=complete_batches
+)

@@ -10,7 +10,7 @@ import click
 from jobs.batches.session import Session
 from jobs.cli.completion import complete_batches
 from jobs.cli.newest import batch_or_newest
-from jobs.cli.options import newest_batch_argument
+from jobs.cli.options import GivenPath, newest_batch_argument
 from jobs.cli.output import reader_may_leave, say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError
@@ -18,9 +18,7 @@ from jobs.formats import FORMATS, ReportContext, format_of
 from jobs.formats.compare import COMPARISONS, comparison_format_of, write_comparison
 from jobs.formats.sidecars import write_sidecars
 
-output_option = click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file, written atomically."
-)
+output_option = click.option("-o", "--output", type=GivenPath(dir_okay=False), help="A file, written atomically.")
 
 
 @click.command()
@@ -39,7 +37,7 @@ output_option = click.option(
 )
 @click.option(
     "--sidecar",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=GivenPath(file_okay=False),
     metavar="DIR",
     help="CHART.txt and CHART.json for each chart, in a tree like the charts'.",
 )

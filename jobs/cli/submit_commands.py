@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -11,7 +10,7 @@ from jobs.batches.cost import PricesOf, no_prices
 from jobs.batches.plan import plan
 from jobs.batches.session import Session
 from jobs.cli.console import messages
-from jobs.cli.options import json_option
+from jobs.cli.options import GivenPath, json_option
 from jobs.cli.output import print_data, say
 from jobs.cli.progress import shown
 from jobs.config.settings import Settings, producer_settings
@@ -47,9 +46,9 @@ def submit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What `submit` and `run` share: the charts and the question."""
     for option in reversed(
         (
-            click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(path_type=Path)),
+            click.argument("paths", nargs=-1, metavar="PATH...", type=GivenPath()),
             click.option("-p", "--prompt", help="What to ask about every chart."),
-            click.option("--prompt-file", type=click.Path(path_type=Path), help="The prompt from a file (UTF-8)."),
+            click.option("--prompt-file", type=GivenPath(), help="The prompt from a file (UTF-8)."),
             click.option("-m", "--model", help="Model id, org/name[:provider]; default: VISION_MODEL."),
             click.option("--param", "params", multiple=True, metavar="K=V", help="Sent along, as in max_tokens=300."),
             click.option("--schema", metavar="FILE|chart", help="Answers are JSON that fits this JSON schema."),
@@ -251,7 +250,7 @@ def submit(
         print_data(done.batch.batch_id)
     if not as_json and (not quiet or not done.total):
         tell_rejects(done.rejected)
-        _tell_submitted(done)
+        _tell_submitted(order, done)
         _tell_unfinished(unfinished, done)
     return 0 if done.total else 1
 
@@ -264,9 +263,16 @@ def _check_stage(options: dict[str, Any]) -> None:
         raise click.UsageError("--sample is for folders: take a sample of the charts, and ask about its answers")
 
 
-def _tell_submitted(done: Submitted) -> None:
+def nothing_to_ask(order: Order, done: Submitted) -> str:
+    """Why there is no batch: everything was refused, or nothing is there."""
+    if done.rejected:
+        return "no image was accepted"
+    return f"nothing to ask about was found in {', '.join(map(repr, order.source.labels[:_REJECTS_NAMED]))}"
+
+
+def _tell_submitted(order: Order, done: Submitted) -> None:
     if done.batch is None or not done.total:
-        say("no image was accepted: nothing was submitted")
+        say(f"{nothing_to_ask(order, done)}: nothing was submitted")
         return
     say(f"{done.total} charts: {done.total - done.cached} to ask, {done.cached} answered already")
     tell_sample(done)

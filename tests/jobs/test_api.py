@@ -54,6 +54,8 @@ def test_what_cant_be_done_is_an_error_with_words(user: Producer, monkeypatch: p
         submit_folder(user.folder, " ")
     with pytest.raises(InputError, match="no path"):
         submit_folder([], "Up?")
+    with pytest.raises(InputError, match="no path"):
+        submit_folder("", "Up?")  # for Python that is the working directory
     with pytest.raises(InputError, match="chartq's own"):
         submit_folder(user.folder, "Up?", parameters={"messages": []})
     with pytest.raises(UnknownIdError):

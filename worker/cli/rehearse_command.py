@@ -18,7 +18,7 @@ from jobs.cli.main import FAILED
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
 from jobs.cli.progress import shown
-from jobs.cli.submit_commands import make_order, submit_options, tell_rejects
+from jobs.cli.submit_commands import make_order, nothing_to_ask, submit_options, tell_rejects
 from jobs.config.settings import Settings, load_settings
 from jobs.core.clock import FastClock
 from jobs.core.rates import RateLimits, Window
@@ -105,7 +105,7 @@ def rehearse(
     with RehearsalEnvironment(settings, provider, behaviour, speed) as stand:
         submitted = _submit(stand.session, order, quiet=as_json)
         if submitted.batch is None:
-            say("no image was accepted: there is nothing to rehearse")
+            say(f"{nothing_to_ask(order, submitted)}: there is nothing to rehearse")
             return FAILED
         stand.clock.speed = fitting_speed(speed, provider, submitted.total)
         if not as_json:

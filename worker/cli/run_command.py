@@ -11,7 +11,15 @@ from jobs.batches.session import Session
 from jobs.batches.tally import spent_line, tally, tally_line
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
-from jobs.cli.submit_commands import check_template, make_order, make_stage, submit_options, tell_rejects, tell_sample
+from jobs.cli.submit_commands import (
+    check_template,
+    make_order,
+    make_stage,
+    nothing_to_ask,
+    submit_options,
+    tell_rejects,
+    tell_sample,
+)
 from jobs.config.log_dir import log_folder
 from jobs.core.text import dumps, visible
 from jobs.ledger import Batch
@@ -61,7 +69,7 @@ def run(
     with Session(settings) as session, webhooks_told(session):
         then = partial(_then, session, template, then_model, options) if template is not None else None
         running = run_order(session, order, concurrency=concurrency, grace_s=grace_s, quiet=as_json, then=then)
-        return _report(session, running, as_json=as_json)
+        return _report(session, order, running, as_json=as_json)
 
 
 def _then(session: Session, template: str, model: str | None, options: Mapping[str, Any], batch: Batch) -> Order:
@@ -81,7 +89,7 @@ def _last_words(session: Session, running: Run, document: Mapping[str, Any]) -> 
     yield f"results: chartq results {batch.batch_id} · report: chartq results {batch.batch_id} -o report.html"
 
 
-def _report(session: Session, running: Run, *, as_json: bool) -> int:
+def _report(session: Session, order: Order, running: Run, *, as_json: bool) -> int:
     done, document = running.submitted, running.document
     if done is not None:
         tell_rejects(done.rejected)
@@ -94,7 +102,7 @@ def _report(session: Session, running: Run, *, as_json: bool) -> int:
         for line in _last_words(session, running, document):
             say(line)
     elif done is not None:
-        say("no image was accepted: nothing was submitted")
+        say(f"{nothing_to_ask(order, done)}: nothing was submitted")
     if running.code is None and running.worker.shutdown.signal_received is not None:
         say("interrupted: the same command goes on where this one stopped")
     return running.exit_code

@@ -124,6 +124,11 @@ def test_the_program_says_what_it_can_and_which_version_it_is(user: Producer) ->
         (["submit", "charts", "-p", "a", "-m", "a model"], "no model id"),
         (["submit", "charts", "-p", "a", "--colour"], "No such option"),
         (["submit", "-p", "a"], "PATH"),
+        (["submit", "", "-p", "a"], "PATH...': it is empty"),
+        (["submit", "charts", "", "-p", "a"], "PATH...': it is empty"),
+        (["pause", ""], "it is empty"),
+        (["resume", ""], "it is empty"),
+        (["results", "--sidecar", ""], "it is empty"),
         (["retry"], "BATCH_ID"),
         (["cancel"], "BATCH_ID"),
         (["results", "b1", "-o", "answers.xlsx"], ".jsonl, .ndjson, .json, .csv"),
@@ -169,6 +174,16 @@ def test_a_bad_variable_is_named_and_leaves_with_2(
     done = user.run("submit", charts, "-p", "Up?", expect=2)
     assert variable in done.stderr
     assert done.stdout == ""
+
+
+def test_where_nothing_is_found_it_says_so_and_where_it_looked(user: Producer) -> None:
+    (user.folder / "reports").mkdir()
+    (user.folder / "reports" / "notes.txt").write_text("no chart")
+    (user.folder / "none.jsonl").write_text("\n")
+    for args in (("reports", "-p", "Up?"), ("none.jsonl",)):
+        done = user.run("submit", *args, expect=1)
+        assert f"found in {args[0]!r}: nothing was submitted" in done.stderr
+        assert done.stdout == ""
 
 
 @pytest.mark.parametrize("command", ["status", "wait", "watch", "results", "retry", "cancel", "resume"])

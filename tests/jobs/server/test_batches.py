@@ -106,6 +106,7 @@ def test_files_of_the_server_are_read_below_chart_root_only(user: Producer, api:
         "/etc/passwd",
         "a\0b",
         "http://127.0.0.1/x.png",
+        "",
     ):
         answer = api.post("/batches", json={"paths": [path], "prompt": "Up?"})
         assert answer.status_code == 400, path
