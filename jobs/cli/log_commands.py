@@ -73,7 +73,10 @@ def _asked_by(session: Session, id_: str) -> dict[str, int]:
 def _asked_elsewhere(others: dict[str, int]) -> str:
     """Where to look for what happened."""
     jobs = ", ".join(f"{count:,} in {batch_id}" for batch_id, count in others.items())
-    return f"asked before this batch was submitted: {jobs}; what happened then says: chartq logs {next(iter(others))}"
+    return (
+        f"an earlier batch asks about the same: {jobs}; "
+        f"what happened before this one was submitted says: chartq logs {next(iter(others))}"
+    )
 
 
 def _wanted(session: Session, batch_or_job_id: str) -> tuple[Callable[[Entry], bool], dict[str, str]]:

@@ -12,6 +12,7 @@ from jobs.cli.commands import PRODUCER_COMMANDS
 from jobs.cli.lazy import CommandSpec, LazyGroup, load
 from jobs.cli.output import say, silence_stdout
 from jobs.cli.ownership import check_import_names
+from jobs.cli.streams import mend_streams
 from jobs.core.errors import ChartqError, SettingsError
 from jobs.core.memory import out_of_memory
 
@@ -44,6 +45,7 @@ def group(places: Mapping[str, CommandSpec], name: str, *, obj: object = None) -
 
 def run(commands: click.Group, argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command line and leave with the contract's exit code."""
+    mend_streams()
     signal.signal(signal.SIGTERM, _terminate)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Data is UTF-8 whatever the locale says; nothing on the way out may fail for a character.
@@ -86,6 +88,7 @@ def _exit_code(commands: click.Group, argv: Sequence[str] | None) -> int:
         return FAILED
     except OSError as error:
         say(f"chartq: {error.filename or 'input or output'}: {error.strerror or error}")
+        silence_stdout()  # what it still holds would fail once more when Python leaves: with its words and code
         return FAILED
     return code if isinstance(code, int) else 0
 

@@ -1,5 +1,6 @@
 """How commands speak: data on stdout, everything else on stderr, nothing coloured on a pipe."""
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -33,4 +34,5 @@ def reader_may_leave() -> Iterator[None]:
 
 def silence_stdout() -> None:
     """Whoever read us has had enough (`| head`); Python would complain once more when it leaves."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(io.UnsupportedOperation):  # no stream of the system's: another program runs us within itself
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
