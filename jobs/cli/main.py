@@ -1,9 +1,12 @@
 """The command line's frame: errors become one sentence and an exit code. `python -m jobs` is the producer's half."""
 
 import io
+import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -47,6 +50,7 @@ def run(commands: click.Group, argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command line and leave with the contract's exit code."""
     mend_streams()
     signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = _send_again
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Data is UTF-8 whatever the locale says; nothing on the way out may fail for a character.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -95,6 +99,18 @@ def _exit_code(commands: click.Group, argv: Sequence[str] | None) -> int:
 
 def _terminate(_number: int, _frame: object) -> NoReturn:
     raise SystemExit(TERMINATED)
+
+
+def _send_again(lost: "sys.UnraisableHookArgs") -> None:
+    """Python drops what is raised within a finalizer (imports have some, too), also because a signal came just then."""
+    number = {SystemExit: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}.get(lost.exc_type)
+    if number is None:
+        sys.__unraisablehook__(lost)
+        return
+    again = threading.Timer(0.01, os.kill, (os.getpid(), number))  # not at once: it would be raised, and dropped, here
+    again.daemon = True
+    with suppress(RuntimeError):  # no thread begins any more: it is leaving
+        again.start()
 
 
 producer = group(PRODUCER_COMMANDS, "jobs")

@@ -128,6 +128,8 @@ class SqliteDatabase:
         while True:
             connection = self._connect()
             try:
+                if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+                    return  # saying the other once more would wait for whoever writes, before anything is read
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heard only by a file that has no table yet
                 connection.execute("PRAGMA journal_mode = WAL")
                 return

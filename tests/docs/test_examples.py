@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from support.repository import ROOT
+from support.stack import PATIENCE_S
 
 from worker.rehearsal import Behaviour, Rehearsal
 
@@ -20,7 +21,7 @@ def _run(folder: Path, base_url: str) -> "subprocess.CompletedProcess[str]":
         env={**environment, "HF_BASE_URL": base_url, "HF_TOKEN": "hf_example_token"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 

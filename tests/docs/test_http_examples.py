@@ -11,7 +11,7 @@ import pytest
 from support.http_api import png
 from support.repository import ROOT
 from support.serving import requests_file, serve
-from support.stack import Stack, stack
+from support.stack import PATIENCE_S, Stack, stack
 
 from worker.rehearsal import Behaviour, Rehearsal
 
@@ -48,7 +48,9 @@ def test_every_curl_of_the_page_works(user: Stack) -> None:
         typed = command.replace("http://127.0.0.1:8000", url)
         for word, id_ in ids.items():
             typed = re.sub(rf"\b{word}\b", id_, typed)
-        done = subprocess.run(["bash", "-c", typed], cwd=user.folder, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            ["bash", "-c", typed], cwd=user.folder, capture_output=True, text=True, timeout=PATIENCE_S
+        )
         assert done.returncode == 0, command
         assert '"error": {' not in done.stdout.split("\n")[-1] or "/results" in command, (command, done.stdout)
         assert '{"error":' not in done.stdout, (command, done.stdout)

@@ -54,7 +54,7 @@ class Browser:
     def close(self) -> None:
         self._send("Browser.close")
         os.close(self._to)
-        self._process.wait(20)
+        self._process.wait(60)
         os.close(self._from)
 
     def open(

@@ -45,7 +45,7 @@ def served(settings: Settings, *, services: Services | None = None) -> Iterator[
         yield f"http://127.0.0.1:{socket.getsockname()[1]}/"
     finally:
         ours.leave()
-        thread.join(10)
+        thread.join(60)
 
 
 def error_of(response: Any) -> dict[str, Any]:

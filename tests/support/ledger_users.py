@@ -1,6 +1,6 @@
 """Other commands with the same results store, as real processes: `python -m support.ledger_users URL WORD [NAME]`.
 
-`open` opens the ledger and leaves; `write` opens a batch of its own and works on it and on a shared one, 200
+`open` opens the ledger and leaves; `write` opens a batch of its own and works on it and on a shared one, 93
 transactions in all; `full` finds that files can't grow any more, and after a while that they can.
 """
 
@@ -27,9 +27,9 @@ def start_user(url: str, word: str, name: str = "") -> "subprocess.Popen[str]":
 
 
 def _write(ledger: Ledger, name: str) -> None:
-    mine = [f"{name} {n}" for n in range(40)]
+    mine = [f"{name} {n}" for n in range(20)]
     submit(ledger, [*SHARED, *mine], now=1)  # 3 transactions
-    for n in range(38):
+    for n in range(18):
         chart, shared = mine[n], SHARED[n % len(SHARED)]
         ledger.start([(id_of(chart), name)], 2)
         ledger.record([finished(chart, name, name)], 3)

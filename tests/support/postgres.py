@@ -21,7 +21,7 @@ import psycopg
 
 #: PostgreSQL refuses to run as root; this user exists everywhere and owns nothing.
 _UNPRIVILEGED = "nobody"
-_START_S = 30
+_START_S = 120
 
 _numbers = itertools.count()
 
@@ -126,7 +126,7 @@ def _connection(folder: Path) -> "psycopg.Connection[Any]":
 def _stop(server: "subprocess.Popen[bytes]", how: signal.Signals) -> None:
     server.send_signal(how)
     try:
-        server.wait(10)
+        server.wait(60)
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -34,12 +35,13 @@ class Producer:
     def run(self, *args: str | Path, expect: int | None = 0, commands: click.Group = producer_commands) -> Finished:
         """Type `chartq ARGS`."""
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
-        terminate = signal.getsignal(signal.SIGTERM)
+        terminate, unraisable = signal.getsignal(signal.SIGTERM), sys.unraisablehook
         try:
             with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
                 run(commands, [os.fsdecode(arg) for arg in args])
         finally:
             signal.signal(signal.SIGTERM, terminate)
+            sys.unraisablehook = unraisable
         code = left.value.code
         done = Finished(code if isinstance(code, int) else 1, _text(out), _text(err))
         if expect is not None:

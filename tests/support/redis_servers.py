@@ -73,7 +73,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     with suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGCONT)
     process.kill()
-    process.wait(10)
+    process.wait(60)
 
 
 class BrokenWay:

@@ -21,8 +21,8 @@ from jobs.broker.embedded import embedded_redis
 from jobs.core.text import dumps
 from jobs.ledger import Counts, Ledger
 
-#: Generous: a machine under load is slow, never wrong.
-PATIENCE_S = 60.0
+#: Generous: a machine under load is slow, never wrong. What must not be waited for takes longer than this.
+PATIENCE_S = 120.0
 
 # A shell that runs the tests in the background has them, and so our programs, ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -109,6 +109,10 @@ class Stack:
         done = self.run("submit", *map(str, paths), "-p", prompt, "-q", **environment)
         return done.stdout.strip()
 
+    def wait(self, batch_id: str, *, expect: int = 0, **environment: Any) -> "Finished":
+        """Wait until the batch has ended, or is on hold (`expect=3`)."""
+        return self.run("wait", batch_id, "--timeout", str(PATIENCE_S - 20), expect=expect, **environment)
+
     def status(self, id_: str, **environment: Any) -> dict[str, Any]:
         return self.run("status", id_, "--json", **environment).json()
 
@@ -130,7 +134,7 @@ class Stack:
     @contextmanager
     def locked_store(self) -> Iterator[None]:
         """Somebody else writes into the results store, and takes their time."""
-        with closing(sqlite3.connect(self.home / "results.sqlite", isolation_level=None, timeout=20)) as other:
+        with closing(sqlite3.connect(self.home / "results.sqlite", isolation_level=None, timeout=PATIENCE_S)) as other:
             other.execute("BEGIN IMMEDIATE")
             yield
             other.execute("ROLLBACK")

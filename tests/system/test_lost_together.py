@@ -24,7 +24,7 @@ def asked(server: Rehearsal, calls: int) -> None:
 
 def finished_once(user: Stack, batch_id: str, count: int) -> None:
     """Every chart has its answer, from one attempt that counted."""
-    user.run("wait", batch_id, "--timeout", "59")
+    user.wait(batch_id)
     assert [(row["status"], row["attempts"]) for row in user.results(batch_id)] == [("finished", 1)] * count
 
 

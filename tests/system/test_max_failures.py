@@ -142,7 +142,7 @@ def test_run_stops_at_the_limit_and_goes_on_after_resume(user: Stack, server: Re
     again = user.run(*command, expect=3).json()
     assert len(server.record) == called
     assert again["hold"] == held["hold"]
-    assert user.run("wait", held["batch_id"], expect=3).code == 3
+    user.wait(held["batch_id"], expect=3)
 
     server.behave(fault_for=None)
     bare = user.run("resume").stderr
@@ -162,9 +162,9 @@ def test_a_worker_calls_no_more_for_a_held_batch_while_others_go_on(user: Stack,
     shared = submitted(user, charts / "group-05")  # the same jobs, wanted here without a limit
     good = submitted(user, charts, prompt="Up?")
     user.worker("--concurrency", "4")
-    user.run("wait", bad, "--timeout", "50", expect=3)
-    user.run("wait", good, "--timeout", "50")
-    user.run("wait", shared, "--timeout", "50", expect=1)
+    user.wait(bad, expect=3)
+    user.wait(good)
+    user.wait(shared, expect=1)
     assert user.counts(shared).failed == 10
     with closing(user.redis()) as redis:
         eventually(lambda: not redis.exists(f"rq:queue:{LANE}@{bad}"))
@@ -181,7 +181,7 @@ def test_a_worker_calls_no_more_for_a_held_batch_while_others_go_on(user: Stack,
 
     server.behave(fault_for=None)
     user.run("retry", bad)
-    user.run("wait", bad, "--timeout", "50")
+    user.wait(bad)
     assert user.counts(bad).finished == 60
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from support.memory import LIMITED, no_more_memory_than
 from support.serving import serve
-from support.stack import Stack, draw_charts, eventually, finish
+from support.stack import PATIENCE_S, Stack, draw_charts, eventually, finish
 
 from jobs.broker.embedded import embedded_redis
 from worker.rehearsal import Rehearsal
@@ -88,7 +88,7 @@ def test_no_whole_picture_of_any_format_is_called_damaged(tmp_path: Path) -> Non
     damaged.write_bytes(small.getvalue()[:5000])
     done = subprocess.run(
         [sys.executable, "-c", _READER, str(damaged), *map(str, charts.values())],
-        capture_output=True, text=True, check=True, timeout=120,
+        capture_output=True, text=True, check=True, timeout=PATIENCE_S,
         # What is freed goes back: glibc would keep some of it, by its own rules for what is wanted again.
         env={"PYTHONPATH": str(Path(__file__).parents[1]), "MALLOC_MMAP_THRESHOLD_": "65536"},
     )  # fmt: skip
@@ -157,12 +157,12 @@ def test_over_http_it_is_503_and_nobodys_fault(user: Stack, large: Path) -> None
     form = head + large.read_bytes() + b"\r\n--x--\r\n"
     request = urllib.request.Request(f"{url}/analyze", form, {"Content-Type": "multipart/form-data; boundary=x"})
     with no_more_memory_than(60_000_000, process=process.pid), pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(request, timeout=30)
+        urllib.request.urlopen(request, timeout=PATIENCE_S)
     assert refused.value.code == 503
     error = json.load(refused.value)["error"]
     assert error["code"] == "out_of_memory"
     assert "not enough memory to read an image of 4000 x 3000 pixels" in error["message"]
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         assert answer.status == 200
 
 
@@ -193,7 +193,7 @@ with no_more_memory_than(0):
 def test_where_the_system_starts_no_more_threads_fewer_calls_are_made_at_a_time() -> None:
     done = subprocess.run(
         [sys.executable, "-c", _THREADS],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=PATIENCE_S,
         env={"PYTHONPATH": str(Path(__file__).parents[1])},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

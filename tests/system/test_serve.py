@@ -3,7 +3,6 @@
 import json
 import signal
 import socket
-import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ import openai
 import pytest
 from support.http_api import png
 from support.serving import requests_file, serve
-from support.stack import Stack, eventually
+from support.stack import PATIENCE_S, Stack, eventually
 
 from worker.rehearsal import Rehearsal
 
@@ -29,12 +28,12 @@ def post_picture(url: str, *, shade: int = 0) -> Any:
         b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + png(shade) + b"\r\n--x--\r\n"
     )
     request = urllib.request.Request(f"{url}/batches", form, {"Content-Type": "multipart/form-data; boundary=x"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         return json.load(answer)
 
 
 def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
         return json.load(answer)
 
 
@@ -43,7 +42,7 @@ def test_it_works_on_what_is_uploaded_and_leaves_in_order(user: Stack) -> None:
     batch_id = post_picture(url)["batch_id"]
     eventually(lambda: get(f"{url}/batches/{batch_id}")["status"] == "completed")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0, process.said
+    assert process.wait(PATIENCE_S) == 0, process.said
     with pytest.raises(urllib.error.URLError):
         get(f"{url}/health")
     assert user.status(batch_id)["status"] == "completed"
@@ -57,12 +56,12 @@ def test_without_work_it_leaves_that_to_others(user: Stack) -> None:
 
 
 def test_calls_that_run_when_it_is_told_to_leave_end_within_the_grace(user: Stack, server: Rehearsal) -> None:
-    server.behave(latency_s=1.5)
+    server.behave(latency_s=4)  # it is still running when we have seen it, and told the server to leave
     process, url = serve(user)
     batch_id = post_picture(url)["batch_id"]
     eventually(lambda: get(f"{url}/batches/{batch_id}")["request_counts"]["started"] == 1)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0, process.said
+    assert process.wait(PATIENCE_S) == 0, process.said
     assert user.status(batch_id)["status"] == "completed"
 
 
@@ -71,7 +70,7 @@ def test_killed_and_started_again_nothing_is_lost(user: Stack, server: Rehearsal
     process, url = serve(user)
     batch_id = post_picture(url)["batch_id"]
     process.kill()
-    process.wait(30)
+    process.wait(PATIENCE_S)
     _, url = serve(user)
     eventually(lambda: get(f"{url}/batches/{batch_id}")["status"] == "completed")
 
@@ -93,13 +92,11 @@ def test_a_head_that_never_ends_is_not_waited_for(user: Stack) -> None:
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as silent, socket.create_connection((host, int(port))) as slow:
         slow.sendall(b"GET /health HTTP/1.1\r\n")
-        began = time.monotonic()
         for connection in (silent, slow):
-            connection.settimeout(60)
+            connection.settimeout(PATIENCE_S)
             assert connection.recv(1000) == b""
-        assert time.monotonic() - began < 45
     with socket.create_connection((host, int(port))) as greedy:
-        greedy.settimeout(30)
+        greedy.settimeout(PATIENCE_S)
         with suppress(ConnectionResetError):  # refused before we had sent it all
             greedy.sendall(b"GET /health HTTP/1.1\r\nx-much: " + b"x" * 1_000_000)
             assert greedy.recv(100).startswith(b"HTTP/1.1 4")
@@ -112,21 +109,21 @@ def analyze(url: str, *, shade: int = 0) -> Any:
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + png(shade) + b"\r\n--x--\r\n"
     )
     request = urllib.request.Request(f"{url}/analyze", form, {"Content-Type": "multipart/form-data; boundary=x"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         return answer.status, json.load(answer)
 
 
 def test_who_waits_gets_the_answer_when_it_leaves_or_is_told_where_it_will_be(user: Stack, server: Rehearsal) -> None:
-    server.behave(latency_s=1.5)
+    server.behave(latency_s=5)  # the first is still running when we have seen both, and told the server to leave
     process, url = serve(user, "--concurrency", "1")
     with ThreadPoolExecutor(2) as crowd:
         asked = [crowd.submit(analyze, url, shade=shade) for shade in (1, 2)]
         eventually(lambda: [lane["in_flight"] for lane in get(f"{url}/lanes")["data"]] == [1])
         eventually(lambda: get(f"{url}/batches")["data"][0]["request_counts"]["total"] == 2)
         process.send_signal(signal.SIGTERM)
-        answers = sorted((one.result(60) for one in asked), key=lambda answer: answer[0])
+        answers = sorted((one.result(PATIENCE_S) for one in asked), key=lambda answer: answer[0])
     assert [status for status, _ in answers] == [200, 202], process.said
-    assert process.wait(30) == 0, process.said
+    assert process.wait(PATIENCE_S) == 0, process.said
     assert user.status(answers[1][1]["job_id"])["status"] == "queued"
 
 
@@ -153,11 +150,11 @@ def test_openais_batch_survives_a_kill_of_server_and_worker_and_asks_each_reques
     eventually(lambda: client.batches.retrieve(batch_id).request_counts.completed > 60)  # type: ignore[union-attr]
     for one in (process, worker):
         one.kill()
-        one.wait(30)
+        one.wait(PATIENCE_S)
     server.behave(latency_s=0.05)
     _, url = serve(user, "--concurrency", "32")
     client = openai.OpenAI(base_url=f"{url}/v1", api_key="none")
-    eventually(lambda: client.batches.retrieve(batch_id).status == "completed", timeout_s=100)
+    eventually(lambda: client.batches.retrieve(batch_id).status == "completed", timeout_s=2 * PATIENCE_S)
     done = client.batches.retrieve(batch_id)
     assert sorted(custom_ids(client, done.output_file_id)) == sorted(f"c-{number}" for number in range(total))
     assert len(server.record) <= total + in_flight
@@ -168,11 +165,11 @@ def test_killed_while_it_validates_the_next_one_goes_on(user: Stack) -> None:
     client = openai.OpenAI(base_url=f"{url}/v1", api_key="none")
     batch_id = openai_batch(client, requests_file(user.folder, 1500))
     process.kill()
-    process.wait(30)
+    process.wait(PATIENCE_S)
     _, url = serve(user, "--no-work")
     client = openai.OpenAI(base_url=f"{url}/v1", api_key="none")
     # It waits until the one that was killed is no longer waited for.
-    eventually(lambda: client.batches.retrieve(batch_id).status == "in_progress", timeout_s=110)
+    eventually(lambda: client.batches.retrieve(batch_id).status == "in_progress", timeout_s=2 * PATIENCE_S)
     assert client.batches.retrieve(batch_id).request_counts.total == 1500  # type: ignore[union-attr]
 
 
@@ -205,11 +202,11 @@ def test_a_client_that_hangs_up_in_the_middle_of_its_body_is_no_fault_of_ours(us
     body = '{"model": "org/m' if "chat" in path else '--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nU'
     head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 5000\r\n\r\n"
     for _ in range(3):
-        with socket.create_connection((host, int(port)), timeout=10) as client:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as client:
             client.sendall((head + body).encode())
     batch_id = post_picture(url)["batch_id"]
     eventually(lambda: get(f"{url}/batches/{batch_id}")["status"] == "completed")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert "Traceback" not in process.said
     assert " 500" not in process.said

@@ -119,8 +119,8 @@ def test_two_stages_survive_a_killed_worker_and_a_redis_that_lost_everything(use
     for model, calls in budgets.items():
         times = [call.at for call in server.record if call.model == model]
         for part in ([at for at in times if at < lost_at], [at for at in times if at >= lost_at]):
-            # A call reaches the server when its thread gets the processor: a quarter of a second is allowed for.
-            assert most_within(part, 0.75) <= calls, f"{model} has a budget of its own"
+            # A call reaches the server when its thread gets the processor: a second is allowed for.
+            assert most_within(part, 3.0) <= calls * (3 + 1), f"{model} has a budget of its own"
 
 
 def test_stages_are_compared_as_any_batches(user: Stack, server: Rehearsal) -> None:

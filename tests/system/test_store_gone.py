@@ -1,7 +1,6 @@
 """A results store that is removed or replaced while it is in use: no more calls are paid for, and it is said."""
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ def test_a_store_that_is_removed_ends_the_work_at_once_with_a_sentence(
     asked = ("run", str(charts), "-p", "Up?") if command == "run" else ("worker",)
     if command == "worker":
         user.submit(charts)
-    process = user.start(*asked, "--concurrency", "4", "--grace", "5")
+    process = user.start(*asked, "--concurrency", "4", "--grace", "600")  # longer than we wait for its end
     eventually(lambda: len(server.record) >= 8)
     redis_lives = (user.home / "redis" / "server.lock").open()
     if removed == "home":
@@ -31,12 +30,11 @@ def test_a_store_that_is_removed_ends_the_work_at_once_with_a_sentence(
         (user.home / "results.sqlite").unlink()
     if removed == "replaced":
         (user.home / "results.sqlite").touch()
-    began, made = time.monotonic(), len(server.record)
+    made = len(server.record)
     ended = finish(process)
     assert ended.code == 1
     assert "was removed or replaced while it was in use" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert len(server.record) <= made + 2 * 4
-    assert time.monotonic() - began < 30
     with redis_lives:  # by its lock, which has no name any more
         eventually(lambda: not is_locked(Path(f"/proc/self/fd/{redis_lives.fileno()}")))

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 from support.http_api import client_of, error_of, png
 from support.redis_servers import own_redis
-from support.stack import Stack, draw_charts, eventually, finish, stack
+from support.stack import PATIENCE_S, Stack, draw_charts, eventually, finish, stack
 
 from jobs.config.settings import Settings
 from jobs.core.secret import Secret
@@ -40,7 +40,7 @@ def test_a_second_project_is_refused_at_submit_run_and_worker(projects: tuple[St
         is_refused_by(a, b, *command)
     assert not server.record
     a.worker()
-    assert a.run("wait", batch, "--timeout", "55").code == 0
+    a.wait(batch)
     assert len(server.record) == 20
 
 
@@ -113,7 +113,7 @@ def test_two_stores_on_one_embedded_redis_don_t_work_at_a_time(server: Rehearsal
         other = {"RESULTS_URL": f"sqlite:///{tmp_path}/other.sqlite"}
         assert "other.sqlite" in user.run("submit", str(charts), "-p", "Up?", expect=1, **other).stderr
         worker.terminate()
-        assert worker.wait(30) == 0
+        assert worker.wait(PATIENCE_S) == 0
         (user.home / "results.sqlite").unlink()
         user.run("run", str(charts), "-p", "Up?")  # at once: the store that is gone was here
 
@@ -137,7 +137,7 @@ def test_a_worker_whose_redis_was_flushed_and_taken_by_another_project_takes_non
     assert a.counts(mine).failed == 0
     server.behave(latency_s=0.0)
     b.worker()
-    assert b.run("wait", batch, "--timeout", "55").code == 0
+    b.wait(batch)
     assert b.counts(batch).finished == 6
 
 

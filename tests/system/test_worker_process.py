@@ -14,7 +14,7 @@ from rq.command import send_shutdown_command, send_stop_job_command
 from rq.suspension import resume, suspend
 from rq.worker import BaseWorker
 from support.repository import ROOT
-from support.stack import Program, Stack, draw_charts, eventually, finish
+from support.stack import PATIENCE_S, Program, Stack, draw_charts, eventually, finish
 
 from jobs.broker.embedded import embedded_redis
 from worker.rehearsal import Rehearsal
@@ -22,12 +22,14 @@ from worker.rehearsal import Rehearsal
 POISON_WORKER = ROOT / "tests" / "support" / "poison_worker.py"
 
 
-def leaves_with_0(worker: Program, *, within_s: float) -> str:
-    """Signalled just now: it leaves in time, in order. What it said."""
-    signalled_at = time.monotonic()
+#: What a worker that leaves at once doesn't wait for: longer than we wait for it.
+LONG_S = 600
+
+
+def leaves_with_0(worker: Program) -> str:
+    """Signalled just now: it leaves in order. What it said."""
     ended = finish(worker)
     assert ended.code == 0, ended.stderr
-    assert time.monotonic() - signalled_at < within_s
     assert "Traceback" not in ended.stderr
     return ended.stderr
 
@@ -49,31 +51,31 @@ def test_sigterm_lets_running_calls_end_and_takes_no_new_ones(user: Stack, serve
     worker = user.worker("--concurrency", "4")
     eventually(lambda: len(server.record) == 4)
     worker.send_signal(signal.SIGTERM)
-    leaves_with_0(worker, within_s=15)
+    leaves_with_0(worker)
     assert len(server.record) == 4
     counts = user.counts(batch_id)
     assert (counts.finished, counts.queued) == (4, 8)
 
 
 def test_what_does_not_end_within_the_grace_goes_back_unspent(user: Stack, server: Rehearsal) -> None:
-    server.behave(latency_s=60)
+    server.behave(latency_s=LONG_S)
     batch_id = user.submit(draw_charts(user.folder / "charts", 8))
     graceless = user.worker("--concurrency", "4", "--grace", "0")
     eventually(lambda: len(server.record) == 4)
     graceless.send_signal(signal.SIGTERM)
-    assert "giving back 4 jobs" in leaves_with_0(graceless, within_s=10)
+    assert "giving back 4 jobs" in leaves_with_0(graceless)
     rows = user.results(batch_id)
     assert [row["status"] for row in rows] == ["queued"] * 8
     assert [row["attempts"] for row in rows] == [0] * 8
 
     # Told twice it leaves at once, whatever the grace.
-    patient = user.worker("--concurrency", "4", "--grace", "120")
+    patient = user.worker("--concurrency", "4", "--grace", str(LONG_S))
     eventually(lambda: len(server.record) == 8)
     patient.send_signal(signal.SIGTERM)
     time.sleep(0.5)  # sooner, and it would count as the same signal
     assert patient.poll() is None
     patient.send_signal(signal.SIGTERM)
-    leaves_with_0(patient, within_s=10)
+    leaves_with_0(patient)
 
     # What came back stands ahead of what never started.
     given_back = {call.image_sha256 for call in server.record[4:8]}
@@ -94,7 +96,7 @@ def test_jobs_in_hand_are_begun_at_once_and_go_back_when_it_leaves(user: Stack, 
     eventually(lambda: server.record[-1].at < time.time() - 0.3, every_s=0.01)
     made = len(server.record)
     worker.send_signal(signal.SIGTERM)
-    leaves_with_0(worker, within_s=20)
+    leaves_with_0(worker)
     assert len(server.record) == made
     counts = user.counts(batch_id)
     assert (counts.finished, counts.queued) == (made, 800 - made)
@@ -103,12 +105,12 @@ def test_jobs_in_hand_are_begun_at_once_and_go_back_when_it_leaves(user: Stack, 
 
 
 def test_behind_a_closed_gate_it_leaves_quickly(user: Stack, server: Rehearsal) -> None:
-    server.behave(fault=429, hints="retry-after", hint_s=300)
+    server.behave(fault=429, hints="retry-after", hint_s=LONG_S)
     user.submit(draw_charts(user.folder / "charts", 3))
-    worker = user.worker("--burst")
+    worker = user.worker("--burst", "--grace", str(LONG_S))
     eventually(lambda: server.record.with_status(429) >= 1)
     worker.send_signal(signal.SIGINT)
-    leaves_with_0(worker, within_s=15)
+    leaves_with_0(worker)
 
 
 def test_burst_waits_for_what_is_delayed_and_max_jobs_counts(user: Stack, server: Rehearsal) -> None:
@@ -151,11 +153,11 @@ def test_rqs_own_tools_see_suspend_and_stop_it(user: Stack, server: Rehearsal) -
         assert [lane["state"] for lane in user.run("lanes", "--json").lines()] == ["on_hold"]
         assert "rq resume" in user.run("doctor", expect=None).stdout
         resume(redis)
-        eventually(lambda: len(server.record) > so_far, timeout_s=10)
+        eventually(lambda: len(server.record) > so_far)
 
         redis.publish(f"rq:pubsub:{seen.name}", "no JSON")
         send_shutdown_command(redis, seen.name)
-    assert "ignored a message" in leaves_with_0(worker, within_s=15)
+    assert "ignored a message" in leaves_with_0(worker)
     counts = user.counts(batch_id)
     assert counts.started == 0
     assert 0 < counts.finished == len(server.record) < 60
@@ -175,7 +177,7 @@ def test_burst_puts_back_what_a_plain_rq_worker_has_failed(user: Stack, server: 
         batch_id = user.submit(draw_charts(user.folder / "charts", 6), VISION_MODEL="org/model")
         url = f"unix://{(user.home / 'redis' / 'server.lock').read_text()}"
         rq = [sys.executable, "-m", "rq.cli", "worker", "--burst", "--url", url, f"chat:org/model@{batch_id}"]
-        subprocess.run(rq, check=True, capture_output=True, timeout=60)
+        subprocess.run(rq, check=True, capture_output=True, timeout=PATIENCE_S)
         with closing(user.redis()) as redis:
             assert redis.zcard(f"rq:failed:chat:org/model@{batch_id}") == 6, "it has failed them all"
         user.run("worker", "--burst")
@@ -212,7 +214,7 @@ def test_answers_are_kept_and_sigterm_is_heard_while_redis_is_away(user: Stack, 
         _kill_server(socket)
         eventually(lambda: user.counts(batch_id).finished >= 4)
         worker.send_signal(signal.SIGTERM)
-        assert "left without goodbye" in leaves_with_0(worker, within_s=30)
+        assert "left without goodbye" in leaves_with_0(worker)
     assert user.counts(batch_id).finished == len(server.record)
 
 
@@ -230,13 +232,11 @@ def test_killed_and_frozen_workers_lose_nothing(user: Stack, server: Rehearsal) 
     batch_id = user.submit(draw_charts(user.folder / "charts", 60))
     killed, frozen, survivor = (user.worker("--concurrency", "4", MAX_RETRIES="0") for _ in range(3))
     eventually(lambda: len(server.record) >= 24)
-    killed.kill()
-    frozen.send_signal(signal.SIGSTOP)
-    lost_at = time.time()
+    with user.locked_store():  # who is frozen within a transaction locks the others out
+        killed.kill()
+        frozen.send_signal(signal.SIGSTOP)
 
-    user.run("wait", batch_id, "--timeout", "55")
-    recovered_s = time.time() - lost_at
-    assert recovered_s < 60
+    user.wait(batch_id)
     calls = len(server.record)
     assert calls <= 60 + 2 * 4
     rows = user.results(batch_id)
@@ -245,13 +245,13 @@ def test_killed_and_frozen_workers_lose_nothing(user: Stack, server: Rehearsal) 
 
     frozen.send_signal(signal.SIGCONT)
     more = user.submit(draw_charts(user.folder / "more", 24, start=60))
-    user.run("wait", more, "--timeout", "50")
+    user.wait(more)
     assert user.results(batch_id) == rows
     assert len(server.record) == calls + 24
     assert frozen.poll() is None
     for worker in (frozen, survivor):
         worker.send_signal(signal.SIGTERM)
-        leaves_with_0(worker, within_s=20)
+        leaves_with_0(worker)
 
 
 def test_a_worker_that_stood_still_beyond_its_timeout_has_the_answers_that_came_meanwhile(
@@ -265,7 +265,7 @@ def test_a_worker_that_stood_still_beyond_its_timeout_has_the_answers_that_came_
     eventually(lambda: server.record.with_status(200) == 8)
     time.sleep(4)  # its calls' time is up; its lease isn't
     worker.send_signal(signal.SIGCONT)
-    user.run("wait", batch_id, "--timeout", "30")
+    user.wait(batch_id)
     assert [row["attempts"] for row in user.results(batch_id)] == [1] * 8
     assert len(server.record) == 8
 
@@ -279,7 +279,7 @@ def test_redis_may_be_flushed_or_killed_and_nothing_in_flight_is_asked_twice(use
     with closing(user.redis()) as redis:
         redis.flushall()
     user.run("resume")
-    user.run("wait", first, "--timeout", "50")
+    user.wait(first)
     assert len(server.record) == 10
 
     # Nobody resumes: the worker itself notices and puts back what is lost.
@@ -287,17 +287,17 @@ def test_redis_may_be_flushed_or_killed_and_nothing_in_flight_is_asked_twice(use
     eventually(lambda: len(server.record) >= 16)
     with closing(user.redis()) as redis:
         redis.flushall()
-    user.run("wait", second, "--timeout", "55")
+    user.wait(second)
     assert len(server.record) == 20
 
     # The server dies; whoever needs it next, the worker or a command, starts it again with its data.
     third = user.submit(draw_charts(user.folder / "third", 10, start=20))
     eventually(lambda: len(server.record) >= 26)
     os.kill(int((user.home / "redis" / "redis.pid").read_text()), signal.SIGKILL)
-    user.run("wait", third, "--timeout", "50")
+    user.wait(third)
     assert len(server.record) == 30
     worker.send_signal(signal.SIGTERM)
-    leaves_with_0(worker, within_s=15)
+    leaves_with_0(worker)
     for batch_id in (first, second, third):
         assert [row["attempts"] for row in user.results(batch_id)] == [1] * 10
 
@@ -308,11 +308,11 @@ def test_while_the_results_store_is_locked_answers_are_held_and_no_job_is_taken(
     worker = user.worker("--concurrency", "4", RESULTS_URL=f"{user.results_url}?timeout=0.5")
     eventually(lambda: len(server.record) >= 4)
     with user.locked_store():
-        eventually(lambda: "waiting for the results store" in worker.said, timeout_s=20)
+        eventually(lambda: "waiting for the results store" in worker.said)
         asked = len(server.record)
         time.sleep(2)
         assert len(server.record) == asked
-    user.run("wait", batch_id, "--timeout", "40")
+    user.wait(batch_id)
     assert len(server.record) == 16
     assert [row["attempts"] for row in user.results(batch_id)] == [1] * 16
 
@@ -334,7 +334,7 @@ def test_an_image_that_kills_its_worker_takes_no_bystander_along(user: Stack, se
     restarter = threading.Thread(target=keep_one_running)
     restarter.start()
     try:
-        user.run("wait", batch_id, "--timeout", "80", expect=1)
+        user.wait(batch_id, expect=1)
     finally:
         shutdown.set()
         restarter.join()

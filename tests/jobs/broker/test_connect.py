@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 from support.ports import free_port
+from support.stack import PATIENCE_S
 
 from jobs.broker.connect import hide_password, redis_connection
 from jobs.broker.server_binary import find_server_program
@@ -32,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         client.ping()  # redis-py tries for seconds
     yield f"127.0.0.1:{port}"
     process.terminate()
-    process.wait(10)
+    process.wait(PATIENCE_S)
 
 
 def refused(url: str) -> str:
@@ -103,7 +104,7 @@ def test_a_server_of_another_kind_is_told(answer: bytes, told: str) -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         assert told in refused(f"redis://127.0.0.1:{other.getsockname()[1]}")
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 @pytest.mark.parametrize(

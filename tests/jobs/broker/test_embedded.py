@@ -7,13 +7,13 @@ import socket as sockets
 import stat
 import subprocess
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import redis
 from support.redis_users import server_process, start_user
+from support.stack import PATIENCE_S, eventually
 
 from jobs.broker.embedded import embedded_redis
 from jobs.broker.server_binary import find_server_program
@@ -46,13 +46,6 @@ def lives(process: int) -> bool:
         return not Path("/proc/self").exists()
 
 
-def soon(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return condition()
-
-
 def test_data_survives_the_server_that_ends_with_its_last_user(home: Path) -> None:
     with embedded_redis(home) as socket, closing(client(socket)) as queue:
         first = server_process(socket)
@@ -71,7 +64,7 @@ def test_the_last_of_several_users_ends_the_server(home: Path) -> None:
         assert server_process(socket) == process
         with embedded_redis(home):
             pass
-        user.communicate(timeout=10)
+        user.communicate(timeout=PATIENCE_S)
         assert lives(process)
     assert not lives(process)
 
@@ -81,7 +74,7 @@ def test_eight_starts_at_once_give_one_server(home: Path) -> None:
     servers = {first_line(user) for user in users}
     assert len(servers) == 1
     for user in users:
-        said, _ = user.communicate(timeout=20)
+        said, _ = user.communicate(timeout=PATIENCE_S)
         assert said == "rings\n"
     assert not lives(next(iter(servers))[0])
 
@@ -91,7 +84,7 @@ def test_starts_that_race_with_the_last_one_out_always_get_a_server(home: Path) 
     for _ in range(8):
         users.append(start_user(home, "leave"))
         time.sleep(0.05)
-    answers = [user.communicate(timeout=20)[0].splitlines() for user in users]
+    answers = [user.communicate(timeout=PATIENCE_S)[0].splitlines() for user in users]
     assert all(len(lines) == 2 and lines[1] == "rings" for lines in answers), answers
     assert not any(lives(int(lines[0].split()[0])) for lines in answers)
 
@@ -99,7 +92,7 @@ def test_starts_that_race_with_the_last_one_out_always_get_a_server(home: Path) 
 def test_a_killed_user_leaves_the_server_to_the_next_which_ends_it(home: Path) -> None:
     user = start_user(home, "die")
     process, _ = first_line(user)
-    user.communicate(timeout=10)
+    user.communicate(timeout=PATIENCE_S)
     assert user.returncode == -signal.SIGKILL
     assert lives(process)
     with embedded_redis(home) as socket:
@@ -112,7 +105,7 @@ def test_after_a_killed_server_the_next_command_starts_one_with_the_data(home: P
         queue.set("key", "value")
         process = server_process(socket)
         os.kill(process, signal.SIGKILL)
-        assert soon(lambda: not lives(process))
+        eventually(lambda: not lives(process))
         assert socket.exists(), "the crash left its socket behind"
         with embedded_redis(home) as again, closing(client(again)) as other:
             assert other.get("key") == b"value"
@@ -142,7 +135,7 @@ def test_the_last_user_of_a_home_that_was_moved_or_removed_ends_the_server(home:
             if not moved:
                 shutil.rmtree(other)
         assert lives(server)
-    assert soon(lambda: not lives(server))
+    eventually(lambda: not lives(server))
     with embedded_redis(other) as socket, closing(client(socket)) as queue:
         assert queue.get("key") == (b"value" if moved else None)
 
@@ -152,7 +145,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_the_server(home: Path) -> None:
     process, _ = first_line(user)
     assert os.getsid(process) != os.getsid(user.pid)
     os.killpg(user.pid, signal.SIGINT)
-    said, _ = user.communicate(timeout=10)
+    said, _ = user.communicate(timeout=PATIENCE_S)
     assert said == "rings\n"
     assert not lives(process)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.producer import Producer, command_of
-from support.stack import draw_charts
+from support.stack import PATIENCE_S, draw_charts
 
 from jobs.cli.completion import complete_batches
 from worker.main import chartq
@@ -35,7 +35,7 @@ def pressed(user: Producer, *words: str) -> list[str]:
         text=True,
         cwd=user.folder,
         env=environment,
-        timeout=100,
+        timeout=PATIENCE_S,
     )
     assert done.stderr == ""
     return done.stdout.split()

@@ -16,7 +16,7 @@ import click
 import pytest
 from rq.suspension import resume, suspend
 from support.producer import Producer, command_of, names_of
-from support.stack import Stack, draw_charts, finish, stack
+from support.stack import PATIENCE_S, Stack, draw_charts, finish, stack
 
 from jobs.broker.embedded import embedded_redis
 from jobs.cli.main import producer
@@ -53,8 +53,31 @@ def work():
 group = click.Group("chartq", {"work": work})
 run(group, ["work"])
 """
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE_S)
     assert (ended.returncode, ended.stderr) == (143, "")
+
+
+@pytest.mark.parametrize(("number", "code", "said"), [("SIGTERM", 143, ""), ("SIGINT", 130, "\ninterrupted\n")])
+def test_a_signal_within_a_finalizer_ends_the_program_as_any_other(number: str, code: int, said: str) -> None:
+    script = f"""
+import signal, time
+import click
+from jobs.cli.main import run
+
+class Dropped:
+    def __del__(self):
+        signal.raise_signal(signal.{number})
+
+@click.command()
+def work():
+    dropped = Dropped()
+    del dropped
+    time.sleep(600)
+
+run(click.Group("chartq", {{"work": work}}), ["work"])
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (ended.returncode, ended.stderr) == (code, said)
 
 
 @pytest.fixture
@@ -227,7 +250,7 @@ def test_rq_suspend_is_told_before_any_worker_has_come(user: Producer, charts: P
         assert (held["status"], held["hold"]["reason"], held["eta_s"]) == ("on_hold", "suspended", None)
         row = user.run("lanes", "--json").json()
         assert (row["account"], row["state"], row["reason"], row["queued"]) == (None, "on_hold", "suspended", 3)
-        assert "rq resume" in user.run("wait", batch_id, "--timeout", "30", expect=3).stderr
+        assert "rq resume" in user.run("wait", batch_id, expect=3).stderr
         workers = check_redis(user.settings)[1]
         assert (workers.ok, workers.todo) == (None, "Let them go on: rq resume.")
         assert "none running" in workers.message
@@ -477,7 +500,7 @@ def test_wait_leaves_with_what_became_of_the_batch(user: Producer, charts: Path)
     batch_id = user.submit(charts)["batch_id"]
     began = time.monotonic()
     late = user.run("wait", batch_id, "--timeout", "0.3", "--json", expect=124)
-    assert 0.3 <= time.monotonic() - began < 5
+    assert time.monotonic() - began >= 0.3
     assert late.json()["status"] == "in_progress"
     user.fail(user.results(batch_id)[0]["job_id"])
     user.answer(batch_id)
@@ -606,7 +629,7 @@ def _in_terminal(machine: Stack, args: list[str], environment: dict[str, str]) -
     except OSError:  # how Linux says that the other side is closed
         pass
     os.close(ours)
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE_S) == 0
     return shown
 
 

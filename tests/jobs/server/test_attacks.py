@@ -18,6 +18,7 @@ import pytest
 from fastapi.testclient import TestClient
 from support.http_api import client_of, error_of, png, served
 from support.producer import Producer, producer_in
+from support.stack import PATIENCE_S
 
 from jobs.server import auth, guard, listening
 from jobs.server.guard import Pace
@@ -119,7 +120,7 @@ def test_a_body_may_be_slow_and_not_slower() -> None:
 
 def raw(url: str) -> socket.socket:
     place = urlsplit(url)
-    opened = socket.create_connection((place.hostname or "", place.port or 0), timeout=30)
+    opened = socket.create_connection((place.hostname or "", place.port or 0), timeout=PATIENCE_S)
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return opened
 
@@ -128,7 +129,7 @@ def trickle(connection: socket.socket, byte: bytes) -> tuple[bytes, float]:
     """Sends a byte again and again until the server has enough: what it said, and after how many seconds."""
     said, began = b"", time.monotonic()
     connection.settimeout(0.02)
-    while time.monotonic() - began < 30:
+    while time.monotonic() - began < PATIENCE_S:
         try:
             connection.sendall(byte)
             more = connection.recv(65_536)
@@ -168,7 +169,7 @@ def test_who_trickles_is_sent_away(
         connection.sendall(head)
         said, took_s = trickle(connection, byte)
         assert told in said.partition(b"\r\n")[0]
-        assert took_s < 20
+        assert took_s < PATIENCE_S
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_who_trickles_is_sent_away(
 )
 def test_a_head_that_is_none_is_refused_in_the_one_shape(user: Producer, head: bytes) -> None:
     with served(user.settings) as url, raw(url) as connection:
-        connection.settimeout(5)
+        connection.settimeout(PATIENCE_S)
         with suppress(OSError):  # it may be refused before it is through
             connection.sendall(head)
         said = b""

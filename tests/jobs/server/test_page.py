@@ -56,7 +56,16 @@ def test_a_finished_job_is_seen_in_the_list_within_a_second_and_a_half(site: Sit
     site.user.answer(batch_id)
     began = time.monotonic()
     tab.until("document.querySelector('.batch').textContent.includes('2 of 2')")
-    assert time.monotonic() - began < 1.5 + 1.5  # on a busy machine
+    took_s = [time.monotonic() - began]
+    while min(took_s) > 1.5:  # a busy machine may be late once, the page is not late each time
+        assert len(took_s) < 5, took_s
+        site.user.answer(site.submit(f"{len(took_s)}.png", prompt="And now?", start=10 + len(took_s)))
+        began = time.monotonic()
+        tab.until(
+            f"[...document.querySelectorAll('.batch')].filter(one => one.textContent.includes('completed')).length"
+            f" > {len(took_s)}"
+        )
+        took_s.append(time.monotonic() - began)
     assert "completed" in text(tab, ".batch .pill")
     assert "completed" not in text(tabs[0], ".batch .pill")
     tabs[0].call("Page.bringToFront")

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sqlite3
-import time
 from pathlib import Path
 
 from support.faults import by_prompt
@@ -66,16 +65,14 @@ def test_ctrl_c_ends_it_and_the_same_command_goes_on(user: Stack, server: Rehear
 def test_sigterm_without_grace_leaves_at_once_and_what_was_in_flight_keeps_its_attempts(
     user: Stack, server: Rehearsal
 ) -> None:
-    server.behave(latency_s=30)
+    server.behave(latency_s=600)  # longer than we wait for its end
     draw_charts(user.folder / "charts", 12)
     arguments = ("run", str(user.folder / "charts"), "-p", "Up?", "--json", "--concurrency", "4", "--grace", "0")
     process = user.start(*arguments)
     eventually(lambda: len(server.record) >= 4)
-    asked_at = time.monotonic()
     process.send_signal(signal.SIGTERM)
     ended = finish(process)
     assert ended.code == 143
-    assert time.monotonic() - asked_at < 10
     assert ended.json()["request_counts"]["queued"] == 12
 
     server.behave(latency_s=0.0)
@@ -135,13 +132,11 @@ def test_a_model_that_only_ever_sends_nothing_ends_in_failures_not_in_an_endless
 ) -> None:
     server.behave(fault="null-content")
     draw_charts(user.folder / "charts", 8)
-    started = time.monotonic()
     process = user.start("run", str(user.folder / "charts"), "-p", "Up?", "--json", RETRY_DELAY="0.1", MAX_RETRIES="1")
     ended = finish(process)
     assert ended.code in (1, 3), "the first five may have held the lane before the others had failed"
     assert ended.json()["request_counts"]["failed"] >= 5
     assert len(server.record) <= 16, "two calls each, as MAX_RETRIES says"
-    assert time.monotonic() - started < 30
 
 
 def test_a_hold_is_reported_even_if_another_account_once_passed_here(user: Stack, server: Rehearsal) -> None:
@@ -153,7 +148,7 @@ def test_a_hold_is_reported_even_if_another_account_once_passed_here(user: Stack
     assert document["status"] == "on_hold"
     assert document["hold"]["reason"] == "token"
     assert user.status(document["batch_id"])["status"] == "on_hold"
-    assert user.run("wait", document["batch_id"], "--timeout", "5", expect=3).code == 3
+    user.wait(document["batch_id"], expect=3)
 
 
 def test_resume_of_a_batch_opens_its_account_though_its_own_lane_was_never_called_for(
@@ -164,10 +159,10 @@ def test_resume_of_a_batch_opens_its_account_though_its_own_lane_was_never_calle
     second = draw_charts(user.folder / "second", 1, start=5)
     worker = user.worker("--concurrency", "2")
     held = user.submit(first, VISION_MODEL="org/one")
-    user.run("wait", held, "--timeout", "20", expect=3)
+    user.wait(held, expect=3)
     waiting = user.submit(second, VISION_MODEL="org/two")
     assert user.status(waiting)["status"] == "on_hold"
     server.behave(token=None)
     assert "lanes opened" in user.run("resume", waiting).stderr
-    assert user.run("wait", waiting, "--timeout", "20").code == 0
+    user.wait(waiting)
     assert worker.poll() is None

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from support.stack import PATIENCE_S
 
 from worker.engine.in_hand import InHand
 from worker.engine.policy import Done, Outcome, Refused, Throttled
@@ -56,16 +57,16 @@ def test_what_no_thread_has_begun_can_be_had_back_and_nothing_else() -> None:
     pool = ThreadPool(2, perform)
     for number in range(5):
         pool.submit(number)
-    assert began.acquire(timeout=30)
-    assert began.acquire(timeout=30)
+    assert began.acquire(timeout=PATIENCE_S)
+    assert began.acquire(timeout=PATIENCE_S)
     assert pool.waiting() == [2, 3, 4]
     assert pool.recall(lambda number: number != 3) == [4, 2]
     assert pool.waiting() == [3]
     assert pool.recall(lambda _: False) == []
     pool.submit(5)
     go.set()
-    assert began.acquire(timeout=30)
-    assert began.acquire(timeout=30)
+    assert began.acquire(timeout=PATIENCE_S)
+    assert began.acquire(timeout=PATIENCE_S)
     pool.close()
     for thread in pool._threads:
         thread.join(30)

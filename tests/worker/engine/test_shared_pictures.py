@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from support.executions import job_about, task_of
 from support.hf_server import Scripted, ScriptedServer, chat_reply
+from support.stack import PATIENCE_S
 
 from jobs.core.errors import ImageError
 from jobs.core.job import Question
@@ -52,7 +53,7 @@ def never() -> Made:
 
 
 def test_those_who_ask_while_it_is_made_wait_for_it_and_it_is_made_once() -> None:
-    pictures, all_ask, times = shared(), threading.Barrier(5, timeout=30), []
+    pictures, all_ask, times = shared(), threading.Barrier(5, timeout=PATIENCE_S), []
 
     def slowly() -> Made:
         times.append(1)

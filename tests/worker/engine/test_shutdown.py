@@ -80,7 +80,7 @@ def test_a_second_sigint_while_the_store_is_away_leaves_at_once_and_others_do_th
         assert "Traceback" not in ended.stderr
         asked = len(server.record)
     user.worker("--concurrency", "8")
-    user.run("wait", batch_id, "--timeout", "50")
+    user.wait(batch_id)
     assert len(server.record) <= asked + 12
     assert [row["attempts"] for row in user.results(batch_id)] == [1] * 12
 

@@ -7,7 +7,6 @@ import pty
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 import redis
 from support.hf_server import Scripted, ScriptedServer
 from support.repository import ROOT
+from support.stack import PATIENCE_S, eventually
 
 from jobs.broker.embedded import embedded_redis
 from jobs.config.settings import ACCEPTED, Settings, variables
@@ -51,7 +51,7 @@ def run_doctor(folder: Path, *options: str, **given: str) -> "subprocess.Complet
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 
@@ -68,7 +68,7 @@ def on_a_terminal(folder: Path, **given: str) -> str:
         except OSError:  # Linux's way to say that the other side is closed
             pass
         os.close(ours)
-        process.wait(timeout=30)
+        process.wait(PATIENCE_S)
     return shown.decode()
 
 
@@ -164,15 +164,18 @@ def test_it_sees_a_worker_that_runs(tmp_path: Path, rehearsal: Rehearsal) -> Non
         [sys.executable, "-m", "worker.main", "worker"], cwd=tmp_path, env=given, stderr=subprocess.DEVNULL
     )
     try:
-        deadline = time.monotonic() + 20
+        seen: list[Check] = []
+
+        def is_seen() -> bool:
+            seen[:] = [check_redis(settings)[1]]
+            return seen[0].ok is True
+
         with embedded_redis(settings.chartq_home):  # else the checks would start and end it each time
-            while (seen := check_redis(settings)[1]).ok is not True:
-                assert time.monotonic() < deadline, seen
-                time.sleep(0.05)
-        assert seen == Check("workers", True, "1 running")
+            eventually(is_seen)
+        assert seen == [Check("workers", True, "1 running")]
     finally:
         worker.terminate()
-        assert worker.wait(timeout=20) == 0
+        assert worker.wait(PATIENCE_S) == 0
 
 
 # --- Queue, store, folders -------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from support.executions import LEASE, ending, started_job
 from support.gates import gate
 from support.lanes import running_redis
 from support.ports import free_port
-from support.stack import draw_charts, eventually, stack
+from support.stack import PATIENCE_S, draw_charts, eventually, stack
 
 from jobs.core.rates import Window
 from jobs.lanes import Depth, Gate, Gates, LaneQueues
@@ -210,7 +210,7 @@ def test_many_lanes_are_cut_and_said_to_be(redis: Redis) -> None:
 def test_a_redis_that_hangs_holds_no_scrape_up() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         port = silent.getsockname()[1]
-        with closing(Redis(port=port, socket_timeout=20, retry=Retry(NoBackoff(), 0))) as redis:
+        with closing(Redis(port=port, socket_timeout=PATIENCE_S, retry=Retry(NoBackoff(), 0))) as redis:
             state = FleetMetrics(redis)
             registry = CollectorRegistry()
             registry.register(state)
@@ -218,7 +218,7 @@ def test_a_redis_that_hangs_holds_no_scrape_up() -> None:
             for _ in range(2):  # the second one finds the first still waiting
                 found = samples(generate_latest(registry).decode())
                 assert found == {("chartq_redis_up", ()): 0}
-            assert time.monotonic() - began < 18
+            assert time.monotonic() - began < PATIENCE_S
 
 
 def test_forged_records_of_workers_break_nothing(redis: Redis) -> None:
@@ -231,7 +231,7 @@ def test_forged_records_of_workers_break_nothing(redis: Redis) -> None:
 
 
 def scrape(port: int) -> Samples:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as reply:
         return samples(reply.read().decode())
 
 
@@ -248,7 +248,7 @@ def test_a_worker_serves_what_it_did_and_what_all_share(server: Rehearsal, tmp_p
         batch_id = user.submit(draw_charts(user.folder / "charts", 8), VISION_MODEL="org/model")
         port = free_port()
         user.worker("--metrics-port", str(port), "--concurrency", "4")
-        user.run("wait", batch_id, "--timeout", "60")
+        user.wait(batch_id)
         eventually(lambda: value(scrape(port), "chartq_in_flight", model="org/model") == 0)
         found = scrape(port)
         assert value(found, "chartq_calls_total", model="org/model", status="200", outcome="done") == 8
@@ -280,7 +280,7 @@ def test_the_exporter_counts_what_waits_while_no_worker_runs(server: Rehearsal, 
         assert value(found, "chartq_jobs_runnable", lane=LANE) == 3
         assert not any(name == "rq_workers" for name, _ in found)
         exporter.terminate()
-        assert exporter.wait(timeout=20) == 0
+        assert exporter.wait(PATIENCE_S) == 0
 
 
 def test_a_port_that_is_taken_is_said_to_be(server: Rehearsal, tmp_path: Any) -> None:
