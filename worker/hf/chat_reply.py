@@ -25,6 +25,7 @@ from worker.hf.errors import (
     clip,
 )
 from worker.hf.finish_reasons import End, end_of
+from worker.hf.json_text import as_list, as_object
 from worker.hf.thinking import without_thinking
 
 #: Where servers put what a model thought, best first.
@@ -69,7 +70,7 @@ def read_choices(choices: list[Any], *, is_filtered: bool = False) -> Said:
     first: NoAnswer | None = None
     for choice in choices:
         try:
-            return _said(choice if isinstance(choice, dict) else {}, is_filtered=is_filtered)
+            return _said(as_object(choice), is_filtered=is_filtered)
         except NoAnswer as why:
             first = first or why
     raise first or NoAnswer("no choices")
@@ -77,7 +78,7 @@ def read_choices(choices: list[Any], *, is_filtered: bool = False) -> Said:
 
 def finish_reason(choice: dict[str, Any]) -> str | None:
     """In the server's words; some put it into an object of details, or tell more in words of the model's provider."""
-    details = (_dict(choice.get(name)) for name in ("finish_reason", "finish_details", "details"))
+    details = (as_object(choice.get(name)) for name in ("finish_reason", "finish_details", "details"))
     told = (choice.get("finish_reason"), *(one.get("finish_reason") or one.get("type") for one in details))
     reason = next((clip(one, 200) for one in told if isinstance(one, str) and one.strip()), None)
     others = [one for one in (choice.get(name) for name in _ALSO_ENDED) if isinstance(one, str)]
@@ -140,8 +141,7 @@ def _instead_of_content(message: dict[str, Any], end: End, kind: str) -> str:
             "or ask another model",
             HFToolCallError,
         )
-    content = message.get("content")
-    thoughts = (content if isinstance(content, list) else None, *(message.get(name) for name in _REASONING))
+    thoughts = (as_list(message.get("content")), *(message.get(name) for name in _REASONING))
     thought = (without_thinking(_joined(one)).strip() for one in thoughts)
     if found := next(filter(None, thought), None):
         return found
@@ -157,8 +157,7 @@ def _refused(said: str) -> NoAnswer:
 
 def _declined(choice: dict[str, Any], message: dict[str, Any]) -> str:
     """A refusal, in a field of its own or as a part of the content; in words, or in an object."""
-    content = message.get("content")
-    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    parts = map(as_object, as_list(message.get("content")))
     told = (one.get("refusal") for one in (message, choice, *parts))
     return next((_joined(one).strip() or words(one) or "without a word" for one in told if tells(one)), "")
 
@@ -192,7 +191,3 @@ def _joined(content: Any) -> str:
     if isinstance(content, list):
         return "".join(_joined(part) for part in content)
     return content if isinstance(content, str) else ""
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -6,7 +6,6 @@ From recorded exchanges (2026) and the providers' own docs.
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 from worker.hf.error_codes import is_filtered, is_used_up, status_meant
@@ -29,7 +28,7 @@ from worker.hf.errors import (
     HFServerError,
     clip,
 )
-from worker.hf.json_text import parse_json
+from worker.hf.json_text import parsed
 from worker.hf.retry_hints import MAX_HINT_S, asked_s
 
 _NOT_SERVED = re.compile(
@@ -93,7 +92,7 @@ _SAYS: dict[type[HFAPIError], str] = {
 def refusal(status: int, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None) -> HFAPIError:
     """The typed error for a reply that is one. Takes any bytes and headers; `now` is for HTTP dates."""
     said = error_text(headers, body)
-    codes = error_codes(_parsed(body), said)
+    codes = error_codes(parsed(body), said)
     meant = _meant(status, said, codes)
     wait_s = asked_s(meant, headers, body, now=now or datetime.now(UTC))
     if meant in _PAGE_MEANS_BLOCKED and _is_page(headers, body):
@@ -164,13 +163,6 @@ def _is_page(headers: Mapping[str, str], body: bytes) -> bool:
     is_json = start.startswith(("{", "[", '"'))
     is_html_type = "html" in (header(headers, "content-type") or "").lower()
     return start.startswith("<") or (is_html_type and not is_json) or _PLAIN_PAGE.fullmatch(start) is not None
-
-
-def _parsed(body: bytes) -> Any:
-    try:
-        return parse_json(body)
-    except ValueError:
-        return None
 
 
 def _redirect(status: int, headers: Mapping[str, str]) -> str:

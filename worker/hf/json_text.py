@@ -33,6 +33,13 @@ def parse_json(text: bytes | str) -> Any:
     return value
 
 
+def parsed(text: bytes | str) -> Any:
+    """The value in `text`, None if it is no JSON."""
+    with contextlib.suppress(ValueError):
+        return parse_json(text)
+    return None
+
+
 def documents(text: str) -> list[dict[str, Any]]:
     """The JSON objects that stand in `text` one after the other, whatever is between them; up to the first broken one.
 

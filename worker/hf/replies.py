@@ -12,13 +12,8 @@ from worker.hf.error_mapping import context, refusal
 from worker.hf.error_words import error_text, header, is_html, tells, words
 from worker.hf.errors import clip
 from worker.hf.finish_reasons import end_of
-from worker.hf.json_text import decoded, parse_json, storable
-from worker.hf.retry_hints import MAX_HINT_S, hint_s
+from worker.hf.json_text import as_list, as_object, decoded, parse_json, storable
 from worker.hf.streams import joined
-from worker.hf.thinking import without_thinking
-
-__all__ = ["MAX_HINT_S", "Answer", "hint_s", "read_reply", "without_thinking"]
-
 
 #: Largest token count that is believed (and fits an INTEGER column).
 _MAX_TOKENS = 2**31 - 1
@@ -87,24 +82,23 @@ def _value(headers: Mapping[str, str], body: bytes, clean: Callable[[str], str])
 
 def _error_within(value: Any, api: Api) -> Any:
     """What in a reply with a good status is an error; None if it is none: `"error": null` isn't."""
-    reply = _dict(value[0] if isinstance(value, list) and value else value)
-    base = _dict(reply.get("base_resp"))
+    reply = as_object(value[0] if isinstance(value, list) and value else value)
+    base = as_object(reply.get("base_resp"))
     if tells(reply.get("error")) or tells(reply.get("errors")) or tells(base.get("status_code")):
         return reply
     if reply.get("object") == "error" or reply.get("success") is False:
         return reply
-    choices = reply.get("choices")
-    if isinstance(choices, list) and choices:
-        error = _dict(choices[0]).get("error")
+    if choices := as_list(reply.get("choices")):
+        error = as_object(choices[0]).get("error")
         return {"error": error} if tells(error) else None
     is_answer = api == "task" and ("generated_text" in reply or "answer" in reply)
     return reply if words(reply) and not is_answer else None
 
 
 def _answer(value: Any, headers: Mapping[str, str], api: Api) -> Answer:
-    reply = _dict(value)
+    reply = as_object(value)
     said = _chat_answer(reply) if api == "chat" else _task_answer(value)
-    usage = _dict(reply.get("usage"))
+    usage = as_object(reply.get("usage"))
     about = context(200, headers)
     return Answer(
         text=storable(said.text),
@@ -120,9 +114,9 @@ def _answer(value: Any, headers: Mapping[str, str], api: Api) -> Answer:
 
 
 def _chat_answer(reply: dict[str, Any]) -> Said:
-    choices, feedback = reply.get("choices"), _dict(reply.get("promptFeedback"))  # Gemini's
+    choices, feedback = as_list(reply.get("choices")), as_object(reply.get("promptFeedback"))  # Gemini's
     is_filtered = has_filtered(reply.get("prompt_filter_results")) or tells(feedback.get("blockReason"))
-    if isinstance(choices, list) and any(isinstance(choice, dict) for choice in choices):
+    if any(isinstance(choice, dict) for choice in choices):
         return read_choices(choices, is_filtered=is_filtered)
     raise filtered() if is_filtered else NoAnswer("no choices, nothing else either")
 
@@ -157,7 +151,3 @@ def _tokens(value: Any) -> int | None:
 
 def _word(value: Any) -> str | None:
     return clip(value, 200) or None if isinstance(value, str) else None
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

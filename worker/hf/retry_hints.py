@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from worker.hf.error_words import letters, parts
-from worker.hf.json_text import parse_json
+from worker.hf.json_text import parsed
 
 #: Longest wait in seconds that a server may ask for: beyond, someone has to look.
 MAX_HINT_S = 3600.0
@@ -46,14 +46,8 @@ _AGAIN_AT = re.compile(
 )
 
 
-def hint_s(status: int, headers: Mapping[str, str], body: bytes | str, *, now: datetime) -> float | None:
-    """Seconds to wait before the next call, at most `MAX_HINT_S`; None if the server didn't say."""
-    wait_s = asked_s(status, headers, body, now=now)
-    return None if wait_s is None else min(wait_s, MAX_HINT_S)
-
-
 def asked_s(status: int, headers: Mapping[str, str], body: bytes | str, *, now: datetime) -> float | None:
-    """Seconds that the server asks for, however many.
+    """Seconds that the server asks for, however many; None if it didn't say.
 
     Only 429 and 5xx: Together sends `retry-after` with its good answers too. Best source first: Retry-After and its
     like in headers and body, RateLimit with nothing remaining, "try again in 2s" in the text, the time at which a
@@ -68,7 +62,7 @@ def asked_s(status: int, headers: Mapping[str, str], body: bytes | str, *, now: 
 
 
 def _candidates(status: int, headers: Mapping[str, Any], body: bytes | str, now: datetime) -> Iterator[float | None]:
-    inner = [{letters(name): one for name, one in part.items()} for part in parts(_parsed(body))]
+    inner = [{letters(name): one for name, one in part.items()} for part in parts(parsed(body))]
     for fields in (headers, *inner):
         yield from (_wait_s(fields[name], now, unit_s) for name, unit_s in _FIELDS.items() if name in fields)
     yield _rate_limit(headers.get("ratelimit", ""))
@@ -144,13 +138,6 @@ def _unit_s(unit: str) -> float:
     if unit.startswith("milli"):
         return _UNIT_S["ms"]
     return _UNIT_S.get(unit[:2], _UNIT_S[unit[0]])
-
-
-def _parsed(body: bytes | str) -> Any:
-    try:
-        return parse_json(body)
-    except ValueError:
-        return None
 
 
 def _number(text: str) -> float | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from worker.hf.error_words import tells
-from worker.hf.json_text import documents
+from worker.hf.json_text import as_list, as_object, documents
 
 
 def joined(text: str, clean: Callable[[str], str] = str) -> dict[str, Any] | None:
@@ -20,8 +20,7 @@ def joined(text: str, clean: Callable[[str], str] = str) -> dict[str, Any] | Non
     said: dict[str, list[str]] = defaultdict(list)
     others: dict[str, list[Any]] = defaultdict(list)
     for piece in pieces:
-        delta = _choice(piece).get("delta")
-        for name, part in delta.items() if isinstance(delta, dict) else ():
+        for name, part in as_object(_choice(piece).get("delta")).items():
             if isinstance(part, str):
                 said[name].append(part)
             elif isinstance(part, list):
@@ -36,6 +35,4 @@ def joined(text: str, clean: Callable[[str], str] = str) -> dict[str, Any] | Non
 
 
 def _choice(piece: dict[str, Any]) -> dict[str, Any]:
-    choices = piece.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) else {}
+    return as_object(next(iter(as_list(piece.get("choices"))), None))

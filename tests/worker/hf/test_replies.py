@@ -1,7 +1,6 @@
 """Every shape of reply that Hugging Face and its providers have been seen to send, and any other bytes."""
 
 import json
-import pickle
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +11,9 @@ from support.hf_server import chat_reply
 
 from jobs.core.job import Api
 from worker.hf import errors
-from worker.hf.replies import Answer, read_reply, without_thinking
+from worker.hf.replies import Answer, read_reply
 from worker.hf.retry_hints import MAX_HINT_S
+from worker.hf.thinking import without_thinking
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 
@@ -21,12 +21,6 @@ NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 def read(body: Any, *, status: int = 200, headers: dict[str, str] | None = None, api: Api = "chat") -> Answer:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return read_reply(status, headers or {}, data, api=api, now=NOW)
-
-
-def failure(body: Any, status: int, headers: dict[str, str] | None = None) -> errors.HFAPIError:
-    with pytest.raises(errors.HFAPIError) as caught:
-        read(body, status=status, headers=headers)
-    return caught.value
 
 
 # Answers
@@ -317,130 +311,6 @@ def test_what_may_go_better_the_next_time_is_asked_again(body: Any) -> None:
     with pytest.raises(errors.HFBadAnswerError) as caught:
         read(body)
     assert type(caught.value) is errors.HFBadAnswerError
-
-
-# Errors
-
-
-WAF = b"<html><title>Attention Required! | Cloudflare</title></html>"
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "headers", "kind"),
-    [
-        (403, WAF, {"content-type": "text/html"}, errors.HFBlockedError),
-        (403, WAF, {}, errors.HFBlockedError),
-        (403, b"\xef\xbb\xbf \n<!-- x --><HTML>Access Denied</HTML>", {}, errors.HFBlockedError),
-        (403, b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", {}, errors.HFBlockedError),
-        (403, b"Access Denied", {"Content-Type": "text/html; charset=utf-8"}, errors.HFBlockedError),
-        (403, b"", {"Content-Type": "text/html"}, errors.HFBlockedError),
-        (403, b"error code: 1020", {"Content-Type": "text/plain"}, errors.HFBlockedError),
-        *((403, one, {}, errors.HFBlockedError) for one in (b"Forbidden", b"RBAC: access denied", b"403 Forbidden\n")),
-        (403, {"message": "Forbidden"}, {}, errors.HFBlockedError),
-        (403, {"title": "Error 1010: Access denied by Cloudflare"}, {}, errors.HFBlockedError),
-        (403, {"message": "Model access denied."}, {}, errors.HFGatedModelError),
-        (401, b"<html><title>Proxy login</title></html>", {}, errors.HFBlockedError),
-        (407, b"", {}, errors.HFBlockedError),
-        (511, b"<html>Log in to the guest network</html>", {}, errors.HFBlockedError),
-        (403, {"error": "accept the terms"}, {"content-type": "text/html"}, errors.HFGatedModelError),
-        (403, {"error": "<b>accept</b> the terms"}, {}, errors.HFGatedModelError),
-        (401, {"error": "Invalid username or password."}, {}, errors.HFAuthenticationError),
-        (404, b"<html><title>404 Not Found</title></html>", {}, errors.HFModelNotFoundError),
-        (429, b"<html><title>Slow down</title></html>", {}, errors.HFRateLimitError),
-    ],
-)
-def test_a_page_is_a_firewalls_and_not_the_models(
-    status: int, body: Any, headers: dict[str, str], kind: type[errors.HFAPIError]
-) -> None:
-    assert type(failure(body, status, headers)) is kind
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "kind"),
-    [
-        (400, {"error": {"message": "x", "code": "model_not_supported"}}, errors.HFModelNotFoundError),
-        (400, {"error": {"message": "x", "code": "model_not_found"}}, errors.HFModelNotFoundError),
-        (400, {"error": "Model not supported by provider hf-inference"}, errors.HFModelNotFoundError),
-        (400, {"error": "The requested model 'a/b' is not supported by any provider"}, errors.HFModelNotFoundError),
-        (400, {"error": ["Error in `inputs`: Invalid image: {}"]}, errors.HFRequestError),
-        (400, b"", errors.HFRequestError),
-        (401, {"error": "Invalid username or password."}, errors.HFAuthenticationError),
-        (402, {"error": "You have depleted your monthly included credits."}, errors.HFCreditsError),
-        (403, {"error": "This token does not have sufficient permissions to call"}, errors.HFPermissionError),
-        (403, {"error": "accept the terms"}, errors.HFGatedModelError),
-        (404, {"error": "Not Found: Model not found"}, errors.HFModelNotFoundError),
-        (405, b"Method Not Allowed", errors.HFModelNotFoundError),
-        (408, b"", errors.HFServerError),
-        (410, {"error": "no longer supported"}, errors.HFModelNotFoundError),
-        (413, b"Payload Too Large", errors.HFRequestError),
-        (418, b"teapot", errors.HFRequestError),
-        (422, {"error": "Template error", "error_type": "template_error"}, errors.HFRequestError),
-        (424, {"error": "Request failed during generation"}, errors.HFServerError),
-        (429, {"error": "Model is overloaded", "error_type": "overloaded"}, errors.HFRateLimitError),
-        (500, {"error": "unknown error", "warnings": ["w"]}, errors.HFServerError),
-        (502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", errors.HFServerError),
-        (503, {"error": "Model a/b is currently loading", "estimated_time": 20.0}, errors.HFModelLoadingError),
-        (503, {"error": "wait", "estimated_time": 20.0}, errors.HFModelLoadingError),
-        (503, {"error": "unhealthy", "error_type": "healthcheck"}, errors.HFServerError),
-        (504, b"<h1>504</h1><p>Gateway Timeout</p>", errors.HFServerError),
-        (302, b"", errors.HFModelNotFoundError),
-        (101, b"", errors.HFServerError),
-        (999, b"", errors.HFServerError),
-    ],
-)  # fmt: skip
-def test_each_status_is_its_error(status: int, body: Any, kind: type[errors.HFAPIError]) -> None:
-    error = failure(body, status)
-    assert type(error) is kind
-    assert error.status_code == status
-    assert str(status) in str(error)
-
-
-@pytest.mark.parametrize(
-    ("body", "headers", "words"),
-    [
-        ({"error": "in a string"}, {}, "in a string"),
-        ({"error": ["in", "a list"]}, {}, "in; a list"),
-        ({"error": {"message": "in an object", "type": "t"}}, {}, "in an object"),
-        ({"error": json.dumps({"error": {"message": "in a string in a string"}})}, {}, "in a string in a string"),
-        ({"message": "in message"}, {}, "in message"),
-        ({"detail": "in detail"}, {}, "in detail"),
-        ({"detail": [{"loc": ["body"], "msg": "field required"}]}, {}, "field required"),
-        ({"error_description": "in error_description"}, {}, "in error_description"),
-        ({"error": None, "message": "beside null"}, {}, "beside null"),
-        ({"error": "{not json"}, {}, "{not json"),
-        (b"plain text", {"content-type": "text/plain"}, "plain text"),
-        (b"<html><head><title>Gateway &amp; Timeout</title></head></html>", {}, "Gateway & Timeout"),
-        (b"", {"X-Error-Message": "in a header"}, "in a header"),
-        ({}, {}, "no reason"),
-        (b"", {}, "no reason"),
-        (b"\xff\xfe", {}, "("),
-    ],
-)  # fmt: skip
-def test_the_servers_words_are_found_in_every_form(body: Any, headers: dict[str, str], words: str) -> None:
-    assert words in str(failure(body, 500, headers))
-
-
-def test_words_are_clipped_to_one_clean_line() -> None:
-    said = str(failure({"error": "a\n\x1b[31m\x00 " + "x" * 10_000}, 500))
-    assert len(said) == errors.MAX_MESSAGE_CHARS
-    assert said.isprintable()
-
-
-def test_a_redirect_names_where_to_without_secrets() -> None:
-    error = failure(b"", 307, {"Location": "https://u:secret@other.example/v1?token=secret"})
-    assert "https://other.example/v1" in str(error)
-    assert "secret" not in str(error)
-
-
-def test_errors_pickle_with_all_they_know() -> None:
-    headers = {"retry-after": "9", "x-request-id": "r", "x-inference-provider": "p"}
-    error = failure({"error": "slow down"}, 429, headers)
-    copy = pickle.loads(pickle.dumps(error))
-    assert type(copy) is errors.HFRateLimitError
-    assert str(copy) == str(error)
-    assert vars(copy) == vars(error) == {
-        "status_code": 429, "hint_s": 9.0, "request_id": "r", "provider": "p",
-    }  # fmt: skip
 
 
 # Anything else
