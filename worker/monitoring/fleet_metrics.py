@@ -12,10 +12,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
+from rq.worker_registration import get_keys
 
-from jobs.lanes import Depth, Gate
+from jobs.lanes import Depth, Gate, Gates, LaneQueues
+from jobs.lanes.scripts import text
 from worker.monitoring.checks.timeout import TooLongError, within
-from worker.monitoring.snapshot import RqWorker, Snapshot, read, runnable, state_of
+from worker.monitoring.runnable import runnable, state_of
 
 #: Seconds that a scrape waits for Redis; without an answer it goes on without.
 _LIMIT_S = 3.0
@@ -23,7 +25,11 @@ _LIMIT_S = 3.0
 #: Scrapes within so many seconds get the same answer, however many ask.
 _FRESH_S = 2.0
 
+#: More lanes are left out, and `chartq_lanes_left_out` says how many; so are more workers.
+_LANES_MAX, _WORKERS_MAX = 100, 500
+
 _GATE_STATES = ("open", "closed", "hold")
+_WORKER_FIELDS = ("state", "queues", "successful_job_count", "failed_job_count", "total_working_time")
 
 
 class FleetMetrics(Collector):
@@ -33,59 +39,58 @@ class FleetMetrics(Collector):
         self._redis = redis
         self._one_at_a_time = threading.Lock()
         self._reading = threading.Lock()
-        self._last: Snapshot | None = None
+        self._last: list[Metric] | None = None
         self._last_at = float("-inf")
 
     def collect(self) -> Iterator[Metric]:
-        snapshot = self._current()
-        yield GaugeMetricFamily("chartq_redis_up", "Whether Redis could be read", value=snapshot is not None)
-        if snapshot is not None:
-            yield from families(snapshot)
+        families = self._current()
+        yield GaugeMetricFamily("chartq_redis_up", "Whether Redis could be read", value=families is not None)
+        yield from families or ()
 
-    def _current(self) -> Snapshot | None:
+    def _current(self) -> list[Metric] | None:
         with self._one_at_a_time:
             if time.monotonic() - self._last_at > _FRESH_S:
                 self._last, self._last_at = self._read(), time.monotonic()
             return self._last
 
-    def _read(self) -> Snapshot | None:
+    def _read(self) -> list[Metric] | None:
         try:
             return within(_LIMIT_S, self._read_alone)
         except (RedisError, OSError, TooLongError, ValueError):  # ValueError: what no worker of ours wrote
             return None
 
-    def _read_alone(self) -> Snapshot:
+    def _read_alone(self) -> list[Metric]:
         """In a thread that may be given up: while one still waits for Redis, no second one begins."""
         if not self._reading.acquire(blocking=False):
             raise TooLongError("the last scrape still waits for Redis")
         try:
-            return read(self._redis)
+            return list(_families(self._redis))
         finally:
             self._reading.release()
 
 
-def families(snapshot: Snapshot) -> Iterator[Metric]:
-    """The snapshot in Prometheus's form."""
-    yield _jobs(snapshot.depths)
-    yield _runnable(snapshot)
-    yield from _gates(snapshot.gates)
-    yield from _rq_workers(snapshot.workers)
-    yield GaugeMetricFamily("chartq_lanes_left_out", "Lanes that are not shown", value=snapshot.lanes_left_out)
+def _families(redis: Redis) -> Iterator[Metric]:
+    """All that is shared, in a few round trips."""
+    queues = LaneQueues(redis)
+    waiting = queues.lanes()
+    gates = Gates(redis).all(extra_lanes=waiting[:_LANES_MAX])
+    lanes = [*waiting, *sorted({gate.lane for gate in gates if gate.live} - set(waiting))]
+    shown = lanes[:_LANES_MAX]
+    gates = [gate for gate in gates if gate.lane in shown]
+    yield from _jobs(queues.depths(shown), gates)
+    yield from _gates(gates)
+    yield from _rq_workers(redis)
+    yield GaugeMetricFamily("chartq_lanes_left_out", "Lanes that are not shown", value=len(lanes) - len(shown))
 
 
-def _jobs(depths: Sequence[Depth]) -> Metric:
-    family = GaugeMetricFamily("rq_jobs", "RQ jobs by state", labels=["queue", "status"])
+def _jobs(depths: Sequence[Depth], gates: Sequence[Gate]) -> Iterator[Metric]:
+    counts = GaugeMetricFamily("rq_jobs", "RQ jobs by state", labels=["queue", "status"])
+    able = GaugeMetricFamily("chartq_jobs_runnable", "Jobs that run or could start now", labels=["lane"])
     for depth in depths:
         for status in ("queued", "started", "scheduled"):
-            family.add_metric([depth.lane, status], getattr(depth, status))
-    return family
-
-
-def _runnable(snapshot: Snapshot) -> Metric:
-    family = GaugeMetricFamily("chartq_jobs_runnable", "Jobs that run or could start now", labels=["lane"])
-    for depth in snapshot.depths:
-        family.add_metric([depth.lane], runnable(depth, snapshot.gates))
-    return family
+            counts.add_metric([depth.lane, status], getattr(depth, status))
+        able.add_metric([depth.lane], runnable(depth, gates))
+    yield from (counts, able)
 
 
 def _gates(gates: Sequence[Gate]) -> Iterator[Metric]:
@@ -117,15 +122,23 @@ def _gates(gates: Sequence[Gate]) -> Iterator[Metric]:
     yield from (states, waits, flying, limits, left)
 
 
-def _rq_workers(workers: Sequence[RqWorker]) -> Iterator[Metric]:
+def _rq_workers(redis: Redis) -> Iterator[Metric]:
+    """From RQ's own records. Its own way to list them asks for each by itself."""
     alive = GaugeMetricFamily("rq_workers", "RQ workers", labels=["name", "state", "queues"])
     labels = ["name", "queues"]
     successes = CounterMetricFamily("rq_workers_success", "Jobs that succeeded, by worker", labels=labels)
     failures = CounterMetricFamily("rq_workers_failed", "Jobs that failed, by worker", labels=labels)
     working = CounterMetricFamily("rq_workers_working_time", "Seconds of work, by worker", labels=labels)
-    for worker in workers:
-        alive.add_metric([worker.name, worker.state, worker.lanes], 1)
-        successes.add_metric([worker.name, worker.lanes], worker.successes)
-        failures.add_metric([worker.name, worker.lanes], worker.failures)
-        working.add_metric([worker.name, worker.lanes], worker.working_s)
+    keys = sorted(get_keys(connection=redis))[:_WORKERS_MAX]
+    with redis.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.hmget(key, _WORKER_FIELDS)
+        rows = pipeline.execute()
+    for key, (state, queues, *counts) in zip(keys, rows, strict=True):
+        if state is not None:
+            lanes = {name.rpartition("@")[0] or name for name in text(queues or b"").split(",")}
+            who = [key.rpartition(":")[2], ",".join(sorted(lanes))]
+            alive.add_metric([who[0], text(state), who[1]], 1)
+            for family, count in zip((successes, failures, working), counts, strict=True):
+                family.add_metric(who, float(count or 0))
     yield from (alive, successes, failures, working)

@@ -29,7 +29,7 @@ from worker.engine.policy import Done, Outcome, Refused, Throttled, Transient, U
 from worker.hf.errors import HFConnectionError, HFRateLimitError, HFServerError, HFTimeoutError, HFUnreachableError
 from worker.hf.replies import Answer
 from worker.monitoring.fleet_metrics import FleetMetrics
-from worker.monitoring.snapshot import runnable, state_of
+from worker.monitoring.runnable import runnable, state_of
 from worker.monitoring.worker_metrics import WorkerMetrics
 from worker.rehearsal import Rehearsal
 

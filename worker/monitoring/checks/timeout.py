@@ -2,8 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
-from queue import Empty, SimpleQueue
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 from redis.exceptions import RedisError
@@ -54,18 +53,15 @@ def within(limit_s: float, work: Callable[[], _T]) -> _T:
     On a thread of its own, since name look-ups and dead network drives can't be interrupted; one that is given
     up ends with the process.
     """
-    done: SimpleQueue[Future[_T]] = SimpleQueue()
+    future: Future[_T] = Future()
 
     def run() -> None:
-        future: Future[_T] = Future()
         try:
             future.set_result(work())
         except Exception as error:  # noqa: BLE001 (raised again where it is waited for)
             future.set_exception(error)
-        done.put(future)
 
     threading.Thread(target=run, daemon=True).start()
-    try:
-        return done.get(timeout=limit_s).result()
-    except Empty:
-        raise TooLongError(f"no answer within {limit_s:g} s") from None
+    if not wait([future], limit_s).done:
+        raise TooLongError(f"no answer within {limit_s:g} s")
+    return future.result()
