@@ -11,9 +11,18 @@ from jobs.ledger import Ledger
 
 
 @pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
+def user(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
+    """Who types commands; they see what the test's module says in ENVIRONMENT."""
     with producer_in(tmp_path, monkeypatch) as made:
+        for name, value in getattr(request.module, "ENVIRONMENT", {}).items():
+            monkeypatch.setenv(name, value)
         yield made
+
+
+@pytest.fixture(params=STORES)
+def each_store(user: Producer, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's results stand in one kind of store after the other."""
+    monkeypatch.setenv("RESULTS_URL", new_store(request.param, tmp_path))
 
 
 @pytest.fixture(params=STORES)

@@ -19,7 +19,7 @@ from jobs.batches.session import Session
 from jobs.broker.embedded import embedded_redis
 from jobs.cli.main import producer as producer_commands
 from jobs.cli.main import run
-from jobs.config.settings import ACCEPTED, Settings, load_settings
+from jobs.config.settings import ACCEPTED, Settings, load_settings, variables
 from jobs.ledger import AnswerRow, Failed
 from jobs.ledger import Finished as FinishedJob
 from support.stack import Finished
@@ -92,11 +92,19 @@ class Producer:
             session.ledger.record([failed], time.time())
 
 
+def unset_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own settings play no part."""
+    for name in (name for field in ACCEPTED for name in variables(field)):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(f"{name}_FILE", raising=False)
+
+
 @contextmanager
 def producer_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
     """A producer; its home's Redis runs until the end, so that no command has to start it anew."""
-    for name in (*ACCEPTED, "hf_api_key", "chartq_rehearsal", "force_color", "no_color"):
-        monkeypatch.delenv(name.upper(), raising=False)
+    unset_settings(monkeypatch)
+    for name in ("FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CHARTQ_HOME", str(folder / "home"))
     monkeypatch.chdir(folder)
     with embedded_redis(folder / "home"):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 from rq.suspension import resume, suspend
 from support.producer import Producer, command_of, names_of
 from support.stack import PATIENCE_S, Stack, draw_charts, finish, stack
+from support.terminal import on_a_terminal
 
 from jobs.broker.embedded import embedded_redis
 from jobs.cli.main import producer
@@ -605,32 +605,10 @@ def test_a_terminal_gets_colour_only_if_it_wants_it(
 ) -> None:
     del machine.environment["NO_COLOR"]
     batch_id = user.submit(charts, "--name", "mine", "-m", "org/" + "x" * 60)["batch_id"]
-    shown = _in_terminal(machine, ["list"], environment)
-    assert b"mine" in shown
-    assert batch_id.encode() in shown, "80 columns cut off many things, never an id"
-    assert (b"\x1b" not in shown) == plain
-
-
-def _in_terminal(machine: Stack, args: list[str], environment: dict[str, str]) -> bytes:
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "jobs", *args],
-        cwd=machine.folder,
-        env={**machine.environment, **environment},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    shown = b""
-    try:
-        while part := os.read(ours, 10_000):
-            shown += part
-    except OSError:  # how Linux says that the other side is closed
-        pass
-    os.close(ours)
-    assert process.wait(PATIENCE_S) == 0
-    return shown
+    shown = on_a_terminal("jobs", "list", folder=machine.folder, environment=machine.environment | environment)
+    assert "mine" in shown
+    assert batch_id in shown, "80 columns cut off many things, never an id"
+    assert ("\x1b" not in shown) == plain
 
 
 def test_nothing_is_coloured_on_a_pipe_and_any_locale_will_do(machine: Stack, user: Producer, charts: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from rich.table import Table
+from support.results import row
 
 from jobs.cli.console import print_table
 from jobs.cli.output import say
@@ -20,31 +21,6 @@ from jobs.core.text import dumps, visible
 from jobs.formats.csv_table import _disarmed_line, csv_line, spreadsheet_cell, write_csv
 from jobs.formats.files import data_file
 from jobs.formats.json_lines import write_jsonl
-
-
-def row(**changes: Any) -> dict[str, Any]:
-    return {
-        "job_id": "ab",
-        "custom_id": "x.png",
-        "image": "/charts/x.png",
-        "model": "org/model",
-        "prompt": "Up?",
-        "status": "finished",
-        "text": "up",
-        "raw": {"says": "up"},
-        "error": None,
-        "attempts": 1,
-        "throttled": 0,
-        "usage": {"prompt_tokens": 7, "completion_tokens": 3},
-        "latency_s": 0.5,
-        "request_id": None,
-        "provider": None,
-        "finished_at": None,
-        "rehearsal": False,
-        "finish_reason": None,
-        "sent": None,
-        **changes,
-    }
 
 
 def as_csv(*rows: dict[str, Any]) -> list[dict[str, str]]:
@@ -58,9 +34,9 @@ def test_csv_is_the_same_without_raw() -> None:
     [read] = as_csv(row())
     assert {*read} == {*row(), "prompt_tokens", "completion_tokens"} - {"raw"}
     assert list(read)[:3] == ["custom_id", "status", "text"]
-    assert (read["prompt_tokens"], read["completion_tokens"]) == ("7", "3")
-    assert (read["text"], read["attempts"], read["error"], read["latency_s"]) == ("up", "1", "", "0.5")
-    assert json.loads(read["usage"]) == {"prompt_tokens": 7, "completion_tokens": 3}
+    assert (read["prompt_tokens"], read["completion_tokens"]) == ("600", "3")
+    assert (read["text"], read["attempts"], read["error"], read["latency_s"]) == ("Up.", "1", "", "1.25")
+    assert json.loads(read["usage"]) == {"prompt_tokens": 600, "completion_tokens": 3}
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "=cmd|' /C calc'!A0"])

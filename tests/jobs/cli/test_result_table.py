@@ -1,9 +1,6 @@
 """Results in a terminal: a table for people, a page at a time."""
 
 import os
-import pty
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +8,7 @@ from typing import Any
 import pytest
 from support.producer import producer_in
 from support.stack import draw_charts
+from support.terminal import on_a_terminal
 
 from jobs.cli.result_table import answer_words, print_results
 
@@ -21,27 +19,12 @@ def test_in_a_terminal_results_are_a_table_and_on_a_pipe_json_lines(
     with producer_in(tmp_path, monkeypatch) as user:
         batch_id = user.submit(draw_charts(tmp_path / "charts", 201))["batch_id"]
         user.answer(batch_id, text="up\x1b]52;c;aGk=\x07 surely")
-        ours, theirs = pty.openpty()
-        command = [sys.executable, "-m", "jobs", "results", batch_id]
-        with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL) as process:
-            os.close(theirs)
-            shown = b""
-            while piece := _read(ours):
-                shown += piece
-        os.close(ours)
-        assert process.returncode == 0
-        assert shown.count(b"surely") == 201
-        assert shown.count(b"answer") == 1, "one head over all pages"
-        assert b"]52;c" in shown
-        assert b"\x1b]52" not in shown
+        shown = on_a_terminal("jobs", "results", batch_id, folder=tmp_path, environment=os.environ)
+        assert shown.count("surely") == 201
+        assert shown.count("answer") == 1, "one head over all pages"
+        assert "]52;c" in shown
+        assert "\x1b]52" not in shown
         assert user.run("results", batch_id).stdout.count('{"job_id"') == 201
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # how Linux says that the other side has closed
-        return b""
 
 
 @pytest.mark.parametrize(

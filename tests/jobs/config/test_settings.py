@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.producer import unset_settings
 from support.repository import ROOT
 
 from jobs.config.settings import ACCEPTED, Settings, load_settings, producer_settings, variables
@@ -17,10 +18,7 @@ from jobs.core.errors import SettingsError
 def _bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty folder to work in, and none of our variables set."""
     monkeypatch.chdir(tmp_path)
-    for field in ACCEPTED:
-        for name in variables(field):
-            monkeypatch.delenv(name, raising=False)
-            monkeypatch.delenv(f"{name}_FILE", raising=False)
+    unset_settings(monkeypatch)
 
 
 def problems() -> list[str]:

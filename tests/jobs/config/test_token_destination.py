@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from support.producer import unset_settings
 
-from jobs.config.settings import ACCEPTED, load_settings, producer_settings, variables
+from jobs.config.settings import load_settings, producer_settings
 from jobs.config.token_destination import is_hugging_face_or_loopback
 from jobs.core.errors import SettingsError
 
@@ -15,10 +16,7 @@ EVIL = "https://evil.example/v1"
 def _bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "charts").mkdir()
     monkeypatch.chdir(tmp_path / "charts")
-    for field in ACCEPTED:
-        for name in variables(field):
-            monkeypatch.delenv(name, raising=False)
-            monkeypatch.delenv(f"{name}_FILE", raising=False)
+    unset_settings(monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -16,17 +16,16 @@ from unicodedata import normalize
 import pytest
 from markdown_it import MarkdownIt
 from openai.types.chat import ChatCompletion
+from support.results import COMPLETION, context, row
 
 from jobs.core.errors import InputError, InstallationError
 from jobs.core.job import Question
-from jobs.formats import FORMATS, ReportContext, Row, format_of
+from jobs.formats import FORMATS, Row, format_of
 from jobs.formats.compare import COMPARISONS, comparison_format_of, write_comparison
 from jobs.formats.pairs import agree, compare_rows
 from jobs.formats.rows import fields_of
 from jobs.formats.sidecars import parts, write_sidecars
 from jobs.formats.word_diff import pieces
-
-QUESTION = Question(prompt="Up or down?", model="org/model")
 
 ODD = (
     "pipe | star * _under_ `tick` \\ back [link](http://x) ![pic](http://x/y.png) <b>&amp;</b> #1 $x$ ~~no~~",
@@ -35,42 +34,6 @@ ODD = (
     "\x00\x1b[2J\x7f \ud800 \u202egnp.exe 🚀 مرحبا",
     "",
 )
-
-COMPLETION = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1_790_000_000,
-    "model": "org/model",
-    "choices": [
-        {"index": 0, "message": {"role": "assistant", "content": "Up."}, "logprobs": None, "finish_reason": "stop"}
-    ],
-    "usage": {"prompt_tokens": 600, "completion_tokens": 3, "total_tokens": 603},
-}
-
-
-def row(number: int, **changes: Any) -> Row:
-    return {
-        "job_id": f"{number:032x}",
-        "custom_id": f"fx/chart-{number}.png",
-        "image": f"/nowhere/chart-{number}.png",
-        "model": "org/model",
-        "prompt": QUESTION.prompt,
-        "status": "finished",
-        "text": "Up.",
-        "raw": COMPLETION,
-        "error": None,
-        "attempts": 1,
-        "throttled": 0,
-        "usage": {"prompt_tokens": 600, "completion_tokens": 3},
-        "latency_s": 1.25,
-        "request_id": "req-1",
-        "provider": "nebius",
-        "finished_at": "2026-11-22T12:31:05.123Z",
-        "rehearsal": False,
-        "finish_reason": None,
-        "sent": None,
-        **changes,
-    }
 
 
 def unanswered(number: int, status: str = "failed", *, code: int | None = 422, **changes: Any) -> Row:
@@ -85,22 +48,6 @@ def odd_rows() -> list[Row]:
     rows += [unanswered(10, "failed"), unanswered(11, "canceled"), unanswered(12, "queued")]
     rows += [unanswered(13 + n, error={"type": t, "message": t, "status_code": None}) for n, t in enumerate(ODD)]
     return rows
-
-
-def context(question: Question = QUESTION, name: str | None = None) -> ReportContext:
-    counts = {"total": 1, "queued": 0, "started": 0, "scheduled": 0, "finished": 1, "failed": 0, "canceled": 0}
-    document = {
-        "batch_id": f"b-{question.id[:6]}",
-        "name": name,
-        "model": question.model,
-        "status": "completed",
-        "request_counts": counts,
-        "hold": None,
-        "usage": {"prompt_tokens": 1, "completion_tokens": 1},
-        "created_at": "2026-11-22T11:02:00.000Z",
-        "finished_at": None,
-    }
-    return ReportContext(status=lambda: document, question=question)
 
 
 def written(name: str, rows: Iterable[Row], path: Path) -> Path:

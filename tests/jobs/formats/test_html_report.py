@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
+from support import results
 from support.browser import Browser, chromium
 
 from jobs.core.job import Question, job_id
@@ -44,43 +45,14 @@ def silent(browser: Browser) -> Iterator[None]:
     assert browser.complaints == []
 
 
-def context(question: Question = QUESTION, name: str | None = "November", **changes: Any) -> ReportContext:
-    counts = {"total": 3, "queued": 0, "started": 0, "scheduled": 0, "finished": 2, "failed": 1, "canceled": 0}
-    document = {
-        "batch_id": "b1",
-        "name": name,
-        "model": question.model,
-        "status": "completed_with_errors",
-        "request_counts": counts,
-        "hold": None,
-        "usage": {"prompt_tokens": 1200, "completion_tokens": 34},
-        "created_at": "2026-11-22T11:02:00.000Z",
-        "finished_at": "2026-11-22T12:31:05.000Z",
-        **changes,
-    }
-    return ReportContext(status=lambda: document, question=question)
+def context(question: Question = QUESTION, name: str = "November") -> ReportContext:
+    return results.context(question, name)
 
 
 def row(number: int, **changes: Any) -> Row:
-    return {
-        "job_id": f"{number:032x}",
-        "custom_id": f"fx/chart-{number:04d}.png",
-        "image": f"/nowhere/chart-{number:04d}.png",
-        "model": "org/model",
-        "prompt": QUESTION.prompt,
-        "status": "finished",
-        "text": f"The trend of number {number} is up.",
-        "raw": None,
-        "error": None,
-        "attempts": 1,
-        "throttled": 0,
-        "usage": {"prompt_tokens": 600 + number, "completion_tokens": 20},
-        "latency_s": 1 + number % 7,
-        "request_id": None,
-        "provider": "nebius",
-        "finished_at": "2026-11-22T12:31:05.123Z",
-        **changes,
-    }
+    own = {"custom_id": f"fx/chart-{number:04d}.png", "text": f"The trend of number {number} is up.", "raw": None}
+    counted = {"usage": {"prompt_tokens": 600 + number, "completion_tokens": 20}, "latency_s": 1 + number % 7}
+    return results.row(number, **{"prompt": QUESTION.prompt, **own, **counted, **changes})
 
 
 def failed(number: int, message: str = "The image is too large") -> Row:

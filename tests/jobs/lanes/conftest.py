@@ -2,9 +2,15 @@
 
 import pytest
 from redis import Redis
-from support.lanes import Lanes
+from support.lanes import Lanes, Worker
 
 
 @pytest.fixture
 def lanes(redis: Redis) -> Lanes:
     return Lanes(redis)
+
+
+@pytest.fixture
+def worker(lanes: Lanes) -> Worker:
+    """One without limits, of an account whose token was taken before."""
+    return lanes.worker()

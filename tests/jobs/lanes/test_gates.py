@@ -27,8 +27,7 @@ def throttled(lanes: Lanes, worker: Worker) -> None:
 # Unknown limits -----------------------------------------------------------------------------------------
 
 
-def test_without_a_known_limit_everything_goes_at_once_until_the_first_refusal(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_without_a_known_limit_everything_goes_at_once_until_the_first_refusal(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(64)
     leases = worker.take(64)
     assert len(leases) == 64
@@ -50,8 +49,7 @@ def test_a_refusal_closes_the_gate_for_all_workers_exactly_as_long_as_the_hint_s
     assert len(other.take(9)) == 1
 
 
-def test_without_a_hint_the_gate_closes_for_a_second_doubling_to_fifteen_minutes(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_without_a_hint_the_gate_closes_for_a_second_doubling_to_fifteen_minutes(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(20)
     waits_s = []
     for _ in range(12):
@@ -61,8 +59,7 @@ def test_without_a_hint_the_gate_closes_for_a_second_doubling_to_fifteen_minutes
     assert waits_s == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
 
 
-def test_the_last_hours_calls_and_refusals_are_told_by_the_minute(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_the_last_hours_calls_and_refusals_are_told_by_the_minute(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(20)
     lanes.clock.pass_s(60 - lanes.clock.now() % 60)
     for minutes in (0, 30, 40):
@@ -91,8 +88,7 @@ def test_what_a_gate_and_a_worker_note_for_a_while_goes_away_by_itself(lanes: La
             assert lanes.redis.pttl(key) > 0, key
 
 
-def test_a_success_ends_the_doubling(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_success_ends_the_doubling(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(20)
     for _ in range(3):
         throttled(lanes, worker)
@@ -101,8 +97,7 @@ def test_a_success_ends_the_doubling(lanes: Lanes) -> None:
     assert closed_for_s(lanes) == 1
 
 
-def test_jitter_only_lengthens_a_wait_and_never_by_more_than_a_second(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_jitter_only_lengthens_a_wait_and_never_by_more_than_a_second(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(1)
     worker.settle(worker.take(1), verdict="throttled", to="front", why="throttled", hint_s=3600, jitter=1.0)
     assert 3600 < closed_for_s(lanes) <= 3601
@@ -136,16 +131,16 @@ def test_a_probe_that_is_never_answered_is_followed_by_another(lanes: Lanes) -> 
 
 
 @pytest.mark.parametrize("verdict", ["unused", "gone", "suspect", "transient"])
-def test_a_probe_that_says_nothing_is_followed_by_another(lanes: Lanes, verdict: str) -> None:
-    worker = lanes.worker()
+def test_a_probe_that_says_nothing_is_followed_by_another(lanes: Lanes, worker: Worker, verdict: str) -> None:
     lanes.submit(5)
     throttled(lanes, worker)
     worker.settle(worker.take(1), verdict=verdict, to="front")
     assert [lease.probe for lease in worker.take(5)] == [1]
 
 
-def test_concurrency_is_halved_by_a_refusal_and_grows_by_one_for_each_round_of_answers(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_concurrency_is_halved_by_a_refusal_and_grows_by_one_for_each_round_of_answers(
+    lanes: Lanes, worker: Worker
+) -> None:
     lanes.submit(200)
     leases = worker.take(16)
     worker.refused(leases[0])
@@ -162,8 +157,7 @@ def test_concurrency_is_halved_by_a_refusal_and_grows_by_one_for_each_round_of_a
     assert rounds[-1] >= rounds[0] + 2
 
 
-def test_each_further_refusal_halves_it_again_down_to_one(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_each_further_refusal_halves_it_again_down_to_one(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(200)
     in_force = []
     for _ in range(5):
@@ -176,8 +170,7 @@ def test_each_further_refusal_halves_it_again_down_to_one(lanes: Lanes) -> None:
     assert in_force == [8, 4, 1, 1, 1], "the third time only the probe had passed: one at a time"
 
 
-def test_a_probes_refusal_says_nothing_about_how_many(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_probes_refusal_says_nothing_about_how_many(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(50)
     leases = worker.take(16)
     worker.refused(leases[0])
@@ -187,8 +180,7 @@ def test_a_probes_refusal_says_nothing_about_how_many(lanes: Lanes) -> None:
     assert lanes.gate().limit == 8
 
 
-def test_late_answers_do_not_hold_up_the_probe(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_late_answers_do_not_hold_up_the_probe(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(50)
     leases = worker.take(16)
     worker.refused(leases[0])
@@ -221,8 +213,9 @@ def test_concurrency_never_grows_past_the_ceiling(lanes: Lanes) -> None:
 
 
 @pytest.mark.parametrize("verdict", ["throttled", "unused", "ok", "gone"])
-def test_near_the_count_that_was_refused_before_one_at_a_time_goes_on(lanes: Lanes, verdict: str) -> None:
-    worker = lanes.worker()
+def test_near_the_count_that_was_refused_before_one_at_a_time_goes_on(
+    lanes: Lanes, worker: Worker, verdict: str
+) -> None:
     lanes.submit(300)
     leases = worker.take(40)
     worker.answered(*leases[:30])
@@ -245,8 +238,7 @@ def test_near_the_count_that_was_refused_before_one_at_a_time_goes_on(lanes: Lan
     assert len(worker.take(64)) == 1
 
 
-def test_it_nears_that_count_one_at_a_time_after_every_refusal_anew(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_it_nears_that_count_one_at_a_time_after_every_refusal_anew(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(300)
     leases = worker.take(40)
     worker.answered(*leases[:30])
@@ -266,8 +258,7 @@ def test_it_nears_that_count_one_at_a_time_after_every_refusal_anew(lanes: Lanes
 # Generations --------------------------------------------------------------------------------------------
 
 
-def test_eighteen_simultaneous_refusals_close_the_gate_once(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_eighteen_simultaneous_refusals_close_the_gate_once(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(40)
     leases = worker.take(18)
     worker.refused(*leases)
@@ -278,8 +269,7 @@ def test_eighteen_simultaneous_refusals_close_the_gate_once(lanes: Lanes) -> Non
 
 
 @pytest.mark.parametrize("hint_s", [1, 600])
-def test_a_late_refusal_neither_shortens_nor_lengthens_nor_closes(lanes: Lanes, hint_s: float) -> None:
-    worker = lanes.worker()
+def test_a_late_refusal_neither_shortens_nor_lengthens_nor_closes(lanes: Lanes, worker: Worker, hint_s: float) -> None:
     lanes.submit(40)
     first, second, third = worker.take(3)
     worker.refused(first, hint_s=10)
@@ -291,8 +281,7 @@ def test_a_late_refusal_neither_shortens_nor_lengthens_nor_closes(lanes: Lanes, 
     assert closed_for_s(lanes) == 0
 
 
-def test_a_late_answer_does_not_open(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_late_answer_does_not_open(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(40)
     first, second = worker.take(2)
     worker.refused(first, hint_s=10)
@@ -302,8 +291,7 @@ def test_a_late_answer_does_not_open(lanes: Lanes) -> None:
     assert len(worker.take(9)) == 1, "and the probe still goes first"
 
 
-def test_an_outage_seen_by_late_calls_does_not_lengthen(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_an_outage_seen_by_late_calls_does_not_lengthen(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(40)
     first, *others = worker.take(8)
     worker.refused(first, hint_s=10)
@@ -312,8 +300,7 @@ def test_an_outage_seen_by_late_calls_does_not_lengthen(lanes: Lanes) -> None:
     assert closed_for_s(lanes) == 10
 
 
-def test_an_answer_that_is_told_twice_counts_once(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_an_answer_that_is_told_twice_counts_once(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(40)
     [lease] = worker.take(1)
     worker.refused(lease, hint_s=10)
@@ -332,8 +319,9 @@ def refuse_as_probe(lanes: Lanes, worker: Worker) -> str:
     return lease.job
 
 
-def test_a_job_refused_three_times_as_the_probe_goes_behind_the_others_and_another_probes(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_job_refused_three_times_as_the_probe_goes_behind_the_others_and_another_probes(
+    lanes: Lanes, worker: Worker
+) -> None:
     bad, *good = lanes.submit(5)
     worker.refused(*worker.take(1))
     assert [refuse_as_probe(lanes, worker) for _ in range(3)] == [bad] * 3
@@ -359,8 +347,7 @@ def counted(worker: Worker, lease: Lease, *, hint_s: float | None = None) -> Non
     worker.settle([lease], verdict="suspect", to="delay", delay_s=2, why="throttled", hint_s=hint_s)
 
 
-def test_if_others_pass_it_is_suspect_and_the_next_one_finds_out(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_if_others_pass_it_is_suspect_and_the_next_one_finds_out(lanes: Lanes, worker: Worker) -> None:
     bad, _ = suspected(lanes, worker)
     assert bad.suspect == 1
     counted(worker, bad, hint_s=3600)
@@ -374,8 +361,7 @@ def test_if_others_pass_it_is_suspect_and_the_next_one_finds_out(lanes: Lanes) -
     assert [(lease.job, lease.suspect) for lease in worker.take(1)] == [(bad.job, 1)]
 
 
-def test_alone_it_is_suspect_once_the_gate_was_shut_for_twice_as_long_as_ever(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_alone_it_is_suspect_once_the_gate_was_shut_for_twice_as_long_as_ever(lanes: Lanes, worker: Worker) -> None:
     lease, _ = suspected(lanes, worker)
     shut_s = lanes.clock.now_ms / 1000
     counted(worker, lease)
@@ -390,8 +376,7 @@ def test_alone_it_is_suspect_once_the_gate_was_shut_for_twice_as_long_as_ever(la
     assert closed_for_s(lanes) == 0, "it has nobody to protect"
 
 
-def test_a_refusal_that_came_late_is_compared_with_those_that_pass_after_it(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_refusal_that_came_late_is_compared_with_those_that_pass_after_it(lanes: Lanes, worker: Worker) -> None:
     bad, _ = suspected(lanes, worker)
     lanes.submit(1, "later")
     worker.refused(*worker.take(1))
@@ -407,8 +392,7 @@ def longest_shut_s(lanes: Lanes, worker: Worker) -> float:
     return int(lanes.redis.hget(f"chartq:gate:{worker.account}:{LANE}", "longest_shut_ms") or 0) / 1000
 
 
-def test_how_long_a_limit_lasts_is_told_by_its_refusals_alone(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_how_long_a_limit_lasts_is_told_by_its_refusals_alone(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(20)
     throttled(lanes, worker)
     worker.unreached(*worker.take(1))  # it went away: when it would have let somebody pass, nobody knows
@@ -428,8 +412,7 @@ def test_how_long_a_limit_lasts_is_told_by_its_refusals_alone(lanes: Lanes) -> N
     assert longest_shut_s(lanes, worker) == 3, "nobody was there to see the end of yesterday's"
 
 
-def test_if_all_are_refused_nobody_is_suspect(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_if_all_are_refused_nobody_is_suspect(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(2)
     suspects = set()
     for _ in range(12):
@@ -469,8 +452,9 @@ def test_one_job_that_is_always_refused_does_not_keep_fifty_others_from_ending(l
 # Outages ------------------------------------------------------------------------------------------------
 
 
-def test_five_failures_in_a_row_of_three_jobs_close_the_gate_and_give_the_attempts_back(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_five_failures_in_a_row_of_three_jobs_close_the_gate_and_give_the_attempts_back(
+    lanes: Lanes, worker: Worker
+) -> None:
     lanes.submit(20)
     leases = worker.take(5)
     given_back = [worker.failed(lease, delay_s=60) for lease in leases]
@@ -479,8 +463,7 @@ def test_five_failures_in_a_row_of_three_jobs_close_the_gate_and_give_the_attemp
     assert worker.take(9) == []
 
 
-def test_in_an_outage_one_probe_at_a_time_goes_and_no_attempt_is_spent(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_in_an_outage_one_probe_at_a_time_goes_and_no_attempt_is_spent(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(20)
     leases = worker.take(16)
     for lease in leases:
@@ -499,9 +482,10 @@ def test_in_an_outage_one_probe_at_a_time_goes_and_no_attempt_is_spent(lanes: La
     assert closed_for_s(lanes) == 0
 
 
-def test_an_outage_is_probed_by_a_job_that_was_not_asked_in_it_whatever_its_priority(lanes: Lanes) -> None:
+def test_an_outage_is_probed_by_a_job_that_was_not_asked_in_it_whatever_its_priority(
+    lanes: Lanes, worker: Worker
+) -> None:
     """A few that are never answered would be the probe for ever, before thousands of others."""
-    worker = lanes.worker()
     urgent = lanes.submit(5, "urgent", priority="high")
     lanes.submit(3, "b2")
     for lease in worker.take(5):
@@ -517,8 +501,7 @@ def test_an_outage_is_probed_by_a_job_that_was_not_asked_in_it_whatever_its_prio
     assert worker.take(1)[0].job in urgent
 
 
-def test_an_outage_gives_back_what_was_spent_since_the_last_success_and_no_more(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_an_outage_gives_back_what_was_spent_since_the_last_success_and_no_more(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(10)
     before = worker.take(1)[0]
     worker.failed(before)
@@ -533,8 +516,9 @@ def test_an_outage_gives_back_what_was_spent_since_the_last_success_and_no_more(
     assert worker.failed(again[0]) == {**dict.fromkeys(jobs_of(leases), 1), again[0].job: 2}
 
 
-def test_answers_that_were_on_their_way_when_the_server_went_make_no_failure_count(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_answers_that_were_on_their_way_when_the_server_went_make_no_failure_count(
+    lanes: Lanes, worker: Worker
+) -> None:
     lanes.submit(20)
     on_their_way = worker.take(2)
     lanes.clock.pass_s(0.1)
@@ -547,8 +531,7 @@ def test_answers_that_were_on_their_way_when_the_server_went_make_no_failure_cou
     assert worker.failed(leases[-1]) == dict.fromkeys(jobs_of(leases), 1)
 
 
-def test_what_an_older_version_noted_of_failures_harms_nobody(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_what_an_older_version_noted_of_failures_harms_nobody(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(20)
     lanes.redis.hset(f"chartq:streak:{worker.account}:{LANE}", "some-job", 2)
     answered, *leases = worker.take(6)
@@ -557,8 +540,7 @@ def test_what_an_older_version_noted_of_failures_harms_nobody(lanes: Lanes) -> N
     assert given_back == [{}, {}, {}, {}, dict.fromkeys(jobs_of(leases), 1)]
 
 
-def test_a_lone_bad_job_is_no_outage(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_lone_bad_job_is_no_outage(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(2)
     for _ in range(10):
         for lease in worker.take(2):
@@ -566,8 +548,7 @@ def test_a_lone_bad_job_is_no_outage(lanes: Lanes) -> None:
     assert closed_for_s(lanes) == 0
 
 
-def test_failures_with_a_success_between_them_are_no_outage(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_failures_with_a_success_between_them_are_no_outage(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(40)
     for _ in range(4):
         leases = worker.take(5)
@@ -577,8 +558,9 @@ def test_failures_with_a_success_between_them_are_no_outage(lanes: Lanes) -> Non
     assert closed_for_s(lanes) == 0
 
 
-def test_an_unreachable_server_closes_the_gate_at_once_and_gives_nothing_to_give_back(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_an_unreachable_server_closes_the_gate_at_once_and_gives_nothing_to_give_back(
+    lanes: Lanes, worker: Worker
+) -> None:
     lanes.submit(20)
     leases = worker.take(8)
     polled = [worker.unreached(lease) for lease in leases]
@@ -589,8 +571,9 @@ def test_an_unreachable_server_closes_the_gate_at_once_and_gives_nothing_to_give
     assert len(worker.take(9)) == 1
 
 
-def test_a_server_that_is_away_is_asked_once_a_minute_for_a_while_then_ever_more_rarely(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_server_that_is_away_is_asked_once_a_minute_for_a_while_then_ever_more_rarely(
+    lanes: Lanes, worker: Worker
+) -> None:
     lanes.submit(2)
     waits_s = []
     for _ in range(22):
@@ -600,8 +583,7 @@ def test_a_server_that_is_away_is_asked_once_a_minute_for_a_while_then_ever_more
     assert waits_s == [1, 2, 4, 8, 16, 32, *[60] * 10, 120, 240, 480, *[900] * 3]
 
 
-def test_an_outage_of_a_day_ends_in_a_hold_that_says_where_to_look(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_an_outage_of_a_day_ends_in_a_hold_that_says_where_to_look(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(2)
     started_ms = lanes.clock.now_ms
     while not lanes.gate().held:
@@ -618,8 +600,7 @@ def test_an_outage_of_a_day_ends_in_a_hold_that_says_where_to_look(lanes: Lanes)
     worker.answered(*worker.take(1))
 
 
-def test_an_outage_of_another_day_says_nothing_about_today(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_an_outage_of_another_day_says_nothing_about_today(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(2)
     for _ in range(5):
         worker.unreached(*worker.take(1))
@@ -630,8 +611,7 @@ def test_an_outage_of_another_day_says_nothing_about_today(lanes: Lanes) -> None
     assert closed_for_s(lanes) == 1, "it begins anew"
 
 
-def test_outages_with_answers_between_them_are_no_outage_of_a_day(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_outages_with_answers_between_them_are_no_outage_of_a_day(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(9)
     for _ in range(3):
         worker.unreached(*worker.take(1))
@@ -642,8 +622,9 @@ def test_outages_with_answers_between_them_are_no_outage_of_a_day(lanes: Lanes) 
 
 
 @pytest.mark.parametrize("yesterday", ["an outage", "four failures and a refusal"])
-def test_trouble_of_another_day_makes_no_outage_of_todays_failures(lanes: Lanes, yesterday: str) -> None:
-    worker = lanes.worker()
+def test_trouble_of_another_day_makes_no_outage_of_todays_failures(
+    lanes: Lanes, worker: Worker, yesterday: str
+) -> None:
     lanes.submit(30)
     leases = worker.take(5)
     for lease in leases[:4]:
@@ -687,8 +668,7 @@ def test_what_fails_for_the_account_holds_all_its_lanes_after_the_first_answer(l
     assert (gate.held, gate.reason, gate.message) == (True, reason, "Add credits")
 
 
-def test_what_fails_for_the_model_holds_its_lane_only(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_what_fails_for_the_model_holds_its_lane_only(lanes: Lanes, worker: Worker) -> None:
     two_lanes(lanes)
     leases = worker.take(2)
     worker.held_up(*(lease for lease in leases if lease.lane == LANE), scope="lane", reason="model")
@@ -714,8 +694,7 @@ def test_a_closed_gate_of_one_account_does_not_close_anothers(lanes: Lanes) -> N
     assert len(fast.take(9)) == 9
 
 
-def test_calls_in_flight_may_still_end_while_the_lane_is_on_hold(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_calls_in_flight_may_still_end_while_the_lane_is_on_hold(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(3)
     first, second, third = worker.take(3)
     worker.held_up(first)
@@ -725,8 +704,7 @@ def test_calls_in_flight_may_still_end_while_the_lane_is_on_hold(lanes: Lanes) -
     assert lanes.redis.hget(f"rq:job:{second.job}", "status") == b"finished"
 
 
-def test_the_first_hold_counts_and_its_companions_change_nothing(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_the_first_hold_counts_and_its_companions_change_nothing(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(20)
     first, *others = worker.take(8)
     worker.held_up(first, reason="credits")
@@ -737,8 +715,7 @@ def test_the_first_hold_counts_and_its_companions_change_nothing(lanes: Lanes) -
     assert lanes.queued() == 20, "nothing failed, all went back"
 
 
-def test_resume_opens_with_one_probe_first(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_resume_opens_with_one_probe_first(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(40)
     worker.held_up(*worker.take(1), scope="lane", reason="model")
     assert lanes.gates.resume(lanes.gates.all()) == 1
@@ -749,8 +726,7 @@ def test_resume_opens_with_one_probe_first(lanes: Lanes) -> None:
     assert len(worker.take(9)) == 9
 
 
-def test_resume_of_an_account_sends_one_probe_first_in_each_of_its_lanes(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_resume_of_an_account_sends_one_probe_first_in_each_of_its_lanes(lanes: Lanes, worker: Worker) -> None:
     two_lanes(lanes)
     worker.held_up(*worker.take(2)[:1])
     worker.answered(*worker.held.values())
@@ -762,16 +738,14 @@ def test_resume_of_an_account_sends_one_probe_first_in_each_of_its_lanes(lanes: 
     assert worker.take(9) == []
 
 
-def test_resume_counts_every_lane_that_was_on_hold(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_resume_counts_every_lane_that_was_on_hold(lanes: Lanes, worker: Worker) -> None:
     two_lanes(lanes)
     worker.held_up(*worker.take(2)[:1])
     assert lanes.gates.resume(lanes.gates.all()) == 2
     assert lanes.gates.resume(lanes.gates.all()) == 0
 
 
-def test_a_late_refusal_of_credits_after_resume_does_not_hold_again(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_late_refusal_of_credits_after_resume_does_not_hold_again(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(40)
     first, late = worker.take(2)
     worker.held_up(first)
@@ -782,8 +756,7 @@ def test_a_late_refusal_of_credits_after_resume_does_not_hold_again(lanes: Lanes
     assert lanes.gate().held, "but the probe's own does"
 
 
-def test_resume_leaves_gates_alone_that_are_only_closed(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_resume_leaves_gates_alone_that_are_only_closed(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(40)
     worker.refused(*worker.take(1), hint_s=60)
     assert lanes.gates.resume(lanes.gates.all()) == 0

@@ -8,7 +8,7 @@ from rq.defaults import RQ_KEY_PREFIX
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
-from support.lanes import LANE, OTHER_LANE, Lanes
+from support.lanes import LANE, OTHER_LANE, Lanes, Worker
 
 from jobs.lanes import TASK, WAKE_CHANNEL, Depth, queue_name
 from jobs.lanes.scripts import rq_prefix
@@ -52,8 +52,7 @@ def rq_queues(lanes: Lanes) -> list[str]:
 
 
 @pytest.mark.parametrize("state", ["queued", "started", "scheduled"])
-def test_a_job_that_is_open_is_not_put_in_twice(lanes: Lanes, state: str) -> None:
-    worker = lanes.worker()
+def test_a_job_that_is_open_is_not_put_in_twice(lanes: Lanes, worker: Worker, state: str) -> None:
     [job] = lanes.submit(1)
     if state != "queued":
         [lease] = worker.take(1)
@@ -65,8 +64,9 @@ def test_a_job_that_is_open_is_not_put_in_twice(lanes: Lanes, state: str) -> Non
 
 
 @pytest.mark.parametrize("to", ["finished", "failed"])
-def test_a_job_that_has_ended_can_be_put_in_again_and_is_no_longer_shown_as_ended(lanes: Lanes, to: str) -> None:
-    worker = lanes.worker()
+def test_a_job_that_has_ended_can_be_put_in_again_and_is_no_longer_shown_as_ended(
+    lanes: Lanes, worker: Worker, to: str
+) -> None:
     [job] = lanes.submit(1)
     worker.settle(worker.take(1), verdict="ok", to=to, error="HTTP 500")
     assert lanes.queues.unknown([job]) == [job]
@@ -104,8 +104,9 @@ def test_putting_in_nothing_leaves_nothing_behind(lanes: Lanes) -> None:
 # Taking out ---------------------------------------------------------------------------------------------
 
 
-def test_a_canceled_batch_is_dropped_whole_waiting_and_delayed_and_the_others_stay(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_canceled_batch_is_dropped_whole_waiting_and_delayed_and_the_others_stay(
+    lanes: Lanes, worker: Worker
+) -> None:
     job_ids = lanes.submit(2500)
     lanes.submit(3, "b2", priority="low")
     running, delayed = worker.take(2)
@@ -118,8 +119,7 @@ def test_a_canceled_batch_is_dropped_whole_waiting_and_delayed_and_the_others_st
     assert lanes.queues.drop(lane=LANE, batch_id="b1") == 0
 
 
-def test_dead_batches_leave_nothing_that_any_reader_has_to_walk_over(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_dead_batches_leave_nothing_that_any_reader_has_to_walk_over(lanes: Lanes, worker: Worker) -> None:
     for number in range(20):
         lanes.submit(2, f"b{number}", priority="high" if number % 2 else "normal")
     while leases := worker.take(7):
@@ -132,8 +132,7 @@ def test_dead_batches_leave_nothing_that_any_reader_has_to_walk_over(lanes: Lane
     assert lanes.redis.keys("rq:execution*") == []
 
 
-def test_what_an_ended_job_leaves_behind_goes_away_by_itself(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_what_an_ended_job_leaves_behind_goes_away_by_itself(lanes: Lanes, worker: Worker) -> None:
     finished, failed = lanes.submit(2)
     first, second = worker.take(2)
     worker.settle([first], verdict="ok", to="finished")
@@ -142,8 +141,7 @@ def test_what_an_ended_job_leaves_behind_goes_away_by_itself(lanes: Lanes) -> No
         assert lanes.redis.ttl(key) > 0, key
 
 
-def test_the_depth_of_a_lane_is_that_of_all_its_batches_to_the_last_job(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_the_depth_of_a_lane_is_that_of_all_its_batches_to_the_last_job(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(3, "b1")
     lanes.submit(3, "b2")
     leases = worker.take(4)
@@ -153,8 +151,7 @@ def test_the_depth_of_a_lane_is_that_of_all_its_batches_to_the_last_job(lanes: L
     assert (nothing.queued, nothing.scheduled, nothing.started) == (0, 0, 0)
 
 
-def test_jobs_in_flight_are_counted_when_nothing_waits_any_more(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_jobs_in_flight_are_counted_when_nothing_waits_any_more(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(3)
     first, *_ = worker.take(5)
     worker.answered(first)
@@ -183,8 +180,7 @@ def test_rq_sees_a_queued_job(lanes: Lanes) -> None:
     assert rq_view(lanes) == {"queued": [job], "started": [], "scheduled": [], "finished": [], "failed": []}
 
 
-def test_rq_sees_a_started_job_its_worker_and_its_execution(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_rq_sees_a_started_job_its_worker_and_its_execution(lanes: Lanes, worker: Worker) -> None:
     [job] = lanes.submit(1)
     [lease] = worker.take(1)
     seen = rq_job(lanes, job)
@@ -199,8 +195,7 @@ def test_rq_sees_a_started_job_its_worker_and_its_execution(lanes: Lanes) -> Non
     assert rq_queues(lanes) == [QUEUE]
 
 
-def test_rq_does_not_fail_a_job_whose_worker_is_alive(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_rq_does_not_fail_a_job_whose_worker_is_alive(lanes: Lanes, worker: Worker) -> None:
     [job] = lanes.submit(1)
     worker.take(1)
     lanes.clock.pass_s(100)
@@ -209,8 +204,7 @@ def test_rq_does_not_fail_a_job_whose_worker_is_alive(lanes: Lanes) -> None:
     assert rq_job(lanes, job).get_status() == JobStatus.STARTED
 
 
-def test_rq_sees_a_delayed_job_and_when_it_is_due(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_rq_sees_a_delayed_job_and_when_it_is_due(lanes: Lanes, worker: Worker) -> None:
     [job] = lanes.submit(1)
     worker.failed(worker.take(1)[0], delay_s=90)
     assert rq_job(lanes, job).get_status() == JobStatus.SCHEDULED
@@ -219,8 +213,7 @@ def test_rq_sees_a_delayed_job_and_when_it_is_due(lanes: Lanes) -> None:
     assert due == pytest.approx(lanes.clock.now_ms / 1000 + 90, abs=1)
 
 
-def test_rq_sees_a_finished_job(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_rq_sees_a_finished_job(lanes: Lanes, worker: Worker) -> None:
     [job] = lanes.submit(1)
     worker.answered(*worker.take(1))
     seen = rq_job(lanes, job)
@@ -230,8 +223,7 @@ def test_rq_sees_a_finished_job(lanes: Lanes) -> None:
     assert rq_view(lanes) == {"queued": [], "started": [], "scheduled": [], "finished": [job], "failed": []}
 
 
-def test_rq_sees_a_failed_job_and_why(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_rq_sees_a_failed_job_and_why(lanes: Lanes, worker: Worker) -> None:
     [job] = lanes.submit(1)
     worker.settle(worker.take(1), verdict="ok", to="failed", error="The image is too big")
     seen = rq_job(lanes, job)
@@ -240,8 +232,7 @@ def test_rq_sees_a_failed_job_and_why(lanes: Lanes) -> None:
     assert rq_view(lanes) == {"queued": [], "started": [], "scheduled": [], "finished": [], "failed": [job]}
 
 
-def test_rq_counts_what_a_worker_has_done(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_rq_counts_what_a_worker_has_done(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(3)
     worker.settle(worker.take(2), verdict="ok", to="finished", took_s=1.5)
     worker.settle(worker.take(1), verdict="ok", to="failed", took_s=0.5)
@@ -250,8 +241,7 @@ def test_rq_counts_what_a_worker_has_done(lanes: Lanes) -> None:
     assert float(record[b"total_working_time"]) == pytest.approx(3.5)
 
 
-def test_rq_sees_whether_a_worker_is_busy(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_rq_sees_whether_a_worker_is_busy(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(1)
     leases = worker.take(1)
     assert lanes.redis.hget(f"rq:worker:{worker.name}", "state") == b"busy"

@@ -53,15 +53,13 @@ def test_without_a_job_no_permit_is_spent(lanes: Lanes) -> None:
     assert len(worker.take(5)) == 1
 
 
-def test_who_wants_nothing_takes_nothing(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_who_wants_nothing_takes_nothing(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(3)
     assert worker.take(0) == []
     assert lanes.queued() == 3
 
 
-def test_a_suspended_rq_takes_nothing_and_says_so(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_suspended_rq_takes_nothing_and_says_so(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(3)
     lanes.redis.set("rq:suspended", 1)
     assert worker.take(3) == []
@@ -70,8 +68,7 @@ def test_a_suspended_rq_takes_nothing_and_says_so(lanes: Lanes) -> None:
     assert len(worker.take(3)) == 3
 
 
-def test_the_next_look_is_due_when_the_gate_opens_and_within_a_second_at_most(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_the_next_look_is_due_when_the_gate_opens_and_within_a_second_at_most(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(3)
     worker.refused(*worker.take(1), hint_s=1.4)
     assert worker.take(1) == []
@@ -94,8 +91,7 @@ def test_a_worker_that_fell_silent_is_something_to_wait_for(lanes: Lanes) -> Non
     assert worker.turned.waiting == 1
 
 
-def test_a_held_lane_is_nothing_to_wait_for(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_held_lane_is_nothing_to_wait_for(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(3)
     worker.held_up(*worker.take(1))
     worker.take(1)
@@ -105,8 +101,7 @@ def test_a_held_lane_is_nothing_to_wait_for(lanes: Lanes) -> None:
 # In hand ------------------------------------------------------------------------------------------------
 
 
-def test_beyond_what_a_worker_wants_it_gets_jobs_to_have_in_hand(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_beyond_what_a_worker_wants_it_gets_jobs_to_have_in_hand(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(9)
     assert len(worker.poll([], want=3, ahead=4).leases) == 7
     assert len(worker.poll([], want=0, ahead=4).leases) == 2
@@ -165,15 +160,13 @@ def told(lanes: Lanes, **controls: Any) -> None:
 # Order --------------------------------------------------------------------------------------------------
 
 
-def test_a_batch_is_taken_in_the_order_of_submission(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_batch_is_taken_in_the_order_of_submission(lanes: Lanes, worker: Worker) -> None:
     job_ids = lanes.submit(12)
     assert jobs_of(worker.take(5)) + one_by_one(worker, 7) == job_ids
 
 
 @pytest.mark.parametrize("verdict", ["throttled", "unreachable", "hold", "unused", "gone"])
-def test_jobs_that_come_back_stand_ahead_of_what_never_started(lanes: Lanes, verdict: str) -> None:
-    worker = lanes.worker()
+def test_jobs_that_come_back_stand_ahead_of_what_never_started(lanes: Lanes, worker: Worker, verdict: str) -> None:
     job_ids = lanes.submit(10)
     leases = worker.take(3)
     worker.settle(leases[1:2], verdict=verdict, to="front", why="throttled", scope="lane", reason="model", message="")
@@ -182,8 +175,7 @@ def test_jobs_that_come_back_stand_ahead_of_what_never_started(lanes: Lanes, ver
     assert jobs_of(worker.take(1)) == [job_ids[1]]
 
 
-def test_delayed_jobs_come_when_they_are_due_and_not_earlier_ahead_of_the_others(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_delayed_jobs_come_when_they_are_due_and_not_earlier_ahead_of_the_others(lanes: Lanes, worker: Worker) -> None:
     job_ids = lanes.submit(4)
     worker.failed(worker.take(1)[0], delay_s=7)
     lanes.clock.pass_s(6.999)
@@ -192,8 +184,7 @@ def test_delayed_jobs_come_when_they_are_due_and_not_earlier_ahead_of_the_others
     assert jobs_of(worker.take(9)) == [job_ids[0], *job_ids[2:]]
 
 
-def test_the_wait_for_a_delayed_job_is_known(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_the_wait_for_a_delayed_job_is_known(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(1)
     worker.failed(worker.take(1)[0], delay_s=0.5)
     assert worker.take(1) == []
@@ -201,8 +192,7 @@ def test_the_wait_for_a_delayed_job_is_known(lanes: Lanes) -> None:
     assert worker.turned.waiting == 1
 
 
-def test_a_delayed_job_of_a_closed_lane_waits_for_the_gate(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_delayed_job_of_a_closed_lane_waits_for_the_gate(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(2)
     first, second = worker.take(2)
     worker.failed(first, delay_s=1)
@@ -213,8 +203,7 @@ def test_a_delayed_job_of_a_closed_lane_waits_for_the_gate(lanes: Lanes) -> None
     assert jobs_of(worker.take(1)) == [first.job]
 
 
-def test_lanes_take_turns(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_lanes_take_turns(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(100)
     lanes.submit(10, "b2", lane=OTHER_LANE)
     assert [lease.lane for lease in worker.take(8)].count(OTHER_LANE) == 4
@@ -238,24 +227,21 @@ def test_a_lane_that_has_to_wait_never_blocks_another(lanes: Lanes, obstacle: st
     assert len(worker.held) >= 10
 
 
-def test_a_chart_submitted_after_a_thousand_does_not_wait_for_all_of_them(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_chart_submitted_after_a_thousand_does_not_wait_for_all_of_them(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(1000, "big")
     one_by_one(worker, 5)
     [late] = lanes.submit(1, "small")
     assert late in one_by_one(worker, 2)
 
 
-def test_batches_of_a_lane_take_turns(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_batches_of_a_lane_take_turns(lanes: Lanes, worker: Worker) -> None:
     for batch in ("a", "b", "c"):
         lanes.submit(30, batch)
     batches = [job[0] for job in one_by_one(worker, 30)]
     assert {batch: batches.count(batch) for batch in "abc"} == {"a": 10, "b": 10, "c": 10}
 
 
-def test_high_priority_goes_before_normal_before_low_whenever_it_comes(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_high_priority_goes_before_normal_before_low_whenever_it_comes(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(3, "low", priority="low")
     lanes.submit(3, "normal")
     assert [job.split("-")[0] for job in one_by_one(worker, 2)] == ["normal"] * 2
@@ -264,8 +250,7 @@ def test_high_priority_goes_before_normal_before_low_whenever_it_comes(lanes: La
     assert [job.split("-")[0] for job in one_by_one(worker, 7)] == expected
 
 
-def test_an_api_kind_that_this_worker_has_no_account_for_is_left_to_others(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_an_api_kind_that_this_worker_has_no_account_for_is_left_to_others(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(3, lane="task:org/model")
     assert worker.take(3) == []
     assert lanes.queued("task:org/model") == 3
@@ -342,8 +327,7 @@ def test_a_lease_that_ran_out_is_found_and_a_live_one_is_not(lanes: Lanes) -> No
     assert len(lost(live)) == 2
 
 
-def test_before_the_lease_runs_out_nothing_is_lost(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_before_the_lease_runs_out_nothing_is_lost(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(1)
     worker.take(1)
     lanes.clock.pass_s(LEASE_S - 0.001)
@@ -395,8 +379,7 @@ def test_a_heartbeat_tells_which_executions_are_somebody_elses_by_now(lanes: Lan
     assert kept.execution in slow.held
 
 
-def test_a_worker_that_left_no_longer_counts(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_worker_that_left_no_longer_counts(lanes: Lanes, worker: Worker) -> None:
     assert len(lanes.gates.workers()) == 1
     worker.take(1)
     worker.lane_client.leave()
@@ -426,8 +409,7 @@ def send_alone(lanes: Lanes, count: int = 1) -> list[str]:
     return job_ids
 
 
-def test_a_job_that_was_lost_with_its_worker_runs_alone_in_its_next_one(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_job_that_was_lost_with_its_worker_runs_alone_in_its_next_one(lanes: Lanes, worker: Worker) -> None:
     [job] = send_alone(lanes)
     lanes.submit(10)
     leases = worker.take(9)
@@ -436,8 +418,7 @@ def test_a_job_that_was_lost_with_its_worker_runs_alone_in_its_next_one(lanes: L
     assert len(worker.take(9)) == 9
 
 
-def test_a_worker_empties_itself_first_and_takes_nothing_meanwhile(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_worker_empties_itself_first_and_takes_nothing_meanwhile(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(10)
     busy = worker.take(3)
     [job] = send_alone(lanes)
@@ -483,8 +464,7 @@ def test_a_lone_job_finds_a_place_while_another_worker_fills_the_lane_to_its_cei
     raise AssertionError("the other worker took every place")
 
 
-def test_a_lone_job_that_comes_back_later_is_alone_again(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_lone_job_that_comes_back_later_is_alone_again(lanes: Lanes, worker: Worker) -> None:
     [job] = send_alone(lanes)
     lanes.submit(10)
     worker.failed(worker.take(1)[0], delay_s=5)
@@ -496,8 +476,7 @@ def test_a_lone_job_that_comes_back_later_is_alone_again(lanes: Lanes) -> None:
     assert jobs_of(worker.take(5)) == [job]
 
 
-def test_lone_jobs_wait_for_their_gate_like_all_others_and_do_not_block_them(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_lone_jobs_wait_for_their_gate_like_all_others_and_do_not_block_them(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(5)
     send_alone(lanes)
     lanes.submit(5, "b2", lane=OTHER_LANE)
@@ -557,8 +536,7 @@ def test_lone_jobs_that_fail_take_turns_with_the_others_where_few_calls_may_be_i
     assert 10 <= lone.count(0) < 21
 
 
-def test_where_nobody_else_waits_a_lone_job_is_the_probe(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_where_nobody_else_waits_a_lone_job_is_the_probe(lanes: Lanes, worker: Worker) -> None:
     [job] = send_alone(lanes)
     worker.refused(*worker.take(1))
     lanes.clock.pass_s(300)
@@ -580,8 +558,9 @@ def test_when_the_worker_that_empties_itself_leaves_another_takes_the_turn(lanes
 # What is not ours ---------------------------------------------------------------------------------------
 
 
-def test_ids_without_a_job_and_jobs_without_data_are_set_aside_and_the_others_go_on(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_ids_without_a_job_and_jobs_without_data_are_set_aside_and_the_others_go_on(
+    lanes: Lanes, worker: Worker
+) -> None:
     lanes.redis.rpush(f"rq:queue:{LANE}@b1", "forged")
     lanes.redis.hset("rq:job:empty", "status", "queued")
     lanes.redis.rpush(f"rq:queue:{LANE}@b1", "empty")
@@ -591,8 +570,7 @@ def test_ids_without_a_job_and_jobs_without_data_are_set_aside_and_the_others_go
     assert lanes.redis.lrange("chartq:refused", 0, -1) == [b"empty", b"forged"]
 
 
-def test_forged_ids_among_the_lone_jobs_are_set_aside_too(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_forged_ids_among_the_lone_jobs_are_set_aside_too(lanes: Lanes, worker: Worker) -> None:
     send_alone(lanes)
     lanes.redis.lpush(f"rq:queue:{LANE}@alone", "forged", "of another type")
     lanes.redis.set("rq:job:of another type", "no hash")
@@ -601,24 +579,21 @@ def test_forged_ids_among_the_lone_jobs_are_set_aside_too(lanes: Lanes) -> None:
 
 
 @pytest.mark.parametrize("forged", [b"\xff\xfe\x00", b"\x80\x04\x95pickled", "Größe — ‘x’".encode(), b'"]}\\'])
-def test_forged_ids_of_any_bytes_are_set_aside(lanes: Lanes, forged: bytes) -> None:
-    worker = lanes.worker()
+def test_forged_ids_of_any_bytes_are_set_aside(lanes: Lanes, worker: Worker, forged: bytes) -> None:
     lanes.redis.rpush(f"rq:queue:{LANE}@b1", forged)
     job_ids = lanes.submit(1)
     assert jobs_of(worker.take(5)) == job_ids
     assert [job.encode("utf-8", "surrogateescape") for job in worker.turned.refused] == [forged]
 
 
-def test_a_key_of_another_kind_in_a_jobs_place_is_set_aside(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_key_of_another_kind_in_a_jobs_place_is_set_aside(lanes: Lanes, worker: Worker) -> None:
     lanes.redis.set("rq:job:string", "no hash")
     lanes.redis.rpush(f"rq:queue:{LANE}@b1", "string")
     job_ids = lanes.submit(1)
     assert jobs_of(worker.take(5)) == job_ids
 
 
-def test_a_payload_of_any_bytes_reaches_the_worker_and_is_settled_as_it_says(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_payload_of_any_bytes_reaches_the_worker_and_is_settled_as_it_says(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(1)
     forged = b"id-\xff"
     lanes.redis.hset(b"rq:job:" + forged, mapping={"status": "queued", "data": b"\x80\x04\x95\xff pickled"})
@@ -630,8 +605,7 @@ def test_a_payload_of_any_bytes_reaches_the_worker_and_is_settled_as_it_says(lan
     assert lanes.redis.lrange("chartq:refused", 0, -1) == [forged]
 
 
-def test_the_list_of_what_was_set_aside_is_bounded(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_the_list_of_what_was_set_aside_is_bounded(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(1)
     lanes.redis.rpush(f"rq:queue:{LANE}@b1", *(f"forged-{number}" for number in range(1500)))
     worker.take(5)
@@ -642,8 +616,7 @@ def test_the_list_of_what_was_set_aside_is_bounded(lanes: Lanes) -> None:
     assert lanes.redis.llen("chartq:refused") == 1000
 
 
-def test_a_claim_says_what_to_run_and_nothing_more(lanes: Lanes) -> None:
-    worker = lanes.worker()
+def test_a_claim_says_what_to_run_and_nothing_more(lanes: Lanes, worker: Worker) -> None:
     [job] = lanes.submit(1)
     [lease] = worker.take(1)
     assert json.loads(lease.data) == [TASK, None, [job], {}]

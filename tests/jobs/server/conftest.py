@@ -1,6 +1,7 @@
 """A browser for all tests of the page, and a server for each."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from support.producer import Producer, producer_in
 from support.site import Site
 
 from jobs.core.money import Price
+from jobs.server import auth
 from jobs.server.backend import Services
 
 
@@ -33,7 +35,14 @@ def site(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         assert browser.complaints == []
 
 
+@pytest.fixture(autouse=True)
+def _keys_count_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "_FRESH_S", 0.0)
+
+
 @pytest.fixture
-def api(user: Producer) -> Iterator[TestClient]:
-    with client_of(user.settings) as client:
+def api(request: pytest.FixtureRequest, user: Producer) -> Iterator[TestClient]:
+    """An app that reads the charts of the user's folder, with the SERVICES of the test's module."""
+    settings = replace(user.settings, chart_root=user.folder)
+    with client_of(settings, services=getattr(request.module, "SERVICES", None)) as client:
         yield client

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -16,7 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 from rq.suspension import suspend
 from support.http_api import client_of, error_of, png
-from support.producer import Producer, producer_in
+from support.producer import Producer
 from support.stack import PATIENCE_S
 
 from jobs.lanes.gates import account_of
@@ -26,18 +25,7 @@ from jobs.server import waiting
 LANE = "chat:org/model"
 
 
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    with producer_in(tmp_path, monkeypatch) as made:
-        monkeypatch.setenv("VISION_MODEL", "org/model")
-        monkeypatch.setenv("MAX_RETRIES", "0")
-        yield made
-
-
-@pytest.fixture
-def api(user: Producer) -> Iterator[TestClient]:
-    with client_of(dataclasses.replace(user.settings, chart_root=user.folder)) as client:
-        yield client
+ENVIRONMENT = {"VISION_MODEL": "org/model", "MAX_RETRIES": "0"}
 
 
 @contextmanager

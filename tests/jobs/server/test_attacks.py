@@ -17,18 +17,11 @@ from urllib.parse import urlsplit
 import pytest
 from fastapi.testclient import TestClient
 from support.http_api import client_of, error_of, png, served
-from support.producer import Producer, producer_in
+from support.producer import Producer
 from support.stack import PATIENCE_S
 
-from jobs.server import auth, guard, listening
+from jobs.server import guard, listening
 from jobs.server.guard import Pace
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    monkeypatch.setattr(auth, "_FRESH_S", 0.0)
-    with producer_in(tmp_path, monkeypatch) as made:
-        yield made
 
 
 @pytest.fixture

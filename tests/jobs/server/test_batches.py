@@ -12,20 +12,14 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from support.http_api import client_of, error_of, png
-from support.producer import Producer, producer_in
+from support.producer import Producer
 from support.stack import draw_charts
 
 from jobs import batch_status
 from jobs.core.money import Price
 from jobs.server.backend import Services
 
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    monkeypatch.setenv("VISION_MODEL", "org/model")
-    with producer_in(tmp_path, monkeypatch) as made:
-        monkeypatch.setenv("VISION_MODEL", "org/model")
-        yield made
+ENVIRONMENT = {"VISION_MODEL": "org/model"}
 
 
 @pytest.fixture

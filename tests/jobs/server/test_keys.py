@@ -1,35 +1,18 @@
 """Keys: who has none gets nothing, each sees its own, and none is written down anywhere."""
 
-import dataclasses
 import logging
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from support.http_api import client_of, error_of, png
-from support.producer import Producer, producer_in
-from support.stores import STORES, new_store
+from support.producer import Producer
 
 from jobs.server import auth
 from jobs.server.backend import Services
 
-
-@pytest.fixture(params=STORES)
-def user(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    monkeypatch.setattr(auth, "_FRESH_S", 0.0)
-    url = new_store(request.param, tmp_path)
-    with producer_in(tmp_path, monkeypatch) as made:
-        monkeypatch.setenv("RESULTS_URL", url)
-        yield made
-
-
-@pytest.fixture
-def api(user: Producer) -> Iterator[TestClient]:
-    with client_of(dataclasses.replace(user.settings, chart_root=user.folder)) as client:
-        yield client
+pytestmark = pytest.mark.usefixtures("each_store")
 
 
 def key(user: Producer, name: str, *options: str) -> dict[str, str]:

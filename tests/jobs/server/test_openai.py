@@ -1,40 +1,25 @@
 """OpenAI's files, batches and models, through the openai package as it is."""
 
 import base64
-import dataclasses
 import io
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from fastapi.testclient import TestClient
 from support.http_api import client_of, error_of, png
-from support.producer import Producer, producer_in
+from support.producer import Producer
 from support.stack import eventually
-from support.stores import STORES, new_store
 
 from jobs.core.errors import ChartqError
 from jobs.server.backend import Services
 
+pytestmark = pytest.mark.usefixtures("each_store")
 
-@pytest.fixture(params=STORES)
-def user(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
-    url = new_store(request.param, tmp_path)
-    with producer_in(tmp_path, monkeypatch) as made:
-        monkeypatch.setenv("RESULTS_URL", url)
-        monkeypatch.setenv("VISION_MODEL", "org/model")
-        yield made
-
-
-@pytest.fixture
-def api(user: Producer) -> Iterator[TestClient]:
-    settings = dataclasses.replace(user.settings, chart_root=user.folder)
-    with client_of(settings, services=Services(list_models=lambda: ["org/served"])) as client:
-        yield client
+ENVIRONMENT = {"VISION_MODEL": "org/model"}
+SERVICES = Services(list_models=lambda: ["org/served"])
 
 
 @pytest.fixture

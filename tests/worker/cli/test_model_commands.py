@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from support.hf_server import Scripted, ScriptedServer
+from support.producer import unset_settings
 
-from jobs.config.settings import ACCEPTED, variables
 from worker.cli.doctor_command import _print_check
 from worker.cli.model_commands import models
 from worker.hf.advice import dollars
@@ -27,9 +27,7 @@ TOKEN = "hf_never_to_be_shown"
 @pytest.fixture(autouse=True)
 def _bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in [name for field in ACCEPTED for name in variables(field)]:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(f"{name}_FILE", raising=False)
+    unset_settings(monkeypatch)
 
 
 def ask(base_url: str, *arguments: str, **given: str) -> tuple[int, Result]:

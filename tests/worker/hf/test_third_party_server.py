@@ -10,14 +10,7 @@ import pytest
 from llmock.pytest_plugin import LLMock
 from PIL import Image
 
-from worker.hf_client import (
-    HFAPIError,
-    HFAuthenticationError,
-    HFConfig,
-    HFRequestError,
-    HuggingFaceClient,
-    create_vision_client,
-)
+from worker.hf_client import HFConfig, HFRequestError, HuggingFaceClient, create_vision_client
 
 MODEL = "Qwen/Qwen3-VL-30B-A3B-Instruct"
 
@@ -66,24 +59,13 @@ def test_a_429_is_retried_and_its_retry_after_is_honoured(llmock: LLMock, client
     llmock.assert_resilient(strict=True)
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_a_failure_that_may_pass_is_retried(llmock: LLMock, client: HuggingFaceClient, status: int) -> None:
-    llmock.fail(status)
+def test_it_judges_our_retries_to_be_those_of_a_good_client(llmock: LLMock, client: HuggingFaceClient) -> None:
+    llmock.fail(503)
     assert client.query_vision_model(chart(), "Which trend?")["generated_text"]
-    assert statuses(llmock) == [status, 200]
-    llmock.assert_resilient(strict=True)
-
-
-@pytest.mark.parametrize(
-    ("status", "error"), [(400, HFRequestError), (401, HFAuthenticationError), (422, HFRequestError)]
-)
-def test_what_wont_pass_is_never_retried(
-    llmock: LLMock, client: HuggingFaceClient, status: int, error: type[HFAPIError]
-) -> None:
-    llmock.fail(status, times=None)
-    with pytest.raises(error):
+    llmock.fail(422, times=None)
+    with pytest.raises(HFRequestError):
         client.query_vision_model(chart(), "Which trend?")
-    assert statuses(llmock) == [status]
+    assert statuses(llmock) == [503, 200, 422]
     llmock.assert_resilient(strict=True)
 
 

@@ -3,12 +3,12 @@
 import dataclasses
 import json
 import os
-import pty
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import redis
 from support.hf_server import Scripted, ScriptedServer
 from support.repository import ROOT
 from support.stack import PATIENCE_S, eventually
+from support.terminal import on_a_terminal
 
 from jobs.broker.embedded import embedded_redis
 from jobs.config.settings import ACCEPTED, Settings, variables
@@ -53,23 +54,6 @@ def run_doctor(folder: Path, *options: str, **given: str) -> "subprocess.Complet
         encoding="utf-8",
         timeout=PATIENCE_S,
     )
-
-
-def on_a_terminal(folder: Path, **given: str) -> str:
-    """What a person sees."""
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "worker.main", "doctor"]
-    shown = b""
-    with subprocess.Popen(command, cwd=folder, env=environment(folder, **given), stdout=theirs) as process:
-        os.close(theirs)
-        try:
-            while piece := os.read(ours, 4096):
-                shown += piece
-        except OSError:  # Linux's way to say that the other side is closed
-            pass
-        os.close(ours)
-        process.wait(PATIENCE_S)
-    return shown.decode()
 
 
 def by_name(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -151,8 +135,9 @@ def test_settings_that_cant_be_used_are_a_failed_check(tmp_path: Path) -> None:
 
 def test_a_terminal_gets_signs_and_colour_unless_it_wants_none(tmp_path: Path) -> None:
     # Wrong settings end it at once.
-    assert "\x1b[31m✗\x1b[0m settings" in on_a_terminal(tmp_path, HF_API="?", TERM="xterm")
-    shown = on_a_terminal(tmp_path, HF_API="?", NO_COLOR="1")
+    doctor = partial(on_a_terminal, "worker.main", "doctor", folder=tmp_path)
+    assert "\x1b[31m✗\x1b[0m settings" in doctor(environment=environment(tmp_path, HF_API="?", TERM="xterm"))
+    shown = doctor(environment=environment(tmp_path, HF_API="?", NO_COLOR="1"))
     assert shown.startswith("FAIL settings")
     assert "\x1b" not in shown
 
@@ -164,15 +149,8 @@ def test_it_sees_a_worker_that_runs(tmp_path: Path, rehearsal: Rehearsal) -> Non
         [sys.executable, "-m", "worker.main", "worker"], cwd=tmp_path, env=given, stderr=subprocess.DEVNULL
     )
     try:
-        seen: list[Check] = []
-
-        def is_seen() -> bool:
-            seen[:] = [check_redis(settings)[1]]
-            return seen[0].ok is True
-
         with embedded_redis(settings.chartq_home):  # else the checks would start and end it each time
-            eventually(is_seen)
-        assert seen == [Check("workers", True, "1 running")]
+            eventually(lambda: check_redis(settings)[1] == Check("workers", True, "1 running"))
     finally:
         worker.terminate()
         assert worker.wait(PATIENCE_S) == 0

@@ -21,7 +21,7 @@ import pytest
 import requests
 from click.testing import CliRunner
 from PIL import Image, ImageDraw
-from support.faults import by_image, by_prompt
+from support.faults import by_prompt
 from support.repository import ROOT
 from support.stack import PATIENCE_S, eventually
 
@@ -313,7 +313,11 @@ def test_the_hint_may_stand_in_the_message_alone(server: Rehearsal) -> None:
         ({"credits": 0}, 402, "depleted your monthly included credits"),
         ({"cold_start_s": 20.0}, 503, f"Model {MODEL} is currently loading"),
         ({"max_concurrency": 0}, 429, "Model is overloaded"),
-        ({"fault_for": by_image({CHART_SHA256: 422})}, 422, "Failed to deserialize"),
+        (
+            {"fault_for": lambda asked: 422 if asked.image_sha256 == CHART_SHA256 else None},
+            422,
+            "Failed to deserialize",
+        ),
         ({"fault_for": by_prompt({"trend": 500})}, 500, "Internal server error"),
         ({"fault": 504}, 504, "<h1>504</h1>"),
         ({"fault": 413}, 413, "length limit exceeded"),
