@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 from support.lanes import running_redis
+from support.ports import free_port
 from support.stack import Stack, stack
 
 from worker.rehearsal import Behaviour, Rehearsal
@@ -13,8 +14,11 @@ from worker.rehearsal import Behaviour, Rehearsal
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> Iterator[Rehearsal]:
-    """The provider; it begins as the test's module says in BEHAVIOUR."""
-    with Rehearsal(getattr(request.module, "BEHAVIOUR", Behaviour(latency_s=0.05))) as running:
+    """The provider; it begins as the test's module says in BEHAVIOUR.
+
+    Its port is nobody else's either while it is stopped.
+    """
+    with Rehearsal(getattr(request.module, "BEHAVIOUR", Behaviour(latency_s=0.05)), port=free_port()) as running:
         yield running
 
 

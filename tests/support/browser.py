@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from support.stack import PATIENCE_S
+
 #: Chromium reads commands from descriptor 3 and answers on 4.
 _LAUNCHER = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execvp(sys.argv[3], sys.argv[3:])"
@@ -54,7 +56,7 @@ class Browser:
     def close(self) -> None:
         self._send("Browser.close")
         os.close(self._to)
-        self._process.wait(60)
+        self._process.wait(PATIENCE_S)
         os.close(self._from)
 
     def open(
@@ -95,7 +97,7 @@ class Browser:
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._read:
-            assert select.select([self._from], [], [], 60)[0], "the browser doesn't answer"
+            assert select.select([self._from], [], [], PATIENCE_S)[0], "the browser doesn't answer"
             more = os.read(self._from, 1 << 20)
             assert more, "the browser has left"
             self._read += more
@@ -129,7 +131,7 @@ class Tab:
         return answer["result"].get("value")
 
     def until(self, expression: str) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while not self.value(expression):
             assert time.monotonic() < deadline, f"never true: {expression}\n{self.value('document.body.innerText')}"
             time.sleep(0.02)

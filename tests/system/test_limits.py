@@ -49,7 +49,7 @@ def test_an_unknown_limit_costs_few_refusals_and_no_chart(user: Stack, server: R
     batch_id = user.submit(draw_charts(user.folder / "charts", 100))
     workers(user, 3, "--concurrency", "8", MAX_RETRIES="0")
     assert wait(user, batch_id).finished == 100
-    assert server.record.with_status(429) <= 30
+    assert server.record.with_status(429) <= 30 + 3 * 8  # test_simulation: thirty, where the machine is never late
     assert set(attempts(user, batch_id)) == {1}
 
 

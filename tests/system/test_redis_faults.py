@@ -26,7 +26,7 @@ LANE = f"chat:{MODEL}"
 Fault = Callable[[OwnRedis], AbstractContextManager[None]]
 
 #: The user's own words in REDIS_URL: a reply that takes longer counts as lost.
-QUICK = "?socket_timeout=0.5"
+QUICK = "?socket_timeout=2"
 
 
 @pytest.fixture

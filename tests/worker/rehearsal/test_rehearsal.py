@@ -22,6 +22,7 @@ import requests
 from click.testing import CliRunner
 from PIL import Image, ImageDraw
 from support.faults import by_prompt
+from support.ports import free_port
 from support.repository import ROOT
 from support.stack import PATIENCE_S, eventually
 
@@ -458,7 +459,7 @@ def test_two_hundred_calls_are_held_at_once() -> None:
 
 
 def test_stopping_is_quick_even_with_calls_that_hang_and_the_port_stays() -> None:
-    server = Rehearsal(Behaviour(fault="hang")).start()
+    server = Rehearsal(Behaviour(fault="hang"), port=free_port()).start()
     url = server.base_url
     with ThreadPoolExecutor(5) as pool:
         hanging = [pool.submit(ask, server) for _ in range(5)]
