@@ -1,6 +1,7 @@
 """`chartq worker` as a process: how it stops, how it survives, and how RQ's own tools see it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from support.repository import ROOT
 from support.stack import PATIENCE_S, Program, Stack, draw_charts, eventually, finish
 
 from jobs.broker.embedded import embedded_redis
+from jobs.ledger import Ledger
 from worker.rehearsal import Rehearsal
 
 POISON_WORKER = ROOT / "tests" / "support" / "poison_worker.py"
@@ -346,3 +348,28 @@ def test_an_image_that_kills_its_worker_takes_no_bystander_along(user: Stack, se
     assert [row["status"] for row in rows.values()] == ["finished"] * 20
     assert [row["attempts"] for row in rows.values()] == [1] * 20
     assert deaths.count(-signal.SIGKILL) == 4  # once among others, three times alone
+
+
+def test_while_a_job_that_was_lost_with_its_worker_is_called_for_nothing_else_is(
+    user: Stack, server: Rehearsal
+) -> None:
+    server.behave(latency_s=2.5)
+    batch_id = user.submit(draw_charts(user.folder / "charts", 9))
+    lost = user.results(batch_id)[4]["job_id"]
+    with closing(Ledger.open(user.results_url)) as ledger:
+        ledger.start([(lost, "killed")], time.time())
+        ledger.lose([(lost, "killed")], max_losses=3, now=time.time())
+    shutil.rmtree(user.home / "redis")
+    user.worker("--concurrency", "4")
+    seen: list[int] = []
+
+    def has_ended() -> bool:
+        statuses = {row["job_id"]: row["status"] for row in user.results(batch_id)}
+        if statuses[lost] == "started":
+            seen.append(list(statuses.values()).count("started"))
+        return bool(statuses[lost] == "finished")
+
+    eventually(has_ended, timeout_s=50)
+    assert set(seen) == {1}
+    user.run("wait", batch_id, "--timeout", "50")
+    assert len(server.record) == 9

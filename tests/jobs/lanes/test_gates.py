@@ -745,6 +745,26 @@ def test_resume_counts_every_lane_that_was_on_hold(lanes: Lanes, worker: Worker)
     assert lanes.gates.resume(lanes.gates.all()) == 0
 
 
+def test_after_resume_five_more_find_out_whether_every_job_fails_alike(lanes: Lanes, worker: Worker) -> None:
+    lanes.submit(40)
+
+    def fail(kind: str = "HFRequestError 400: no") -> None:
+        worker.settle(worker.take(1), verdict="ok", to="failed", kind=kind)
+
+    fail()
+    fail("HFRequestError 422: another")
+    for _ in range(6):
+        fail()
+    assert not lanes.gate().held, "they fail with this and that"
+    worker.held_up(*worker.take(1))
+    for _ in range(3):
+        assert lanes.gates.resume(lanes.gates.all()) == 1
+        for _ in range(5):
+            assert not lanes.gate().held
+            fail()
+        assert lanes.gate().reason == "every_job"
+
+
 def test_a_late_refusal_of_credits_after_resume_does_not_hold_again(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(40)
     first, late = worker.take(2)

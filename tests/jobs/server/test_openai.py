@@ -100,6 +100,16 @@ def test_a_file_goes_in_and_answers_come_out(user: Producer, client: openai.Open
     assert [file.id for file in client.files.list()] == [file_id]
 
 
+def test_what_came_out_is_told_to_who_asked_and_to_no_other_key(user: Producer, client: openai.OpenAI) -> None:
+    made = create(client, upload(client, line("c", uri(1))))
+    validated(client, made.id)
+    user.answer(made.id)
+    bob = client.with_options(api_key=user.run("keys", "create", "bob").stdout.strip())
+    assert list(bob.files.list()) == []
+    with pytest.raises(openai.NotFoundError):
+        bob.files.content(f"file-{made.id}-output")
+
+
 @pytest.mark.parametrize(
     ("bad", "code", "at"),
     [
