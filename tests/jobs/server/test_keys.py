@@ -100,6 +100,17 @@ def test_a_key_sees_what_it_made_and_404_for_all_else(user: Producer, api: TestC
     assert api.get(f"/jobs/{job_id}", headers=bob).status_code == 200  # the same chart, the same question: its own now
 
 
+def test_a_submit_that_died_is_gone_on_with_by_its_own_key_alone(user: Producer, api: TestClient) -> None:
+    (user.folder / "a.png").write_bytes(png())
+    ann, bob = key(user, "ann"), key(user, "bob")
+    asked = {"paths": ["a.png"], "prompt": "Up?"}
+    mine = api.post("/batches", json=asked, headers=ann).json()["batch_id"]
+    with user.session() as session:
+        session.ledger.unseal(session.ledger.batch(mine))
+    assert api.post("/batches", json=asked, headers=bob).json()["batch_id"] != mine
+    assert api.post("/batches", json=asked, headers=ann).json()["batch_id"] == mine
+
+
 def test_of_a_chart_that_two_keys_ask_about_each_is_told_its_own_name_and_place(
     user: Producer, api: TestClient
 ) -> None:
