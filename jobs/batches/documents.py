@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.batches.eta import Pace, eta_s
 from jobs.batches.shapes import (
+    ENDED_BATCH,
     AnswerDocument,
     BatchDocument,
     BatchState,
@@ -38,7 +39,7 @@ def batch_document(
     open_jobs = counts.open
     hold = _hold(batch, gates, controls, now) if open_jobs else None
     status = _status(batch, counts, open_jobs, held=hold is not None)
-    ended = status in ("completed", "completed_with_errors", "canceled")
+    ended = status in ENDED_BATCH
     pace = Pace(
         recent_ended=counts.recent_ended, lately_ended=counts.lately_ended, age_s=max(1.0, now - batch.created_at)
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from jobs.batches.session import Session
-from jobs.batches.shapes import JOB_STATES, BatchDocument
+from jobs.batches.shapes import JOB_STATES, BatchDocument, open_rows
 from jobs.core.text import MESSAGE_CHARS, label, one_line
 from jobs.core.time_text import clock, duration
 from jobs.ledger import Batch, StoreUnavailableError
@@ -130,5 +130,4 @@ def next_step(document: BatchDocument) -> str:
 
 def lacks_charts(document: BatchDocument) -> bool:
     """All that was submitted so far has ended, and yet the batch hasn't: its submit is under way, or has died."""
-    counts = document["request_counts"]
-    return document["status"] == "in_progress" and not (counts["queued"] + counts["started"] + counts["scheduled"])
+    return document["status"] == "in_progress" and not open_rows(document["request_counts"])

@@ -3,13 +3,13 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import islice
 
 from jobs.batches.documents import finished_at
 from jobs.batches.reconcile import Requeued, put_back_all
 from jobs.batches.session import PAGE, Session
 from jobs.core.controls import EVERYTHING, subject_of
 from jobs.core.job import model_of
+from jobs.core.pages import pages
 from jobs.core.rates import RateLimits
 from jobs.ledger import ALL_FAILURES, ALL_ROWS, Batch, FailureFilter, RowFilter, Size
 
@@ -95,8 +95,7 @@ def delete(session: Session, batch: Batch) -> Size:
 def old(session: Session, older_than_s: float) -> Iterator[Batch]:
     """Batches that ended longer ago, the newest first: what asks about another's answers comes before that one."""
     now = session.now_if_possible() if session.settings.redis_url else session.clock.now()
-    waiting = iter(session.ledger.batches())
-    while page := list(islice(waiting, PAGE)):
+    for page in pages(session.ledger.batches(), PAGE):
         counts = session.ledger.counts_of(page, recent_since=now)
         for batch in page:
             ended_at = None if counts[batch.id].open else finished_at(batch, counts[batch.id])

@@ -1,41 +1,29 @@
 """What a submit would do, or a run has ahead: how many calls, how many tokens and dollars, done by when."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs.batches.cost import Cost, PricesOf, cost, no_prices
 from jobs.batches.eta import NO_PACE, eta_s
 from jobs.batches.session import Session
+from jobs.batches.shapes import BatchDocument, open_rows
 from jobs.core.time_text import clock, duration, iso
 from jobs.lanes import Gate
-from jobs.submit.source import Rejected
 from jobs.submit.submit import Order, Submitted, accepted, chunked, find_batch, rows_of
 
 _CHUNK = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Figures:
-    """How many charts, and how many of them need a call."""
+class Plan:
+    """What lies ahead. `done`: how many charts there are, as a submit tells it."""
 
-    total: int
-    cached: int
+    done: Submitted
+    #: How many need a call.
     calls: int
-    rejected: Sequence[Rejected]
-    #: How many charts there are, if this is a sample of them.
-    sample_of: int | None = None
-    #: How many are larger than what is sent (pixels of the longer side), and the least share that one goes out with.
-    shrunk: int = 0
-    smallest_scale: float = 1.0
-    max_side: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan(_Figures):
-    """What lies ahead."""
-
+    #: Pixels of the longer side that larger pictures are reduced to.
+    max_side: int
     #: Seconds that the calls take at the lane's budget, after what waits there already; None: no budget is known.
     eta_s: float | None
     #: That budget, as `30/h`.
@@ -49,31 +37,27 @@ class Plan(_Figures):
     def document(self) -> dict[str, Any]:
         """As `submit --json`, without a batch, and with the plan."""
         return {
+            **self.done.document(),
             "batch_id": None,
-            "total": self.total,
-            "queued": self.total - self.cached,
-            "cached": self.cached,
-            "rejected": [reject.to_json() for reject in self.rejected],
-            "shrunk": self.shrunk,
             "dry_run": True,
             "calls": self.calls,
             "tokens": self.cost.tokens_document() if self.cost else None,
             "price_usd": self.cost.price_document() if self.cost else None,
             "eta_s": self.eta_s,
             "done_by": iso(self.now + self.eta_s) if self.eta_s is not None else None,
-            **({} if self.sample_of is None else {"sample_of": self.sample_of}),
         }
 
     def lines(self, *, asked: bool = True) -> list[str]:
         """For people; where nobody `asked` for a plan, without what isn't known."""
-        rejected = f" ({len(self.rejected):,} rejected)" if self.rejected else ""
+        done = self.done
+        rejected = f" ({len(done.rejected):,} rejected)" if done.rejected else ""
         calls = "1 call" if self.calls == 1 else f"{self.calls:,} calls"
-        charts = f"{self.total:,} charts" if self.sample_of is None else self._sample()
-        lines = [f"{charts}{rejected}: {self.cached:,} answered already, {calls} to make"]
-        if self.shrunk:
-            larger = f"{self.shrunk:,} of {self.total:,} charts are larger than {self.max_side} px"
+        sample = "" if done.sample_of is None else f"sample of {done.total:,} of {done.sample_of:,} charts"
+        lines = [f"{sample or f'{done.total:,} charts'}{rejected}: {done.cached:,} answered already, {calls} to make"]
+        if done.shrunk:
+            larger = f"{done.shrunk:,} of {done.total:,} charts are larger than {self.max_side} px"
             more = f"--max-side {2 * self.max_side} shows more, and takes more tokens"
-            lines.append(f"{larger}; the smallest goes out at {self.smallest_scale:.0%} ({more})")
+            lines.append(f"{larger}; the smallest goes out at {done.smallest_scale:.0%} ({more})")
         if not self.calls:
             return lines
         told = self._told(asked=asked)
@@ -89,9 +73,6 @@ class Plan(_Figures):
             return {"tokens and price": "not known before this model's first answers", "time": time_}
         price = cost.price_text() or "not known; chartq models MODEL asks who serves it"
         return {"tokens": cost.tokens_text(), "price": price, "time": time_}
-
-    def _sample(self) -> str:
-        return f"sample of {self.total:,} of {self.sample_of:,} charts"
 
     def _time(self) -> str:
         if self.held:
@@ -118,40 +99,28 @@ def plan(session: Session, order: Order, prices_of: PricesOf = no_prices) -> Pla
         done.note_sizes(chunk, order.question)
         done.cached += sum(row.job_id in answered for row in chunk)
         to_call |= {row.job_id for row in chunk} - answered
-    figures = _figures(order, done, total=done.total, cached=done.cached, calls=len(to_call))
-    return _planned(session, order, prices_of, figures, ahead=_waiting(session, order))
+    return _planned(session, order, prices_of, done, calls=len(to_call), ahead=_waiting(session, order))
 
 
 def plan_of_batch(
-    session: Session, order: Order, done: Submitted, document: Mapping[str, Any], prices_of: PricesOf
+    session: Session, order: Order, done: Submitted, document: BatchDocument, prices_of: PricesOf
 ) -> Plan:
     """What is ahead of the batch that was submitted with this order; `document` is its status."""
     counts = document["request_counts"]
-    calls = counts["queued"] + counts["started"] + counts["scheduled"]
-    figures = _figures(order, done, total=counts["total"], cached=counts["finished"], calls=calls)
-    return _planned(session, order, prices_of, figures, ahead=max(0, _waiting(session, order) - calls))
+    calls = open_rows(counts)
+    all_of_it = replace(done, total=counts["total"], cached=counts["finished"])
+    return _planned(session, order, prices_of, all_of_it, calls=calls, ahead=max(0, _waiting(session, order) - calls))
 
 
-def _figures(order: Order, done: Submitted, *, total: int, cached: int, calls: int) -> _Figures:
-    return _Figures(
-        total=total,
-        cached=cached,
-        calls=calls,
-        rejected=done.rejected,
-        sample_of=done.sample_of,
-        shrunk=done.shrunk,
-        smallest_scale=done.smallest_scale,
-        max_side=order.question.picture_limits[0],
-    )
-
-
-def _planned(session: Session, order: Order, prices_of: PricesOf, figures: _Figures, *, ahead: int) -> Plan:
-    question, calls = order.question, figures.calls
+def _planned(session: Session, order: Order, prices_of: PricesOf, done: Submitted, *, calls: int, ahead: int) -> Plan:
+    question = order.question
     gates = _gates(session, question.lane, question.model)
     spent = session.ledger.tokens_spent(question, count_rehearsals=order.count_rehearsals) if calls else None
     prices = prices_of(session.settings, question) if spent else ()  # without tokens they tell nothing
     return Plan(
-        **vars(figures),
+        done=done,
+        calls=calls,
+        max_side=question.picture_limits[0],
         eta_s=eta_s(ahead + calls, gates, NO_PACE) if calls else 0.0,
         budget=" and ".join(sorted({",".join(map(str, gate.windows)) for gate in gates if not gate.held})),
         held=bool(gates) and all(gate.held for gate in gates),

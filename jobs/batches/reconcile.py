@@ -28,7 +28,6 @@ ALONE = "alone"
 class Requeued:
     """What came of looking at some rows."""
 
-    looked_at: int = 0
     requeue_missing: int = 0
     failed: int = 0
     #: For which their queue had no room.
@@ -38,7 +37,6 @@ class Requeued:
 
     def __add__(self, other: "Requeued") -> "Requeued":
         return Requeued(
-            looked_at=self.looked_at + other.looked_at,
             requeue_missing=self.requeue_missing + other.requeue_missing,
             failed=self.failed + other.failed,
             beyond=self.beyond + other.beyond,
@@ -85,7 +83,6 @@ def requeue_missing(
     waiting = [row for row in missing if row.batch_id and (row.status != "started" or row.job_id in again)]
     new, beyond = _enqueue(queues, waiting, alone=again, in_order=in_order, notes=notes)
     return Requeued(
-        looked_at=len(rows),
         requeue_missing=new,
         failed=len(lost.failed),
         beyond=beyond,

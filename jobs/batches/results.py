@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from jobs.batches.documents import image_document, result_document, result_line
+from jobs.core.pages import pages
 from jobs.core.text import dumps
 from jobs.ledger import Batch, Ledger
 from jobs.schemas import schema_of
@@ -43,7 +43,7 @@ class Results:
 
 def with_sources(ledger: Ledger, batch: Batch, rows: Iterator[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Each document with the answer that it asks about, its job and that one's picture."""
-    while page := list(islice(rows, _PAGE)):
+    for page in pages(rows, _PAGE):
         sources = ledger.sources_of(batch, [row["custom_id"] for row in page])
         for row in page:
             job_id, text, image = sources.get(row["custom_id"], (None, None, ""))

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from jobs.batches.documents import batch_document, result_document
@@ -17,6 +16,7 @@ from jobs.config.settings import Settings
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.controls import Controls
 from jobs.core.errors import QueueError
+from jobs.core.pages import pages
 from jobs.ledger import Batch, Counts, Ledger, RowFilter, StoreUrl
 from jobs.ledger.counts import RECENT_S
 from jobs.schemas import schema_of
@@ -158,8 +158,7 @@ class Session:
     def statuses(self, batches: Iterable[Batch]) -> Iterator[BatchDocument]:
         """The documents of many batches, just read: a statement for each hundred, a look at each lane's gates."""
         gates: dict[str, list[Gate]] = {}
-        waiting = iter(batches)
-        while page := list(islice(waiting, PAGE)):
+        for page in pages(batches, PAGE):
             now, counts, controls = self._counted(page, self.now_if_possible)
             for batch in (one for one in page if one.id in counts):
                 lane, unfinished = batch.question.lane, counts[batch.id].open > 0

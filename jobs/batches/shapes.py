@@ -10,6 +10,8 @@ JobState = Literal["finished", "failed", "canceled", "started", "scheduled", "qu
 JOB_STATES: Final[tuple[JobState, ...]] = ("finished", "failed", "canceled", "started", "scheduled", "queued")
 
 BatchState = Literal["in_progress", "on_hold", "completed", "completed_with_errors", "canceled"]
+#: States of a batch that has no work left.
+ENDED_BATCH: Final[tuple[BatchState, ...]] = ("completed", "completed_with_errors", "canceled")
 
 
 class CountsDocument(TypedDict):
@@ -22,6 +24,11 @@ class CountsDocument(TypedDict):
     finished: int
     failed: int
     canceled: int
+
+
+def open_rows(counts: CountsDocument) -> int:
+    """Jobs that have not ended."""
+    return counts["queued"] + counts["started"] + counts["scheduled"]
 
 
 class HoldDocument(TypedDict):

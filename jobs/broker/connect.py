@@ -120,7 +120,6 @@ def hide_password(url: str) -> str:
 
 
 def _message(url: str, error: Exception) -> str:
-    """Where, what, and what to do."""
     if isinstance(error, redis.RedisError) and (passing := passing_trouble(error)):
         return f"Redis at {hide_password(url)}: {passing}"
     what, what_to_do = _explained(error, str(error).rstrip(".") or type(error).__name__)

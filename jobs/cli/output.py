@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 import click
 
-from jobs.core.text import visible
+from jobs.core.text import encodable, visible
 
 
 def say(text: str) -> None:
@@ -19,7 +19,7 @@ def say(text: str) -> None:
 
 def print_data(text: str) -> None:
     """A line of data, on stdout."""
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+    sys.stdout.write(encodable(text) + "\n")
 
 
 @contextmanager

@@ -1,12 +1,12 @@
 """Results as people read them in a terminal: chart, state, answer."""
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 from rich.table import Table
 
 from jobs.cli.console import print_table
+from jobs.core.pages import pages
 from jobs.core.text import beginning, label
 from jobs.formats.format import Row
 from jobs.formats.rows import outcome_text
@@ -23,10 +23,8 @@ _NAME_CHARS = 1000
 
 def print_results(rows: Iterable[Row]) -> None:
     """Print them as they are read."""
-    waiting, first = iter(rows), True
-    while page := list(islice(waiting, _PAGE)):
-        print_table(_table(page, heads=first))
-        first = False
+    for number, page in enumerate(pages(rows, _PAGE)):
+        print_table(_table(page, heads=number == 0))
 
 
 def _table(rows: list[Row], *, heads: bool) -> Table:

@@ -294,6 +294,6 @@ def _dry_run(session: Session, order: Order, prices_of: PricesOf, *, as_json: bo
     if as_json:
         print_data(dumps(planned.document()))
     else:
-        tell_rejects(planned.rejected)
+        tell_rejects(planned.done.rejected)
         print_data("\n".join(planned.lines()))
-    return 0 if planned.total else 1
+    return 0 if planned.done.total else 1

@@ -159,7 +159,6 @@ def _converted(one: "Field[Any]", value: object) -> Any:
 
 
 def _line(field: str, accepted: str, found: Mapping[str, Found], value: object) -> str:
-    """One problem, for the user."""
     origin = found[field].origin if field in found else variables(field)[0]
     if field in _SECRET or "@" in str(value):  # a URL with a password in it, where none belongs
         return f"{origin} can't be used (value not shown): {accepted}"

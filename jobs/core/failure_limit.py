@@ -37,12 +37,8 @@ class FailureLimit:
     def __str__(self) -> str:
         return str(self.count) if self.percent is None else f"{self.percent:g}%"
 
-    def left(self, *, failed: int, ended: int) -> int:
-        """How many more failures it takes at least to reach the limit; 0: it is reached.
-
-        `ended`: finished and failed ones. More than the answer may be needed, since others end meanwhile.
-        """
+    def is_reached(self, *, failed: int, ended: int) -> bool:
+        """`ended`: finished and failed ones."""
         if self.percent is None:
-            return max(0, (self.count or 0) - failed)
-        share = math.ceil(self.percent * max(ended, SHARE_FROM) / 100)
-        return share - failed if failed < share else int(ended < SHARE_FROM)
+            return failed >= (self.count or 0)
+        return ended >= SHARE_FROM and failed >= math.ceil(self.percent * ended / 100)

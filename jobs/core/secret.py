@@ -8,7 +8,6 @@ class Secret:
         self._text = text
 
     def get_secret_value(self) -> str:
-        """The text itself."""
         return self._text
 
     def __repr__(self) -> str:

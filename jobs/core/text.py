@@ -42,7 +42,7 @@ def one_line_json(text: str) -> str:
     """JSON in which what can't be encoded, breaks lines or acts unseen is escaped."""
     if text.isascii() and "\x7f" not in text:
         return text
-    return _RAW.sub(_escaped, text).encode("utf-8", "backslashreplace").decode()
+    return encodable(_RAW.sub(_escaped, text))
 
 
 def as_dumped(stored: str) -> str:
@@ -96,4 +96,4 @@ def _clipped(line: str, most_chars: int) -> str:
 
 def encodable(text: str) -> str:
     """The text as it is, except that what UTF-8 has no bytes for (bytes of odd file names) is shown escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

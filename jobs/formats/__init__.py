@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TextIO
 
+from jobs.core.errors import InputError
 from jobs.formats.csv_table import write_csv
-from jobs.formats.files import form_of_ending
 from jobs.formats.format import Format, ReportContext, Row
 from jobs.formats.json_lines import write_json, write_jsonl
 from jobs.formats.markdown import write_markdown
@@ -48,7 +48,10 @@ _ALL = (
 FORMATS: Mapping[str, Format] = MappingProxyType({one.name: one for one in _ALL})
 
 
-def format_of(path: Path) -> str | None:
-    """The format that a file's name asks for by its ending; None if it has none. Raises InputError for another."""
-    endings = {suffix: one.name for one in _ALL for suffix in one.suffixes}
-    return form_of_ending(path, endings)
+def format_of(path: Path, among: Iterable[str] = FORMATS) -> str | None:
+    """Which of these a file's name asks for by its ending; None if it has none. Raises InputError for another one."""
+    endings = {suffix: name for name in among for suffix in FORMATS[name].suffixes}
+    suffix = path.suffix.lower()
+    if not suffix or suffix in endings or (path.exists() and not path.is_file()):
+        return endings.get(suffix)
+    raise InputError(f"{str(path)!r}: nothing here writes {suffix} files, but {', '.join(endings)} (or say --format)")

@@ -6,12 +6,13 @@ from types import MappingProxyType
 from typing import Any, TextIO
 
 from jobs.core.text import dumps
+from jobs.formats import format_of
 from jobs.formats.compared_batch import ComparedBatch, sides
 from jobs.formats.csv_table import csv_line, spreadsheet_cell
-from jobs.formats.files import data_file, form_of_ending
+from jobs.formats.files import data_file
 from jobs.formats.format import ReportContext, Row
 from jobs.formats.markdown import cell, table_head, table_row
-from jobs.formats.pairs import Pairs, compare_rows
+from jobs.formats.pairs import OUTCOMES, Pairs, compare_rows
 from jobs.formats.rows import outcome_text
 
 #: What a comparison keeps of each row in a table.
@@ -40,7 +41,7 @@ def compare(
 
 def comparison_format_of(path: Path) -> str | None:
     """The form that a file's name asks for by its ending; None if it has none. Raises InputError for another."""
-    return form_of_ending(path, _SUFFIXES)
+    return format_of(path, COMPARISONS)
 
 
 def _html(pairs: Pairs, out: TextIO, a: ComparedBatch, b: ComparedBatch) -> None:
@@ -61,7 +62,7 @@ def _markdown(pairs: Pairs, out: TextIO, a: ComparedBatch, b: ComparedBatch) -> 
     out.write(table_head(("chart", "", f"A: {cell(a.name)}", f"B: {cell(b.name)}"), aligned="llll"))
     for pair in pairs:
         texts = (cell(outcome_text(row)) if row else "" for row in (pair.a, pair.b))
-        out.write(table_row([cell(pair.custom_id), _WORDS[pair.outcome], *texts]))
+        out.write(table_row([cell(pair.custom_id), OUTCOMES[pair.outcome], *texts]))
 
 
 def _jsonl(pairs: Pairs, out: TextIO, _a: ComparedBatch, _b: ComparedBatch) -> None:
@@ -69,19 +70,7 @@ def _jsonl(pairs: Pairs, out: TextIO, _a: ComparedBatch, _b: ComparedBatch) -> N
         out.write(dumps({"custom_id": pair.custom_id, "outcome": pair.outcome, "a": pair.a, "b": pair.b}) + "\n")
 
 
-_WORDS: dict[str, str] = {"differ": "differ", "same": "same", "one": "one answer", "none": "no answers"}
-
 #: The forms of a comparison by name.
 COMPARISONS: Mapping[str, Callable[[Pairs, TextIO, ComparedBatch, ComparedBatch], Any]] = MappingProxyType(
     {"html": _html, "csv": _csv, "markdown": _markdown, "jsonl": _jsonl}
 )
-
-_SUFFIXES = {
-    ".html": "html",
-    ".htm": "html",
-    ".csv": "csv",
-    ".md": "markdown",
-    ".markdown": "markdown",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}

@@ -92,7 +92,6 @@ def _json(value: Any) -> str:
 
 
 def csv_line(cells: Iterable[Any]) -> str:
-    """A line of CSV."""
     return _line_maker()(cells)
 
 

@@ -3,21 +3,12 @@
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO, cast
 
-from jobs.core.errors import InputError
 from jobs.core.text import visible
-
-
-def form_of_ending(path: Path, endings: Mapping[str, str]) -> str | None:
-    """What the ending of a file's name asks for; None if it has none. Raises InputError for one that nobody writes."""
-    suffix = path.suffix.lower()
-    if not suffix or suffix in endings or (path.exists() and not path.is_file()):
-        return endings.get(suffix)
-    raise InputError(f"{str(path)!r}: nothing here writes {suffix} files, but {', '.join(endings)} (or say --format)")
 
 
 @contextmanager

@@ -7,17 +7,10 @@ from jobs.formats import components
 from jobs.formats.compared_batch import ComparedBatch
 from jobs.formats.format import Row
 from jobs.formats.page import Page, esc, page
-from jobs.formats.pairs import Outcome, Pair, Pairs
+from jobs.formats.pairs import OUTCOMES, Pair, Pairs
 from jobs.formats.rows import fields_of
 from jobs.formats.thumbnails import Album, Shot, with_shots
 from jobs.formats.word_diff import Piece, pieces
-
-_OUTCOMES: tuple[tuple[Outcome, str], ...] = (
-    ("differ", "Differ"),
-    ("same", "Same"),
-    ("one", "One answer"),
-    ("none", "No answers"),
-)
 
 _SORTS = (("n", "As submitted"), ("status", "Differences first"), ("name", "Name"))
 
@@ -27,7 +20,7 @@ def write_html_comparison(pairs: Pairs, out: TextIO, a: ComparedBatch, b: Compar
     shell = Page(
         title=f"{a.name} and {b.name} · chartq",
         head=_head(pairs, a, b),
-        filters=_OUTCOMES,
+        filters=[(outcome, words.capitalize()) for outcome, words in OUTCOMES.items()],
         sorts=_SORTS,
         kind="comparison",
     )
@@ -36,7 +29,7 @@ def write_html_comparison(pairs: Pairs, out: TextIO, a: ComparedBatch, b: Compar
 
 
 def _cards(pairs: Pairs, a: ComparedBatch, b: ComparedBatch) -> Iterator[str]:
-    albums = [Album.of(one.context) for one in (a, b)]
+    albums = [Album(one.context) for one in (a, b)]
 
     def shots(pair: Pair) -> Sequence[Shot]:
         return albums[0].shots(pair.a) if pair.a else albums[1].shots(pair.either)
@@ -46,13 +39,12 @@ def _cards(pairs: Pairs, a: ComparedBatch, b: ComparedBatch) -> Iterator[str]:
 
 
 def _card(number: int, pair: Pair, shots: Sequence[Shot], a: ComparedBatch, b: ComparedBatch) -> str:
-    label = dict(_OUTCOMES)[pair.outcome].lower()
     a_shown, b_shown = _both(pair)
     source = _source(pair)
     return (
         f'<article class="card"{components.sort_keys(number, pair.either, pair.outcome)}>'
         f'{components.pictures(shots, pair.custom_id)}<div class="both"><header>{components.heading(pair.custom_id)}'
-        f'<p class="pills">{components.pill(pair.outcome, label)}</p></header>'
+        f'<p class="pills">{components.pill(pair.outcome, OUTCOMES[pair.outcome])}</p></header>'
         f'{components.source(source) if source else ""}<div class="sides">'
         f"{_side('A', a, pair.a, a_shown, source)}{_side('B', b, pair.b, b_shown, source)}</div></div></article>"
     )

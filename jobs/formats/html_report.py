@@ -40,7 +40,7 @@ def write_html(rows: Iterable[Row], out: TextIO, context: ReportContext) -> None
         sorts=_SORTS,
         kind="batch",
     )
-    shots = with_shots(chain(first, waiting), Album.of(context).shots)
+    shots = with_shots(chain(first, waiting), Album(context).shots)
     for piece in page(shell, (_card(number, row, taken, prompt) for number, (row, taken) in enumerate(shots, 1))):
         out.write(piece)
 

@@ -21,7 +21,7 @@ from itertools import chain, islice
 from jobs.formats.rows import shown
 
 #: Cards that stand in the page itself: what a browser lays out at once without a pause.
-_MEMBER_STATUS = 1_000
+_AT_ONCE = 1_000
 
 #: Cards per inert block.
 _PER_BLOCK = 1_000
@@ -68,7 +68,7 @@ def page(shell: Page, cards: Iterable[str]) -> Iterator[str]:
     if first is None:
         yield '<p class="nothing">No rows: this batch is empty, or no row has the status asked for.</p>\n'
     else:
-        for card in islice(chain([first], waiting), _MEMBER_STATUS):
+        for card in islice(chain([first], waiting), _AT_ONCE):
             yield card + "\n"
     yield "</main>\n"
     yield from _blocks(waiting)

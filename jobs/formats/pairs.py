@@ -21,6 +21,8 @@ from jobs.formats.rows import fields_of, is_rehearsal
 
 #: `differ`, `same`: both answered; `one`: only one did; `none`: neither.
 Outcome = Literal["differ", "same", "one", "none"]
+#: As people are told.
+OUTCOMES: Mapping[Outcome, str] = {"differ": "differ", "same": "same", "one": "one answer", "none": "no answers"}
 
 #: A custom id that stands in a batch more than once is paired with its first, second, ... namesake.
 _SCHEMA = """

@@ -1,23 +1,25 @@
 """Results as Parquet: typed columns, written in row groups, so that memory does not grow with the batch."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.errors import InstallationError
+from jobs.core.pages import pages
 from jobs.core.text import dumps, encodable
 from jobs.formats.files import whole_file
 from jobs.formats.format import ReportContext, Row
-from jobs.formats.typed_columns import Column, answer_columns
-from jobs.schemas import answer_fields
+from jobs.schemas import Field, answer_fields
 
 if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]  # it ships no types
 
 #: Rows per row group: enough to compress well, and with replies of 5 kB still only 10 MB in memory.
 _GROUP_ROWS = 2_000
+
+#: Name, the type's name (Arrow's, or of a field JSON Schema's), and where the value comes from.
+Column = tuple[str, str, Callable[[Row], Any]]
 
 
 def _plain(name: str) -> Callable[[Row], Any]:
@@ -51,7 +53,7 @@ def _raw(row: Row) -> str | None:
     return None if row["raw"] is None else dumps(row["raw"])
 
 
-#: Name, Arrow's name of the type, and where the value comes from. The reply, of any shape, is JSON text.
+#: A result's own columns. The reply, of any shape, is JSON text.
 _COLUMNS: tuple[Column, ...] = (
     ("job_id", "string", _plain("job_id")),
     ("custom_id", "string", _plain("custom_id")),
@@ -83,14 +85,13 @@ _COLUMNS: tuple[Column, ...] = (
 def write_parquet(rows: Iterable[Row], path: Path, context: ReportContext) -> list[Path]:
     """Write the file. Raises InstallationError without pyarrow."""
     arrow, parquet = _pyarrow()
-    answers = answer_columns(answer_fields(context.question))
+    answers = _answer_columns(answer_fields(context.question))
     schema = arrow.schema([(name, _arrow_type(arrow, kind)) for name, kind, _ in (*_COLUMNS, *answers)])
-    waiting = iter(rows)
     with (
         whole_file(path) as temporary,
         parquet.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
-        while group := list(islice(waiting, _GROUP_ROWS)):
+        for group in pages(rows, _GROUP_ROWS):
             columns = {name: [value(row) for row in group] for name, _, value in (*_COLUMNS, *answers)}
             writer.write_table(arrow.table(columns, schema=schema), row_group_size=_GROUP_ROWS)
     return [path]
@@ -122,3 +123,45 @@ def _arrow_type(arrow: Any, kind: str) -> "pyarrow.DataType":
     }
     plain = types[kind.removesuffix("[]")]
     return arrow.list_(plain) if kind.endswith("[]") else plain
+
+
+def _answer_columns(fields: Sequence[Field]) -> list[Column]:
+    """A column per field, of the type that the schema says."""
+    return [(encodable(one.column), one.type + "[]" * one.many, _answer_value(one)) for one in fields]
+
+
+def _answer_value(field: Field) -> Callable[[Row], Any]:
+    """As the column's type has it. Answers are checked, but a worker of another age may have let one pass."""
+    convert = _CONVERSIONS[field.type]
+
+    def value(row: Row) -> Any:
+        found = field.value(row.get("answer"))
+        if field.many:
+            return [convert(one) for one in found] if isinstance(found, list) else None
+        return convert(found)
+
+    return value
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if _is_number(value) and abs(value) <= _MAX_DOUBLE else None
+
+
+def _integer(value: Any) -> int | None:
+    return int(value) if _is_number(value) and -(2**63) <= value < 2**63 else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_MAX_DOUBLE = 1.7e308
+
+#: From a JSON value to the column's; what doesn't fit is null there, and still stands in `text`.
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {
+    "string": lambda value: encodable(value) if isinstance(value, str) else None,
+    "number": _number,
+    "integer": _integer,
+    "boolean": lambda value: value if isinstance(value, bool) else None,
+    "json": lambda value: None if value is None else dumps(value),
+}

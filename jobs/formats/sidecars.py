@@ -16,6 +16,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from jobs.core.errors import InputError
+from jobs.core.job import ENDED_STATES
 from jobs.core.text import UNSEEN
 from jobs.formats.format import Row
 
@@ -33,8 +34,6 @@ _UNSAFE = re.compile(
 #: A folder that is called as a chart's file is: `a` and `a.txt/b` may be in one batch.
 _FILES_ENDING = re.compile(r"\.(txt|json|part)$", re.IGNORECASE)
 
-_ENDED = ("finished", "failed", "canceled")
-
 
 def write_sidecars(rows: Iterable[Row], folder: Path, *, status: str | None = None) -> int:
     """Write the files of every row that has ended (of this status), each whole or not at all; returns how many rows.
@@ -49,7 +48,7 @@ def write_sidecars(rows: Iterable[Row], folder: Path, *, status: str | None = No
         with _Tree(folder) as tree:
             for row in rows:
                 folders, name = names.of(row["custom_id"])
-                if row["status"] in _ENDED and status in (None, row["status"]):
+                if row["status"] in ENDED_STATES and status in (None, row["status"]):
                     _write(tree, row, folders, name)
                     count += 1
     except OSError as error:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from PIL import Image, ImageOps
 
@@ -17,7 +16,7 @@ from jobs.charts.image_check import opened
 from jobs.charts.storage import read_chart
 from jobs.core.errors import ImageError, OutOfMemoryError
 from jobs.core.in_order import in_order
-from jobs.core.job import Pictures, job_id
+from jobs.core.job import job_id
 from jobs.core.places import is_url
 from jobs.formats.format import ReportContext, Row
 
@@ -55,25 +54,13 @@ class Missing:
 Shot = Thumbnail | Missing
 
 
-@dataclass(frozen=True, kw_only=True)
 class Album:
     """Where the charts of a batch lie, and how to tell that a file is still the chart that was asked about."""
 
-    chart_root: Path | None
-    pictures: Pictures
-    #: `Question.id` of most rows; with the image's hash it makes the job's id.
-    question_id: str
-    #: The hash of a job's image, as the ledger has it: for rows that ask something else.
-    image_sha256: Callable[[str], str]
-
-    @classmethod
-    def of(cls, context: ReportContext) -> Self:
-        return cls(
-            chart_root=context.chart_root,
-            pictures=context.pictures,
-            question_id=context.question.id,
-            image_sha256=context.image_sha256,
-        )
+    def __init__(self, context: ReportContext) -> None:
+        self._context = context
+        #: Of most rows; with the image's hash it makes the job's id.
+        self._question_id = context.question.id
 
     def shots(self, row: Row) -> Sequence[Shot]:
         """The row's pictures, small; of a question about an answer without one of its own, that answer's."""
@@ -84,14 +71,14 @@ class Album:
             return ()
         if isinstance(image, str):
             return (self._shot(image, lambda sha256: self._is_asked(job, sha256)),)
-        hashes = self.image_sha256(job).split(",")
+        hashes = self._context.image_sha256(job).split(",")
         return [self._shot(stored, asked.__eq__) for stored, asked in zip(image, hashes, strict=False)]
 
     def _shot(self, stored: str, is_asked: Callable[[str], bool]) -> Shot:
         if is_url(stored):
             return Missing(reason=f"the provider fetched it from {stored}")
         try:
-            data = read_chart(stored, self.chart_root, self.pictures)
+            data = read_chart(stored, self._context.chart_root, self._context.pictures)
             if not is_asked(hashlib.sha256(data).hexdigest()):
                 return Missing(reason="the file has changed since it was asked about")
             return _shrunk(data)
@@ -99,38 +86,26 @@ class Album:
             return Missing(reason=str(error))
 
     def _is_asked(self, job: str, sha256: str) -> bool:
-        return job == job_id(sha256, self.question_id) or sha256 == self.image_sha256(job)
-
-
-def with_shots(items: Iterable[T], take: Callable[[T], Sequence[Shot]]) -> Iterator[tuple[T, Sequence[Shot]]]:
-    """Each item with its pictures, in order; worked out in threads, a bounded number ahead."""
-    page = _Page()
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="thumbnail") as pool:
-        taken = in_order(pool, lambda item: (item, page.shots(take, item)), items, ahead=4 * _THREADS)
-        for item, shots in taken:
-            yield item, page.place(shots)
-
-
-class _Page:
-    """What fits on a page."""
-
-    def __init__(self) -> None:
-        self._left = _PAGE_BYTES
-
-    def shots(self, take: Callable[[T], Sequence[Shot]], item: T) -> Sequence[Shot]:
-        return take(item) if self._left > 0 else (_NO_ROOM,)
-
-    def place(self, shots: Sequence[Shot]) -> Sequence[Shot]:
-        return [self._placed(shot) for shot in shots]
-
-    def _placed(self, shot: Shot) -> Shot:
-        if isinstance(shot, Missing):
-            return shot
-        self._left -= len(shot.uri)
-        return shot if self._left > 0 else _NO_ROOM
+        return job == job_id(sha256, self._question_id) or sha256 == self._context.image_sha256(job)
 
 
 _NO_ROOM = Missing(reason=f"no picture: the page has {_PAGE_BYTES // 1_000_000} MB of them already")
+
+
+def with_shots(items: Iterable[T], take: Callable[[T], Sequence[Shot]]) -> Iterator[tuple[T, Sequence[Shot]]]:
+    """Each item with as many of its pictures as fit on a page, in order; made in threads, a bounded number ahead."""
+    left = _PAGE_BYTES
+
+    def taken(item: T) -> tuple[T, Sequence[Shot]]:
+        return item, take(item) if left > 0 else (_NO_ROOM,)
+
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="thumbnail") as pool:
+        for item, shots in in_order(pool, taken, items, ahead=4 * _THREADS):
+            placed = []
+            for shot in shots:
+                left -= len(shot.uri) if isinstance(shot, Thumbnail) else 0
+                placed.append(shot if left > 0 or isinstance(shot, Missing) else _NO_ROOM)
+            yield item, placed
 
 
 def _shrunk(data: bytes) -> Thumbnail:

@@ -120,7 +120,9 @@ class Gates:
         An account that nobody brings any more, of a token that was replaced say, no longer counts. Where no worker
         has been yet there is one only if it is on hold.
         """
-        gates = [gate for gate in self.all(extra_lanes=[lane]) if gate.lane == lane] or self._held_for_anybody(lane)
+        gates = [gate for gate in self.all(extra_lanes=[lane]) if gate.lane == lane]
+        if not gates:
+            gates = [gate for gate in [self.unbrought(lane)] if gate.held]
         newest_s = max((gate.seen_s for gate in gates), default=0.0)
         return [gate for gate in gates if gate.live] or [gate for gate in gates if gate.seen_s == newest_s]
 
@@ -128,16 +130,14 @@ class Gates:
         """The lane's gate for any first worker: what people have paused, limited or suspended holds for it too."""
         return self._describe([("", lane)], ())[0]
 
-    def _held_for_anybody(self, lane: str) -> list[Gate]:
-        gate = self.unbrought(lane)
-        return [gate] if gate.held else []
-
     def all(self, *, extra_lanes: Sequence[str] = ()) -> list[Gate]:
         """Every gate that was ever used, and those that live workers would bring to `extra_lanes`."""
         workers = self.workers()
-        pairs = {self._split(member) for member in self._redis.smembers("chartq:gates")}
+        used = (text(gate).partition(":") for gate in self._redis.smembers("chartq:gates"))
+        pairs = {(account, lane) for account, _, lane in used}
         for lane in extra_lanes:
-            pairs |= {(account, lane) for account in self._accounts_for(lane, workers)}
+            api = lane.partition(":")[0]
+            pairs |= {(entry.accounts[api], lane) for entry in workers if api in entry.accounts}
         return self._describe(sorted(pairs), workers)
 
     def workers(self) -> list[WorkerEntry]:
@@ -195,16 +195,6 @@ class Gates:
             seen_s=max((entry.seen_s for entry in mine), default=0.0),
         )
 
-    @staticmethod
-    def _accounts_for(lane: str, workers: Sequence[WorkerEntry]) -> set[str]:
-        api = lane.partition(":")[0]
-        return {entry.accounts[api] for entry in workers if api in entry.accounts}
-
-    @staticmethod
-    def _split(member: Any) -> tuple[str, str]:
-        account, _, lane = text(member).partition(":")
-        return account, lane
-
 
 def parse_entry(published: Any) -> WorkerEntry | None:
     """What a worker published; None if none of ours wrote it."""
@@ -255,7 +245,7 @@ def _gate(pair: tuple[str, str], row: Mapping[str, Any], by: _Clocks, own: _InFo
     return Gate(
         account=account,
         lane=lane,
-        live=own.live,
+        **vars(own),  # their names are the gate's
         reason=reason,
         message=message,
         since_s=since_s,
@@ -265,13 +255,9 @@ def _gate(pair: tuple[str, str], row: Mapping[str, Any], by: _Clocks, own: _InFo
         budget_wait_s=row["budget_wait_ms"] / 1000,
         probing=row["probing"],
         limit=int(row["limit"]) if row.get("limit") else None,
-        ceiling=own.ceiling,
         in_flight=row["in_flight"],
-        windows=own.windows,
-        of_workers=own.of_workers,
         set_limit=limit.text() if limit else None,
         spent=tuple(row["spent"] or ()),
         now_s=by.now_s + by.ahead_s,
         ahead_s=by.ahead_s,
-        seen_s=own.seen_s,
     )

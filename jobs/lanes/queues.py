@@ -7,11 +7,12 @@ maintenance brings them in order when the queue is half empty (`jobs.batches.rec
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.controls import Controls
 from jobs.core.errors import QueueError
+from jobs.core.pages import pages
 from jobs.lanes.scripts import TASK, Scripts, text
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Priority = Literal["high", "normal", "low"]
 _RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 
 #: Ids per script call: keeps Redis busy for about 5 ms at a time.
-_CHUNK = 1000
+_PAGE = 1000
 
 #: Jobs of one queue in Redis: a thousand a second take half of them in 25 s, and maintenance looks every two.
 WINDOW = 50_000
@@ -40,7 +41,6 @@ def queue_name(lane: str, batch_id: str) -> str:
 
 
 def rq_time(at: datetime | None = None) -> str:
-    """A time as RQ writes it."""
     return (at or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -61,21 +61,12 @@ class LaneQueues:
         self._redis = redis
         self._scripts = Scripts(redis, clock)
 
-    def enqueue(
-        self,
-        job_ids: Sequence[str],
-        *,
-        lane: str,
-        batch_id: str,
-        priority: Priority = "normal",
-        front: bool = False,
-    ) -> int:
+    def enqueue(self, job_ids: Sequence[str], *, lane: str, batch_id: str, priority: Priority = "normal") -> int:
         """Put jobs on the batch's queue, unless Redis has them as open already. Returns how many were new.
 
         What the queue has no room for waits in the ledger.
         """
-        window = None if front else WINDOW
-        new, _ = self._enqueue(job_ids, lane, batch_id, priority, front=front, window=window, notes=True)
+        new, _ = self.put_back(job_ids, lane=lane, batch_id=batch_id, priority=priority, bounded=True, notes=True)
         return new
 
     def put_back(
@@ -94,8 +85,23 @@ class LaneQueues:
         `in_order`: the caller goes through the ledger's rows from the first. `notes`: those without room are to be
         counted, as they are not yet. `bounded`: by the window.
         """
-        window = WINDOW if bounded else None
-        return self._enqueue(job_ids, lane, batch_id, priority, window=window, in_order=in_order, notes=notes)
+        new, no_room = 0, 0
+        for page in pages(job_ids, _PAGE):
+            done = self._scripts.call(
+                "enqueue",
+                lane=lane,
+                queue=queue_name(lane, batch_id),
+                priority=_RANKS[priority],
+                ids=page,
+                window=WINDOW if bounded else None,
+                in_order=in_order,
+                notes=notes,
+                task=TASK,
+                timeout_s=JOB_TIMEOUT_S,
+                now_iso=rq_time(),
+            )
+            new, no_room = new + done[0], no_room + done[1]
+        return new, no_room
 
     def half_empty(self) -> list[tuple[str, str]]:
         """Lanes and batches (ids) of which jobs wait in the ledger alone, and whose queues have room for them."""
@@ -105,25 +111,6 @@ class LaneQueues:
     def nothing_beyond(self, *, lane: str | None = None, batch_id: str = "") -> None:
         """Nothing of the batch (without a lane: of any) waits in the ledger alone."""
         self._scripts.call("nothing_beyond", queue=None if lane is None else queue_name(lane, batch_id))
-
-    def _enqueue(
-        self, job_ids: Sequence[str], lane: str, batch_id: str, priority: Priority, **how: Any
-    ) -> tuple[int, int]:
-        new, no_room = 0, 0
-        for chunk in _chunks(job_ids):
-            done = self._scripts.call(
-                "enqueue",
-                lane=lane,
-                queue=queue_name(lane, batch_id),
-                priority=_RANKS[priority],
-                ids=list(chunk),
-                task=TASK,
-                timeout_s=JOB_TIMEOUT_S,
-                now_iso=rq_time(),
-                **how,
-            )
-            new, no_room = new + done[0], no_room + done[1]
-        return new, no_room
 
     def owner(self, controls: Controls, *, ours: bool, new_id: str | None) -> tuple[str | None, list[str]]:
         """This Redis's own name (`new_id` if it had none), and jobs in it whose store is not told, if any.
@@ -166,7 +153,7 @@ class LaneQueues:
 
     def unknown(self, job_ids: Sequence[str]) -> list[str]:
         """Those of `job_ids` that Redis doesn't have as queued, started or scheduled."""
-        return [text(job_id) for chunk in _chunks(job_ids) for job_id in self._scripts.call("unknown", ids=list(chunk))]
+        return [text(job_id) for page in pages(job_ids, _PAGE) for job_id in self._scripts.call("unknown", ids=page)]
 
     def now(self) -> float:
         """Seconds since the epoch by Redis's clock: what several hosts compare was told by one. Never goes back."""
@@ -179,7 +166,7 @@ class LaneQueues:
     def drop(self, *, lane: str, batch_id: str) -> int:
         """Empty a batch's queue, waiting and delayed jobs alike. Returns how many there were."""
         dropped = 0
-        while gone := int(self._scripts.call("drop", lane=lane, queue=queue_name(lane, batch_id), limit=_CHUNK)):
+        while gone := int(self._scripts.call("drop", lane=lane, queue=queue_name(lane, batch_id), limit=_PAGE)):
             dropped += gone
         return dropped
 
@@ -202,7 +189,3 @@ def _in_use(other: str, controls: Controls) -> QueueError:
         f"{controls.label}, and their workers would take each other's jobs. Use another Redis, or another "
         "database of it (REDIS_URL=redis://HOST:PORT/1), or that project's RESULTS_URL"
     )
-
-
-def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK))

@@ -1,5 +1,9 @@
 """The results store: one Ledger, and the values that go in and come out."""
 
+# What is imported here is what the room shows of itself.
+# mypy: implicit-reexport
+# ruff: noqa: F401
+
 from jobs.ledger.deletion import Size
 from jobs.ledger.errors import SchemaTooNewError, StoreGoneError, StoreUnavailableError
 from jobs.ledger.filters import ALL_FAILURES, ALL_ROWS, FailureFilter, RowFilter
@@ -22,35 +26,3 @@ from jobs.ledger.records import (
 from jobs.ledger.redis_marks import RedisMark
 from jobs.ledger.reports import AnswerRow, Change, Failed, Finished, Returned
 from jobs.ledger.store_url import StoreUrl
-
-__all__ = [
-    "ALL_FAILURES",
-    "ALL_ROWS",
-    "Added",
-    "AnswerRow",
-    "Batch",
-    "CallsMade",
-    "Change",
-    "Counts",
-    "Failed",
-    "FailureFilter",
-    "Finished",
-    "Hold",
-    "JobError",
-    "JobRow",
-    "Ledger",
-    "NewMember",
-    "OpenJob",
-    "RedisMark",
-    "ResultRow",
-    "Returned",
-    "RowFilter",
-    "SchemaTooNewError",
-    "Size",
-    "SourceAnswer",
-    "StartedJob",
-    "StoreGoneError",
-    "StoreUnavailableError",
-    "StoreUrl",
-    "TokensSpent",
-]

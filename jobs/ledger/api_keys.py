@@ -15,8 +15,6 @@ _PREFIX = "cq"
 
 @dataclass(frozen=True, kw_only=True)
 class ApiKey:
-    """What is known of a key."""
-
     key_id: str
     #: Whose it is: who has it sees what keys of this name made.
     name: str

@@ -79,7 +79,6 @@ def find_batch(tx: Transaction, fingerprint: str, *, among: BatchFilter) -> Batc
 
 
 def custom_ids(tx: Transaction, batch: Batch) -> set[str]:
-    """What the batch has so far."""
     return set(tx.values("custom_ids", batch=batch.id))
 
 

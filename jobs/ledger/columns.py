@@ -4,6 +4,8 @@ PostgreSQL refuses NUL in text, and neither database stores lone surrogates (Pyt
 of a file name that are not UTF-8). One such answer must not fail the transaction of its neighbours.
 """
 
+from jobs.core.text import encodable
+
 #: Bytes 0x80..0xFF of undecodable file names, as Python spells them, and as we store them (private use area).
 _TO_STORE = {0xDC00 + byte: 0x10DC00 + byte for byte in range(0x80, 0x100)}
 _FROM_STORE = {stored: escaped for escaped, stored in _TO_STORE.items()}
@@ -11,9 +13,7 @@ _FROM_STORE = {stored: escaped for escaped, stored in _TO_STORE.items()}
 
 def clean(text: str) -> str:
     """The nearest text that every database stores: NUL becomes U+FFFD, lone surrogates become `\\udc80`."""
-    if "\x00" in text:
-        text = text.replace("\x00", "\ufffd")
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    return encodable(text.replace("\x00", "\ufffd"))
 
 
 def path_to_store(path: str) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from jobs.core.finish_reason import is_cut_off
 from jobs.core.job import ENDED_STATES, OPEN_STATES
 from jobs.ledger.member_status import member_status_of
-from jobs.ledger.records import Counts
+from jobs.ledger.records import Batch, Counts
 from jobs.ledger.state_machine import State
 from jobs.ledger.transaction import Row, Transaction
 
@@ -127,12 +127,13 @@ def recounted(
         settle()
 
 
-def read(tx: Transaction, batch_rows: Sequence[int], *, recent_since: float) -> dict[int, Counts]:
-    """Where each of the batches (row ids) stands, at one moment; without those that were deleted."""
-    found = {row.batch: row for row in tx.rows("counts", batches=list(batch_rows))}
+def read(tx: Transaction, some: Sequence[Batch | Row], *, recent_since: float) -> dict[int, Counts]:
+    """Where each of the batches stands at one moment, by its row id; without those that were deleted."""
+    ids = [batch.id for batch in some]
+    found = {row.batch: row for row in tx.rows("counts", batches=ids)}
     since = {"since": int(recent_since), "lately_since": int(recent_since) + RECENT_S - LATELY_S}
-    pace = {row.batch: row for row in tx.rows("pace", batches=list(batch_rows), **since)}
-    return {batch: _counts(found[batch], pace.get(batch)) for batch in batch_rows if batch in found}
+    pace = {row.batch: row for row in tx.rows("pace", batches=ids, **since)}
+    return {batch: _counts(found[batch], pace.get(batch)) for batch in ids if batch in found}
 
 
 def _counts(row: Row, pace: Row | None) -> Counts:

@@ -81,7 +81,6 @@ def pictures_wanted(tx: Transaction) -> set[str]:
 
 
 def drop_pictures(tx: Transaction, hashes: Sequence[str]) -> None:
-    """Remove pictures."""
     tx.run("drop_pictures", hashes=list(hashes))
 
 

@@ -26,7 +26,7 @@ def check_limits(tx: Transaction, changes: Mapping[int, counts.Change], now: flo
     if not failed:
         return
     limited = tx.rows("limited_batches", batches=failed)
-    counted = counts.read(tx, [batch.id for batch in limited], recent_since=now)
+    counted = counts.read(tx, limited, recent_since=now)
     for batch in limited:
         _check(tx, batch, counted[batch.id], now)
 
@@ -51,7 +51,7 @@ def resume(tx: Transaction, batch: Batch) -> bool:
 
 def forget_failures(tx: Transaction, batch: Batch) -> None:
     """What has failed and ended so far is held against the batch no more."""
-    counted = counts.read(tx, [batch.id], recent_since=0)[batch.id]
+    counted = counts.read(tx, [batch], recent_since=0)[batch.id]
     tx.run("forget_failures", batch=batch.id, failed=counted.failed, ended=counted.finished + counted.failed)
 
 
@@ -64,7 +64,7 @@ def _check(tx: Transaction, batch: Row, counted: Counts, now: float) -> None:
     allowed = FailureLimit.parse(batch.max_failures)
     failed = max(0, counted.failed - batch.failed_before)
     ended = max(failed, counted.finished + counted.failed - batch.ended_before)
-    if not failed or allowed.left(failed=failed, ended=ended):
+    if not failed or not allowed.is_reached(failed=failed, ended=ended):
         return
     often = tx.rows("most_frequent_error", batch=batch.id)[0]
     message = _message(batch.batch_id, allowed, failed=failed, ended=ended, often=often)

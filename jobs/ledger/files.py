@@ -22,8 +22,6 @@ _DEAD_AFTER_S = 86_400
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFile:
-    """A file of the ledger."""
-
     id: int
     file_id: str
     owner: str
@@ -96,7 +94,6 @@ def add_part(tx: Transaction, file: int, number: int, data: bytes) -> None:
 
 
 def complete(tx: Transaction, file: int, *, bytes_: int, filename: str, purpose: str) -> None:
-    """All parts are there."""
     tx.run("complete_file", file=file, bytes=bytes_, filename=filename, purpose=purpose)
 
 
@@ -145,6 +142,5 @@ def delete(tx: Transaction, file: StoredFile) -> None:
 
 
 def drop(tx: Transaction, file: int) -> None:
-    """Whatever there is of a file."""
     tx.run("drop_parts", file=file)
     tx.run("drop_file", file=file)

@@ -7,6 +7,7 @@ from typing import Self, TypeVar
 
 from jobs.core.controls import Controls
 from jobs.core.job import Question
+from jobs.core.pages import pages
 from jobs.ledger import (
     api_keys,
     attempts,
@@ -31,7 +32,7 @@ from jobs.ledger.pool import rest
 from jobs.ledger.records import Added, Batch, Counts, NewMember, ResultRow, SourceAnswer
 from jobs.ledger.reports import Change
 from jobs.ledger.store_url import StoreUrl
-from jobs.ledger.transaction import BEYOND, Transaction, chunks
+from jobs.ledger.transaction import BEYOND, Transaction
 
 R = TypeVar("R", ResultRow, SourceAnswer)
 
@@ -40,9 +41,9 @@ _MANY = 1000
 
 
 def _counts_and_controls(
-    tx: Transaction, batch_rows: Sequence[int], label: str, *, recent_since: float
+    tx: Transaction, some: Sequence[Batch], label: str, *, recent_since: float
 ) -> tuple[dict[int, Counts], Controls]:
-    return counts.read(tx, batch_rows, recent_since=recent_since), controls.read(tx, label)
+    return counts.read(tx, some, recent_since=recent_since), controls.read(tx, label)
 
 
 class Ledger:
@@ -72,7 +73,6 @@ class Ledger:
         return cls(store)
 
     def close(self) -> None:
-        """End all connections."""
         self.store.close()
 
     def __enter__(self) -> Self:
@@ -121,7 +121,7 @@ class Ledger:
         policy = insert.Policy(refresh=refresh, count_rehearsals=count_rehearsals, cached_by=cached_by)
         queue: dict[str, None] = {}
         cached = 0
-        for chunk in chunks(rows, members.CHUNK):
+        for chunk in pages(rows, members.CHUNK):
             added = self._add_chunk(batch, chunk, policy, now)
             queue.update(dict.fromkeys(added.queue))
             cached += added.cached
@@ -193,7 +193,7 @@ class Ledger:
             more, pictures = self._remove_a_page()
             rest(time.monotonic() - began)
         unwanted = sorted(seen - self._pictures_wanted()) if seen else []
-        for some in chunks(unwanted, deletion.PICTURES):
+        for some in pages(unwanted, deletion.PICTURES):
             self._drop_pictures(some)
         self.store.give_room_back()
 
@@ -249,16 +249,9 @@ class Ledger:
     count_results = reads(queries.count_results)
     _results_page = reads(queries.results_page)
     _unasked_page = reads(queries.unasked_page)
-    _answered = reads(queries.answered)
-    _counts = reads(counts.read)
+    answered = reads(queries.answered)
+    counts_of = reads(counts.read)
     _counts_and_controls = reads(_counts_and_controls)
-
-    def answered(self, job_ids: Sequence[str], *, count_rehearsals: bool) -> set[str]:
-        """Those of the jobs that a submit without refresh would find answered."""
-        found: set[str] = set()
-        for chunk in chunks(job_ids, members.CHUNK):
-            found |= self._answered(chunk, count_rehearsals=count_rehearsals)
-        return found
 
     def batches(self, *, owner: str | None = None) -> Iterator[Batch]:
         """All batches, or one owner's, the newest first; read page by page: no transaction stays open meanwhile."""
@@ -273,13 +266,9 @@ class Ledger:
         """Where the batch stands at this moment."""
         return self.counts_of([batch], recent_since=recent_since)[batch.id]
 
-    def counts_of(self, some: Sequence[Batch], *, recent_since: float) -> dict[int, Counts]:
-        """Where each of the batches stands at this moment, by its row id."""
-        return self._counts([batch.id for batch in some], recent_since=recent_since)
-
     def counts_and_controls(self, some: Sequence[Batch], *, recent_since: float) -> tuple[dict[int, Counts], Controls]:
-        """That and what is paused and limited, in one read."""
-        return self._counts_and_controls([batch.id for batch in some], self.label, recent_since=recent_since)
+        """Where each of the batches stands, and what is paused and limited, in one read."""
+        return self._counts_and_controls(some, self.label, recent_since=recent_since)
 
     def results(self, batch: Batch, *, status: str | None = None, with_raw: bool = True) -> Iterator[ResultRow]:
         """The batch's rows in the order of submission, of one status or of all; read as they are taken."""

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from jobs.core.pages import pages
 from jobs.ledger.counts import recounted
 from jobs.ledger.failure_holds import forget_failures, release
 from jobs.ledger.filters import ALL_FAILURES, ALL_ROWS, FailureFilter, RowFilter
 from jobs.ledger.member_status import queue_again
 from jobs.ledger.records import Batch
-from jobs.ledger.transaction import Row, Transaction, chunks
+from jobs.ledger.transaction import Row, Transaction
 
 #: Jobs that are changed at a time.
 CHUNK = 1000
@@ -16,12 +17,8 @@ CHUNK = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Canceled:
-    """What a cancel did."""
-
     #: Rows of the batch that became canceled.
     count: int
-    #: Job ids that nobody wants any more: Redis can drop them.
-    orphans: list[str]
     #: (job id, batch id of another batch that still wants it, and is not on hold).
     kept: list[tuple[str, str]]
 
@@ -35,7 +32,7 @@ def retry(
     """
     rows = _each_once(tx.rows("jobs_failed_for_batch", batch=batch.id, **shown.values()))
     failed = [row for row in rows if only.takes(row.error_type, row.error_message)]
-    for chunk in chunks(failed, CHUNK):
+    for chunk in pages(failed, CHUNK):
         ids = [row.id for row in chunk]
         with recounted(tx, ids):
             tx.run("claim_again", batch=batch.id, jobs=ids)
@@ -54,22 +51,19 @@ def cancel(tx: Transaction, batch: Batch, now: float, *, shown: RowFilter = ALL_
     Only when all are meant is the batch itself canceled: nothing is added to it any more.
     """
     count = 0
-    orphans: list[str] = []
     kept: list[tuple[str, str]] = []
     waiting = _each_once(tx.rows("jobs_waiting_for_batch", batch=batch.id, **shown.values()))
-    for chunk in chunks(waiting, CHUNK):
+    for chunk in pages(waiting, CHUNK):
         names = {row.id: row.job_id for row in chunk}
         with recounted(tx, names):
             count += tx.run("give_up_claims", batch=batch.id, jobs=list(names))
             wanted = _claimants(tx, names)
-            unwanted = [job for job in names if job not in wanted]
-            _end(tx, unwanted, now)
+            _end(tx, [job for job in names if job not in wanted], now)
         kept += [(names[job], batch_id) for job in names if (batch_id := wanted.get(job)) is not None]
-        orphans += [names[job] for job in unwanted]
     if shown == ALL_ROWS:
         tx.run("cancel_batch", batch=batch.id, now=now)
         release(tx, batch)  # nothing waits for the user any more
-    return Canceled(count=count, orphans=orphans, kept=kept)
+    return Canceled(count=count, kept=kept)
 
 
 def drop_unclaimed(tx: Transaction, job_rows: Iterable[int], now: float) -> None:

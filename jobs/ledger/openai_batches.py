@@ -101,7 +101,6 @@ def failed(tx: Transaction, record: OpenAIBatch, errors: Sequence[Mapping[str, A
 
 
 def cancelling(tx: Transaction, record: OpenAIBatch, now: float) -> None:
-    """Somebody wants it to end."""
     tx.run("openai_cancelling", batch=record.batch, now=now)
 
 

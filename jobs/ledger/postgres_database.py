@@ -37,8 +37,6 @@ def _is_idle(connection: psycopg.Connection[Any]) -> bool:
 
 
 class PostgresDatabase:
-    """The connections to one database."""
-
     dialect: Dialect = "postgresql"
     errors: tuple[type[Exception], ...] = (psycopg.Error,)
 

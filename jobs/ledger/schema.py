@@ -81,7 +81,11 @@ def prepare(tx: Transaction, *, version: int = VERSION, steps: Sequence[Step] = 
                 step(tx)
         tx.execute(f"INSERT INTO schema_info (version) VALUES ({version:d})")  # noqa: S608 (a number)
     else:
-        _upgrade(tx, found, version, steps)
+        check(found, version=version)
+        for leads_to, step in steps:
+            if found < leads_to <= version:
+                step(tx)
+        tx.execute(f"UPDATE schema_info SET version = {version:d}")  # noqa: S608 (a number)
     if version >= 3:
         tx.execute(f"UPDATE schema_info SET store_id = '{secrets.token_hex(8)}' WHERE store_id IS NULL")  # noqa: S608 (ours)
 
@@ -93,15 +97,6 @@ def check(found: int, *, version: int = VERSION) -> None:
             f"the results store has schema version {found}, this chartq knows {version}: "
             "install the newer chartq that wrote it, or point RESULTS_URL or CHARTQ_HOME elsewhere"
         )
-
-
-def _upgrade(tx: Transaction, found: int, version: int, steps: Sequence[Step]) -> None:
-    check(found, version=version)
-    for leads_to, step in steps:
-        if found < leads_to <= version:
-            step(tx)
-    if found != version:
-        tx.execute(f"UPDATE schema_info SET version = {version:d}")  # noqa: S608 (a number)
 
 
 def _check_encoding(tx: Transaction) -> None:

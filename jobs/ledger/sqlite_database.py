@@ -25,8 +25,6 @@ _FREED_PAGES = 200
 
 
 class SqliteDatabase:
-    """The connections to one file."""
-
     dialect: Dialect = "sqlite"
     errors: tuple[type[Exception], ...] = (sqlite3.Error,)
 

@@ -1,6 +1,7 @@
 """Errors in OpenAI's shape: `{"error": {"message", "type", "param", "code"}}`, whatever went wrong."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from jobs.core.errors import (
     UnknownIdError,
 )
 from jobs.core.memory import out_of_memory
+from jobs.core.text import encodable
 
 log = logging.getLogger("chartq.server")
 
@@ -65,8 +67,6 @@ class Trouble:
 
 
 class ApiError(Exception):
-    """An answer that is an error."""
-
     def __init__(
         self,
         status: int,
@@ -81,12 +81,11 @@ class ApiError(Exception):
         self.status, self.message, self.headers = status, message, headers or {}
         self.type, self.param, self.code = type_ or (_CLIENTS if status < 500 else _SERVERS), param, code
 
-    @property
-    def document(self) -> dict[str, Any]:
-        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
-
     def response(self) -> JSONResponse:
-        return JSONResponse(_encodable(self.document), self.status, self.headers)
+        # It may quote what can't be sent: halves of characters, bytes of odd file names.
+        message = encodable(self.message) or HTTPStatus(500).phrase
+        told = {"message": message, "type": self.type, "param": self.param, "code": self.code}
+        return JSONResponse({"error": told}, self.status, self.headers)
 
 
 def not_found(what: str) -> ApiError:
@@ -99,7 +98,7 @@ def api_error(error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, RequestValidationError):
-        return _unfit(error)
+        return unfit(error.errors()[0], "the request")
     if isinstance(error, HTTPException):
         return ApiError(error.status_code, str(error.detail), headers=dict(error.headers or {}))
     if (short := out_of_memory(error)) is not None:
@@ -143,16 +142,8 @@ def below_root(message: str, chart_root: Path | None) -> str:
     return message.replace(f"{chart_root}/", "").replace(f" ({chart_root})", "").replace(str(chart_root), "CHART_ROOT")
 
 
-def _unfit(error: RequestValidationError) -> ApiError:
-    """The first thing that a request lacks, or has too much of."""
-    first = error.errors()[0]
+def unfit(first: Mapping[str, Any], whole: str) -> ApiError:
+    """The first thing that the `whole` lacks, or has too much of, as pydantic tells it."""
     place = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
     param = ".".join(place) or None
-    return ApiError(400, f"{param or 'the request'}: {first['msg']}", param=param)
-
-
-def _encodable(document: dict[str, Any]) -> dict[str, Any]:
-    """Messages may quote what can't be sent: halves of characters, bytes of odd file names."""
-    error = document["error"]
-    message = str(error["message"]).encode("utf-8", "backslashreplace").decode()
-    return {"error": {**error, "message": message or HTTPStatus(500).phrase}}
+    return ApiError(400, f"{param or whole}: {first['msg']}", param=param)

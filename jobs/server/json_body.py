@@ -6,7 +6,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from jobs.core.text import strict_json
-from jobs.server.errors import ApiError
+from jobs.server.errors import ApiError, unfit
 
 _KINDS = {"json": "application/json", "form": "multipart/form-data"}
 
@@ -39,9 +39,7 @@ def fitting(model: type[M], value: dict[str, Any]) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        param = ".".join(map(str, first["loc"])) or None
-        raise ApiError(400, f"{param or 'the body'}: {first['msg']}", param=param) from None
+        raise unfit(error.errors(include_url=False, include_context=False)[0], "the body") from None
 
 
 def body_of(**models: type[BaseModel]) -> dict[str, Any]:

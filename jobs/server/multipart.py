@@ -1,6 +1,6 @@
 """Multipart bodies, piece by piece: nothing is kept here, whatever comes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,23 @@ async def pieces(request: Request, *, max_files: int) -> AsyncIterator[Piece]:
         raise ApiError(400, f"the form is damaged: {error}") from None
     if not form.ended:
         raise ApiError(400, "the form breaks off: its last boundary is missing")
+
+
+async def files_of(
+    request: Request, fields: "Fields", *, what: str, names: Sequence[str] = ("file",), max_files: int = 1
+) -> AsyncIterator[tuple[str, bytes | None]]:
+    """The form's files: a file's name with a piece of it, or with None at its end; the other fields into `fields`.
+
+    Raises ApiError: as `pieces`, and for a file of another field than `names`, which are for `what`.
+    """
+    async for part, data in pieces(request, max_files=max_files):
+        if part.filename is None:
+            fields.take((part, data))
+        elif part.name not in names:
+            message = f"{part.name[:100]!r} is no field for {what}: name it {names[0]}"
+            raise ApiError(400, message, param=names[0])
+        else:
+            yield part.filename, data
 
 
 class Fields:

@@ -20,7 +20,7 @@ from jobs.server.access import Access
 from jobs.server.backend import Backend
 from jobs.server.errors import ApiError
 from jobs.server.json_body import fitting, json_object
-from jobs.server.multipart import Fields, pieces
+from jobs.server.multipart import Fields, files_of
 from jobs.submit.folder import ChartFiles
 from jobs.submit.question import MIN_SIDE, make_question
 from jobs.submit.source import Rejected, Source
@@ -133,15 +133,12 @@ async def _receive_uploads(request: Request, access: Access) -> Order:
     fields = Fields()
     received = PictureReceiver(access.backend, access.session.ledger)
     try:
-        async for part, data in pieces(request, max_files=MAX_FILES):
-            if part.filename is None:
-                fields.take((part, data))
-            elif part.name not in ("files", "files[]", "file"):
-                raise ApiError(400, f"{part.name[:100]!r} is no field for files: name it files", param="files")
-            elif data is not None:
+        names = ("files", "files[]", "file")
+        async for filename, data in files_of(request, fields, what="files", names=names, max_files=MAX_FILES):
+            if data is not None:
                 received.add(data)
             else:
-                await run_in_threadpool(received.end, part.filename)
+                await run_in_threadpool(received.end, filename)
         await run_in_threadpool(received.write)
     finally:
         received.forget()

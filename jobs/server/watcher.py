@@ -72,15 +72,9 @@ class _Waiter:
 
 @dataclass(eq=False, kw_only=True)
 class _Listener:
-    batch: Batch
-    #: None: the batch was deleted.
-    tell: Callable[[BatchDocument | None], None]
-
-
-@dataclass(eq=False, kw_only=True)
-class _ListListener:
-    owner: str
-    tell: Callable[[list[BatchDocument]], None]
+    #: A batch; or an owner, of whose newest batches it hears.
+    to: Batch | str
+    tell: Callable[[Any], None]
 
 
 @dataclass
@@ -92,7 +86,6 @@ class Watcher:
     _news: threading.Event = field(default_factory=threading.Event)
     _waiters: set[_Waiter] = field(default_factory=set)
     _listeners: set[_Listener] = field(default_factory=set)
-    _list_listeners: set[_ListListener] = field(default_factory=set)
     #: By owner: the batches of the list, and when they are read anew (monotonic).
     _lists: dict[str, tuple[float, list[Batch]]] = field(default_factory=dict)
     #: By owner: what was told last, for who comes between two looks.
@@ -114,28 +107,19 @@ class Watcher:
             return await answer
 
     @contextmanager
-    def batch(self, batch: Batch) -> Iterator["asyncio.Queue[BatchDocument | None]"]:
-        """The batch's documents, once a tick; None: it was deleted. Raises ApiError: too many listen already."""
-        loop = asyncio.get_running_loop()
-        news: asyncio.Queue[BatchDocument | None] = asyncio.Queue(maxsize=1)
+    def listen(self, to: Batch | str) -> Iterator["asyncio.Queue[Any]"]:
+        """Once a tick the batch's document (None: it was deleted), or those of an owner's newest batches ("": of all).
 
-        def tell(document: BatchDocument | None) -> None:
+        Raises ApiError: too many listen already.
+        """
+        loop = asyncio.get_running_loop()
+        news: asyncio.Queue[Any] = asyncio.Queue(maxsize=1)
+
+        def tell(document: Any) -> None:
             loop.call_soon_threadsafe(_replace, news, document)
 
-        with self._registered(self._listeners, _Listener(batch=batch, tell=tell)):
-            yield news
-
-    @contextmanager
-    def batches(self, owner: str) -> Iterator["asyncio.Queue[list[BatchDocument]]"]:
-        """The newest batches' documents, of one owner or ("") of all, once a tick. Raises ApiError: too many listen."""
-        loop = asyncio.get_running_loop()
-        news: asyncio.Queue[list[BatchDocument]] = asyncio.Queue(maxsize=1)
-
-        def tell(documents: list[BatchDocument]) -> None:
-            loop.call_soon_threadsafe(_replace, news, documents)
-
-        with self._registered(self._list_listeners, _ListListener(owner=owner, tell=tell)):
-            if (known := self._told.get(owner)) is not None:
+        with self._registered(self._listeners, _Listener(to=to, tell=tell)):
+            if isinstance(to, str) and (known := self._told.get(to)) is not None:
                 tell(known)
             yield news
 
@@ -153,12 +137,10 @@ class Watcher:
         self._news.set()
 
     def stop(self) -> None:
-        """End the thread."""
         self.leave()
         with self._lock:
             self._waiters.clear()
             self._listeners.clear()
-            self._list_listeners.clear()
             thread = self._thread
         if thread is not None:
             thread.join(5.0)
@@ -166,7 +148,7 @@ class Watcher:
     @contextmanager
     def _registered(self, among: set[Any], one: Any) -> Iterator[None]:
         with self._lock:
-            if len(self._waiters) + len(self._listeners) + len(self._list_listeners) >= MAX_WAITING:
+            if len(self._waiters) + len(self._listeners) >= MAX_WAITING:
                 raise ApiError(503, "too many requests wait already: try again soon", headers={"Retry-After": "5"})
             among.add(one)
             if self._thread is None:
@@ -186,8 +168,7 @@ class Watcher:
         while True:
             with self._lock:
                 waiters, listeners = list(self._waiters), list(self._listeners)
-                lists = list(self._list_listeners)
-                if not waiters and not listeners and not lists:
+                if not waiters and not listeners:
                     self._thread = None
                     return
             self._news.clear()
@@ -198,7 +179,7 @@ class Watcher:
                     self._look_at_lanes(session, waiters)
                 if time.monotonic() >= pages_at:
                     pages_at = time.monotonic() + _PAGES_TICK_S
-                    self._look_for_pages(session, listeners, lists)
+                    self._look_for_pages(session, listeners)
             except (ChartqError, RedisError, OSError) as error:
                 log.debug("watching: %s", error)
             except Exception:  # whoever waits would wait for ever
@@ -232,26 +213,24 @@ class Watcher:
                 elif opens_at is not None and opens_at - now > waiter.patience_s:
                     waiter.tell(NotYet(opens_at=opens_at))
 
-    def _look_for_pages(
-        self, session: Session, listeners: list[_Listener], list_listeners: list[_ListListener]
-    ) -> None:
+    def _look_for_pages(self, session: Session, listeners: list[_Listener]) -> None:
         """All documents that somebody looks at, made together."""
-        lists = {owner: self._list_of(session, owner) for owner in {listener.owner for listener in list_listeners}}
+        owners = {listener.to for listener in listeners if isinstance(listener.to, str)}
+        lists = {owner: self._list_of(session, owner) for owner in owners}
         wanted = {batch.id: batch for batches in lists.values() for batch in batches}
-        for batch_id in {listener.batch.batch_id for listener in listeners}:
+        for batch_id in {listener.to.batch_id for listener in listeners if isinstance(listener.to, Batch)}:
             with suppress(UnknownIdError):
                 fresh = session.ledger.batch(batch_id)
                 wanted[fresh.id] = fresh
         documents = {document["batch_id"]: document for document in session.statuses(wanted.values())}
         session.blind = None
-        for listener in listeners:
-            listener.tell(documents.get(listener.batch.batch_id))
         self._told = {
             owner: [documents[batch.batch_id] for batch in batches if batch.batch_id in documents]
             for owner, batches in lists.items()
         }
-        for list_listener in list_listeners:
-            list_listener.tell(self._told[list_listener.owner])
+        for listener in listeners:
+            to = listener.to
+            listener.tell(self._told[to] if isinstance(to, str) else documents.get(to.batch_id))
 
     def _list_of(self, session: Session, owner: str) -> list[Batch]:
         """The newest batches; who is in the list is read less often than how they stand."""

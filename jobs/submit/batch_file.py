@@ -4,7 +4,7 @@ import hashlib
 import os
 import sqlite3
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
@@ -35,7 +35,6 @@ class BatchFile:
     sha256: str
     #: Asked instead of the lines' own models.
     model: str | None
-    #: Of the first line that is a request; its model is the batch's. Without such a line nothing is ever asked.
     question: Question
     chart_root: Path | None = None
     #: Of the pictures that we send.
@@ -75,7 +74,6 @@ class BatchFile:
 
 
 def is_batch_file(path: Path) -> bool:
-    """Whether a PATH is one, by its name."""
     return path.suffix.lower() == ".jsonl" and not os.path.isdir(path)
 
 
@@ -91,7 +89,7 @@ def look_at(
         path=path,
         sha256=_digest(path),
         model=model,
-        question=_first_question(path, model, limits),
+        question=first_question(lines(path), model, limits),
         chart_root=chart_root,
         limits=limits,
     )
@@ -146,8 +144,11 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _first_question(path: Path, model: str | None, limits: PictureLimits | None) -> Question:
-    for _number, line in lines(path):
+def first_question(
+    numbered: Iterable[tuple[int, bytes | None]], model: str | None, limits: PictureLimits | None
+) -> Question:
+    """Of the first line that is a request; its model is the batch's. Without such a line nothing is ever asked."""
+    for _number, line in numbered:
         try:
             return parsed_line(line, model, limits).question
         except InputError:

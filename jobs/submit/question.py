@@ -40,20 +40,10 @@ def make_question(
         prompt, parameters = ask_for(schema, prompt=prompt, parameters=parameters)
     _check_parameters(parameters)
     _check_schema(parameters)
-    if settings.hf_api == "task" and settings.hf_task == "image-to-text":
-        # These models caption; a prompt is no part of the question because none is sent.
-        return Question(
-            prompt="", model=chosen, parameters=dict(parameters), api="task", task="image-to-text", **limits
-        )
-    if not (prompt or "").strip():
-        raise InputError("the prompt is empty: give one with -p or --prompt-file")
-    text = str(prompt)
-    if len(text) > MAX_PROMPT_CHARS:
-        raise InputError(f"the prompt has {len(text):,} characters; at most {MAX_PROMPT_CHARS:,} are taken")
-    kind = settings.hf_task if settings.hf_api == "task" else None
-    return Question(
-        prompt=_encodable(text), model=chosen, parameters=dict(parameters), api=settings.hf_api, task=kind, **limits
-    )
+    task = settings.hf_task if settings.hf_api == "task" else None
+    # Captioning models take no prompt: it is no part of the question because none is sent.
+    text = "" if task == "image-to-text" else _checked_prompt(prompt or "")
+    return Question(prompt=text, model=chosen, parameters=dict(parameters), api=settings.hf_api, task=task, **limits)
 
 
 class PictureLimits(TypedDict, total=False):
@@ -103,11 +93,7 @@ def chat_question(
     """
     _check_parameters(parameters)
     asked = dict(parameters) if messages is None else {**parameters, MESSAGES: messages}
-    try:
-        told = canonical_json(asked if messages else [prompt, asked])
-        told.encode()
-    except (TypeError, ValueError, RecursionError) as error:  # a UnicodeEncodeError is a ValueError
-        raise InputError(f"the messages must be JSON values in UTF-8: {error}") from error
+    told = _as_json(asked if messages else [prompt, asked], "the messages")
     if len(told) > MAX_PROMPT_CHARS:
         raise InputError(f"it has {len(told):,} characters beside the picture; at most {MAX_PROMPT_CHARS:,} are taken")
     return Question(prompt=_encodable(prompt), model=check_model(model), parameters=asked, **(limits or {}))
@@ -142,10 +128,16 @@ def _value(text: str) -> Any:
 def _check_parameters(parameters: Mapping[str, Any]) -> None:
     if (why := refused_parameter(parameters)) is not None:
         raise InputError(why)
+    _as_json(dict(parameters), "parameters")
+
+
+def _as_json(value: Any, what: str) -> str:
     try:
-        canonical_json(dict(parameters)).encode()
+        told = canonical_json(value)
+        told.encode()
     except (TypeError, ValueError, RecursionError) as error:  # a UnicodeEncodeError is a ValueError
-        raise InputError(f"parameters must be JSON values in UTF-8: {error}") from error
+        raise InputError(f"{what} must be JSON values in UTF-8: {error}") from error
+    return told
 
 
 def _check_schema(parameters: Mapping[str, Any]) -> None:
@@ -162,6 +154,14 @@ def check_model(model: str) -> str:
     if not model.strip() or any(char.isspace() or not char.isprintable() for char in model) or len(model) > 300:
         raise InputError(f"{model!r} is no model id: write it as on its page, org/name or org/name:provider")
     return model
+
+
+def _checked_prompt(text: str) -> str:
+    if not text.strip():
+        raise InputError("the prompt is empty: give one with -p or --prompt-file")
+    if len(text) > MAX_PROMPT_CHARS:
+        raise InputError(f"the prompt has {len(text):,} characters; at most {MAX_PROMPT_CHARS:,} are taken")
+    return _encodable(text)
 
 
 def _encodable(text: str) -> str:

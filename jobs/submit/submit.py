@@ -22,8 +22,6 @@ _CHUNK_BYTES = 16_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What is to be submitted, and how."""
-
     source: Source
     name: str | None = None
     refresh: bool = False

@@ -15,7 +15,7 @@ from jobs.core.errors import ImageError, InputError
 from jobs.core.job import Question
 from jobs.core.places import picture_name
 from jobs.ledger import Batch, NewMember
-from jobs.submit.batch_file import CustomIds, check_model, lines_of, parsed_line
+from jobs.submit.batch_file import CustomIds, check_model, first_question, lines_of, parsed_line
 from jobs.submit.batch_line import RequestError, shown
 from jobs.submit.question import PictureLimits
 from jobs.submit.source import Rejected, Rows, row_of
@@ -60,7 +60,7 @@ class UploadedBatch:
 
     def _errors(self) -> Iterator[Mapping[str, Any]]:
         number = requests = 0
-        with closing(CustomIds()) as names, self._opened() as file:
+        with closing(CustomIds()) as names, _opened(self.parts) as file:
             for number, line in lines_of(file):
                 requests += 1
                 if requests > MAX_REQUESTS:
@@ -82,25 +82,21 @@ class UploadedBatch:
             yield _error(None, "the file has no requests", "empty_file")
 
     def _rows(self) -> Iterator[NewMember | Rejected]:
-        with self._opened() as file:
+        with _opened(self.parts) as file:
             for number, line in lines_of(file):
                 request = parsed_line(line, None, self.limits)
                 charts = [_chart(url, self.chart_root) for url in request.image_urls]
                 yield row_of(charts, request.question, position=number, custom_id=request.custom_id)
 
-    def _opened(self) -> BufferedReader:
-        return BufferedReader(_StoredFile(self.parts), buffer_size=1_000_000)
+
+def question_of(parts: ReadParts, limits: PictureLimits) -> Question:
+    """What the first request asks."""
+    with _opened(parts) as file:
+        return first_question(lines_of(file), None, limits)
 
 
-def first_question(parts: ReadParts, limits: PictureLimits) -> Question:
-    """Of the first line that is a request; its model is the batch's."""
-    with BufferedReader(_StoredFile(parts), buffer_size=1_000_000) as file:
-        for _number, line in lines_of(file):
-            try:
-                return parsed_line(line, None, limits).question
-            except InputError:
-                continue  # it will be told
-    return Question(prompt="", model="")
+def _opened(parts: ReadParts) -> BufferedReader:
+    return BufferedReader(_StoredFile(parts), buffer_size=1_000_000)
 
 
 def _chart(url: str, chart_root: Path | None) -> LinkedChart:

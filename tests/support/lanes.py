@@ -162,13 +162,11 @@ class Lanes:
         worker.heartbeat()
         return worker
 
-    def submit(
-        self, count: int, batch_id: str = "b1", *, lane: str = LANE, priority: Priority = "normal", front: bool = False
-    ) -> list[str]:
+    def submit(self, count: int, batch_id: str = "b1", *, lane: str = LANE, priority: Priority = "normal") -> list[str]:
         """Queue `count` new jobs of this batch; their ids are `batch-0`, `batch-1`..."""
         first = int(self.redis.incrby(f"test:{batch_id}", count)) - count
         job_ids = [f"{batch_id}-{number}" for number in range(first, first + count)]
-        assert self.queues.enqueue(job_ids, lane=lane, batch_id=batch_id, priority=priority, front=front) == count
+        assert self.queues.enqueue(job_ids, lane=lane, batch_id=batch_id, priority=priority) == count
         return job_ids
 
     def gate(self, lane: str = LANE) -> Gate:

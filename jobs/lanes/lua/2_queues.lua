@@ -40,7 +40,7 @@ local function write_job(id, queue, args)
         'data', '["' .. args.task .. '",null,["' .. id .. '"],{}]')
 end
 
--- Put jobs on a lane's queue unless Redis has them already. args: lane, queue, priority, ids, front, task, ...
+-- Put jobs on a lane's queue unless Redis has them already. args: lane, queue, priority, ids, task, ...
 -- `window`: so many jobs the queue holds; others wait in the ledger alone (and are noted if `notes`), and from then on
 -- only who brings them in the ledger's order (`in_order`) adds to it. Returns how many were new, and how many wait.
 function ops.enqueue(args)
@@ -63,8 +63,7 @@ function ops.enqueue(args)
     if #new > 0 then
         if args.priority ~= 1 then redis.call('HSET', PRIORITIES, args.queue, args.priority) end
         for first = 1, #new, 5000 do     -- Lua's stack bounds unpack
-            redis.call(args.front and 'LPUSH' or 'RPUSH', queue_key(args.queue),
-                unpack(new, first, math.min(first + 4999, #new)))
+            redis.call('RPUSH', queue_key(args.queue), unpack(new, first, math.min(first + 4999, #new)))
         end
         enter_ring(args.lane, args.queue)
         redis.call('PUBLISH', 'chartq:wake', args.lane)

@@ -46,9 +46,6 @@ SELECT * FROM batches WHERE id < :before AND deleted_at IS NULL ORDER BY id DESC
 -- name: batches_page_of
 SELECT * FROM batches WHERE id < :before AND owner = :owner AND deleted_at IS NULL ORDER BY id DESC LIMIT :page
 
--- name: batches_by_row
-SELECT id, batch_id, hold_reason FROM batches WHERE id IN :batches...
-
 -- name: limited_batches
 SELECT * FROM batches
 WHERE id IN :batches... AND max_failures IS NOT NULL AND hold_reason IS NULL AND canceled_at IS NULL

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from jobs.batches import operations
 from jobs.batches.session import Session
-from jobs.batches.shapes import BatchDocument, TotalUsageDocument
+from jobs.batches.shapes import BatchDocument, TotalUsageDocument, open_rows
 from jobs.ledger.files import output_id
 from jobs.ledger.openai_batches import NewOpenAIBatch, OpenAIBatch
 from jobs.server.access import Access, Granted
@@ -22,7 +22,7 @@ from jobs.server.openai.files import ends
 from jobs.server.openai.shapes import OpenAIBatches, OpenAIBatchObject
 from jobs.server.responses import Document
 from jobs.submit.question import picture_limits
-from jobs.submit.uploaded_batch import first_question
+from jobs.submit.uploaded_batch import question_of
 
 router = APIRouter(tags=["openai"])
 
@@ -59,7 +59,7 @@ def _create(access: Access, new: NewBatch) -> Document:
     file = access.file(new.input_file_id)
     if file.purpose != "batch":
         raise ApiError(400, f"the file's purpose is {file.purpose!r}, not 'batch'", param="input_file_id")
-    question = first_question(parts_of(ledger, file), picture_limits(access.session.settings))
+    question = question_of(parts_of(ledger, file), picture_limits(access.session.settings))
     batch_id = ledger.create_openai_batch(
         NewOpenAIBatch(owner=access.owner, **new.model_dump()),
         question=question,
@@ -105,12 +105,10 @@ def cancel(batch_id: str, access: Granted) -> Document:
 
 
 def document(session: Session, record: OpenAIBatch) -> dict[str, Any]:
-    """The batch as OpenAI shows it."""
     return documents(session, [record])[0]
 
 
 def documents(session: Session, records: Sequence[OpenAIBatch]) -> list[dict[str, Any]]:
-    """Several at once."""
     batches = [session.ledger.batch(record.batch_id) for record in records]
     ours = list(session.statuses(batches))
     return [openai_document(record, one) for record, one in zip(records, ours, strict=True)]
@@ -153,13 +151,11 @@ def openai_document(record: OpenAIBatch, ours: BatchDocument) -> dict[str, Any]:
 
 def openai_status(record: OpenAIBatch, ours: BatchDocument) -> str:
     """OpenAI's word. On hold is in progress: OpenAI has no word for it, and `hold` says why."""
-    counts = ours["request_counts"]
     if record.status == "failed":
         return "failed"
     if record.cancelling_at is not None:
         # What nobody has started is canceled at once, what runs ends: until then it is not over.
-        open_ = counts["queued"] + counts["started"] + counts["scheduled"]
-        return "cancelling" if open_ or record.status == "validating" else "cancelled"
+        return "cancelling" if open_rows(ours["request_counts"]) or record.status == "validating" else "cancelled"
     if record.status == "validating":
         return "validating"
     if ours["status"] == "canceled":

@@ -18,7 +18,7 @@ from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
 from jobs.server.intake import parts_of
 from jobs.server.json_body import body_of
-from jobs.server.multipart import Fields, pieces
+from jobs.server.multipart import Fields, files_of
 from jobs.server.openai.shapes import Deleted, FileObject, Files
 from jobs.server.responses import Document
 
@@ -56,14 +56,10 @@ async def create(request: Request, access: Granted) -> Document:
 async def _receive(request: Request, access: Access, file: int) -> None:
     """Raises ApiError, StoreError."""
     ledger, fields = access.session.ledger, Fields()
-    kept, number, size, filename = bytearray(), 0, 0, None
-    async for part, data in pieces(request, max_files=1):
-        if part.filename is None:
-            fields.take((part, data))
-            continue
-        if part.name != "file":
-            raise ApiError(400, f"{part.name[:100]!r} is no field for the file: name it file", param="file")
-        filename = part.filename
+    kept, number, size = bytearray(), 0, 0
+    filename: str | None = None
+    async for name, data in files_of(request, fields, what="the file"):
+        filename = name
         kept += data or b""
         size += len(data or b"")
         if size > MAX_BYTES:

@@ -12,7 +12,7 @@ from jobs.ledger import JobRow
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
 from jobs.server.json_body import body_of, fitting
-from jobs.server.multipart import Fields, pieces
+from jobs.server.multipart import Fields, files_of
 from jobs.server.responses import Document
 from jobs.server.shapes import Analysis
 from jobs.server.shapes import Pending as PendingShape
@@ -85,12 +85,7 @@ async def _receive(request: Request, access: Access) -> SingleQuestion:
     fields, picture, files = Fields(), bytearray(), 0
     held = 0
     try:
-        async for part, data in pieces(request, max_files=1):
-            if part.filename is None:
-                fields.take((part, data))
-                continue
-            if part.name != "file":
-                raise ApiError(400, f"{part.name[:100]!r} is no field for the picture: name it file", param="file")
+        async for _, data in files_of(request, fields, what="the picture"):
             files += data is None
             if data is not None:
                 access.backend.hold_in_memory(len(data))

@@ -14,6 +14,7 @@ from jobs.batches.cost import about, cost
 from jobs.batches.plan import Plan
 from jobs.core.money import Price, usd
 from jobs.ledger import Ledger, TokensSpent
+from jobs.submit.submit import Submitted
 from worker.hf.catalogue import ModelInfo, ProviderInfo
 from worker.hf.prices import chargeable
 from worker.main import chartq
@@ -26,8 +27,8 @@ NOW = 1_800_000_000.0
 
 
 def plan(**changes: Any) -> Plan:
-    values: dict[str, Any] = {"total": 13, "cached": 3, "calls": 10, "rejected": [], "eta_s": None, "now": NOW}
-    return Plan(**{**values, **changes})
+    done = Submitted(total=13, cached=3)
+    return Plan(**{"done": done, "calls": 10, "max_side": 2048, "eta_s": None, "now": NOW, **changes})
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_an_estimate_has_no_more_digits_than_it_deserves() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"calls": 0, "cached": 13}, []),
+        ({"calls": 0}, []),
         ({}, ["tokens and price: not known before", "time: not known without a budget"]),
         ({"held": True}, ["tokens and price", "time: the lane is on hold"]),
         (

@@ -75,12 +75,6 @@ def test_a_job_that_has_ended_can_be_put_in_again_and_is_no_longer_shown_as_ende
     assert rq_job(lanes, job).get_status() == JobStatus.QUEUED
 
 
-def test_jobs_may_be_put_in_front(lanes: Lanes) -> None:
-    lanes.submit(2)
-    lanes.submit(1, front=True)
-    assert rq_view(lanes)["queued"] == ["b1-2", "b1-0", "b1-1"]
-
-
 def test_a_new_job_wakes_the_workers_and_one_that_was_there_does_not(lanes: Lanes) -> None:
     with lanes.redis.pubsub() as listener:  # type: ignore[no-untyped-call]
         listener.subscribe(WAKE_CHANNEL)

@@ -62,26 +62,26 @@ def test_anything_else_is_refused_with_what_would_do(spelled: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "failed", "ended", "left"),
+    ("limit", "failed", "ended", "reached"),
     [
-        ("3", 0, 0, 3),
-        ("3", 2, 500, 1),
-        ("3", 3, 3, 0),
-        ("3", 9, 9, 0),
-        ("10%", 0, 0, 2),  # 2 of the 20 from which on shares are looked at
-        ("10%", 1, 20, 1),
-        ("10%", 2, 19, 1),  # enough, but too early
-        ("10%", 2, 20, 0),
-        ("10%", 2, 21, 1),
-        ("10%", 50, 501, 1),
-        ("10%", 30, 1000, 70),
-        ("0.5%", 0, 0, 1),
-        ("100%", 19, 20, 1),
-        ("100%", 20, 20, 0),
+        ("3", 0, 0, False),
+        ("3", 2, 500, False),
+        ("3", 3, 3, True),
+        ("3", 9, 9, True),
+        ("10%", 0, 0, False),
+        ("10%", 1, 20, False),
+        ("10%", 2, 19, False),  # enough, but too early
+        ("10%", 2, 20, True),
+        ("10%", 2, 21, False),
+        ("10%", 50, 501, False),
+        ("10%", 30, 1000, False),
+        ("0.5%", 0, 0, False),
+        ("100%", 19, 20, False),
+        ("100%", 20, 20, True),
     ],
 )
-def test_how_many_failures_are_left(limit: str, failed: int, ended: int, left: int) -> None:
-    assert FailureLimit.parse(limit).left(failed=failed, ended=ended) == left
+def test_how_many_failures_are_too_many(limit: str, failed: int, ended: int, reached: bool) -> None:
+    assert FailureLimit.parse(limit).is_reached(failed=failed, ended=ended) == reached
 
 
 # When
@@ -241,7 +241,8 @@ def test_cancel_ends_a_held_batch_and_keeps_what_only_others_on_hold_want(ledger
     two = submit(ledger, "bcd", now=1, max_failures="1")
     fail(ledger, "d", now=2)
     canceled = ledger.cancel(one, 3)
-    assert (canceled.count, canceled.orphans, canceled.kept) == (3, [id_of("a")], [])
+    assert (canceled.count, canceled.kept) == (3, [])
+    assert [ledger.job(id_of(chart)).status for chart in "abc"] == ["canceled", "queued", "queued"]
     assert ledger.counts(two, recent_since=0).queued == 2
     assert ledger.cancel(two, 4).count == 2
     assert not held(ledger, two)

@@ -79,7 +79,7 @@ class Walk:
             return None, None
         canceled = self.ledger.cancel(batch, self.now)
         kept = [(job, self.number_of(batch_id)) for job, batch_id in canceled.kept]
-        return None, (canceled.count, canceled.orphans, kept)
+        return None, (canceled.count, kept)
 
     def start(self) -> tuple[Batch | None, object]:
         claims = [

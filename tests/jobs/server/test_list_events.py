@@ -44,12 +44,12 @@ def test_twenty_pages_cost_less_than_two_reads_a_second_together(
         return read(work)
 
     async def page(until: float) -> None:
-        with watcher.batches("") as news:
+        with watcher.listen("") as news:
             while time.monotonic() < until:
                 assert len(await news.get()) == 1
 
     async def page_of_batch(until: float) -> None:
-        with watcher.batch(watcher.new_session().ledger.batch(batch_id)) as news:
+        with watcher.listen(watcher.new_session().ledger.batch(batch_id)) as news:
             while time.monotonic() < until:
                 document = await news.get()
                 assert document is not None
@@ -75,7 +75,7 @@ def test_who_looks_at_a_batch_that_is_deleted_hears_that(user: Producer, watcher
             operations.delete(session, session.ledger.batch(batch_id))
 
     async def look() -> None:
-        with watcher.batch(watcher.new_session().ledger.batch(batch_id)) as news, watcher.batches("") as lists:
+        with watcher.listen(watcher.new_session().ledger.batch(batch_id)) as news, watcher.listen("") as lists:
             assert await news.get() is not None
             await asyncio.to_thread(delete)
             while await news.get() is not None:
@@ -90,12 +90,12 @@ def test_what_has_finished_is_told_also_to_who_comes_later(user: Producer, watch
     batch_id = submitted(user)
 
     async def look() -> int:
-        with watcher.batches("") as news:
+        with watcher.listen("") as news:
             assert finished(await news.get()) == 0
             await asyncio.to_thread(user.answer, batch_id)
             while finished(await news.get()) == 0:
                 pass
-            with watcher.batches("") as late:  # the first it hears may be from just before
+            with watcher.listen("") as late:  # the first it hears may be from just before
                 while (heard := finished(await late.get())) == 0:
                     pass
             return heard
@@ -107,7 +107,7 @@ def test_an_owner_sees_its_own(user: Producer, watcher: Watcher) -> None:
     submitted(user)
 
     async def look() -> int:
-        with watcher.batches("ann") as news:
+        with watcher.listen("ann") as news:
             return len(await news.get())
 
     assert asyncio.run(look()) == 0
