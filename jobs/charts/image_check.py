@@ -172,10 +172,11 @@ def _read_regular(descriptor: int, name: str, max_bytes: int) -> bytes:
         raise ImageError(f"{name} is {kind}, not an image file")
     data = b""
     if status.st_size <= max_bytes:
-        # One byte more than there should be: the file may be growing. One read nearly always gets it all.
+        # One byte more than there should be: the file may be growing. One read nearly always gets it all; the next one
+        # asks for a byte, as room for a million would be made and thrown away for every chart.
         data = os.read(descriptor, status.st_size + 1)
-        while len(data) <= max_bytes and (more := os.read(descriptor, min(1_000_000, max_bytes + 1 - len(data)))):
-            data += more
+        while len(data) <= max_bytes and (more := os.read(descriptor, 1)):
+            data += more + os.read(descriptor, min(1_000_000, max_bytes - len(data)))
     if max(len(data), status.st_size) > max_bytes:
         raise ImageError(f"{name} is larger than {max_bytes:,} bytes: save the chart at a smaller size")
     return data

@@ -77,7 +77,7 @@ def record(tx: Transaction, changes: Sequence[Change], now: float) -> dict[str, 
         if isinstance(change, Finished):
             given[new.id] = change.answer
     if changed:
-        tx.run_many("write_state", [vars(state) for state in changed.values()])
+        tx.run_many("write_state", [state._asdict() for state in changed.values()])
         tx.run_many("put_answer", [{"job": job, "text": one.text, "raw": _json(one.raw)} for job, one in given.items()])
         noted = counts.note_changes(tx, [(before[job_id], state) for job_id, state in changed.items()], now)
         check_limits(tx, noted, now)
@@ -117,7 +117,7 @@ def open_jobs(tx: Transaction, after_id: int, limit: int, *, batch: Batch | None
 def _locked_states(tx: Transaction, job_ids: set[str]) -> dict[str, State]:
     rows = tx.tuples("job_states", job_ids=sorted(job_ids))
     # By position, not by name: this runs once for every call that a worker makes.
-    return {row[0]: State(*row[1:]) for row in rows}
+    return {row[0]: State._make(row[1:]) for row in rows}
 
 
 def _json(value: Any) -> str:

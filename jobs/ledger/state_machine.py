@@ -6,8 +6,7 @@ queued, scheduled, started ──Finished──▶ finished      (a late answer 
 """
 
 import json
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobs.core.job import OPEN_STATES
 from jobs.ledger.reports import Change, Failed, Finished, Returned, WorkerLost
@@ -16,8 +15,7 @@ from jobs.ledger.reports import Change, Failed, Finished, Returned, WorkerLost
 _MAX_INT = 2**31 - 1
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """The part of a job's row that reports change; the fields are the columns."""
 
     id: int
@@ -51,7 +49,7 @@ def after(state: State, change: Change, now: float) -> State | None:
         case Failed():
             spent = state.attempts + change.attempts_spent
             error = (change.error_type, change.message, change.status_code)
-            return _failed(replace(state, attempts=spent), error, now)
+            return _failed(state._replace(attempts=spent), error, now)
         case Returned():
             return _returned(state, change)
         case WorkerLost():
@@ -60,8 +58,7 @@ def after(state: State, change: Change, now: float) -> State | None:
 
 def _finished(state: State, change: Finished, now: float) -> State:
     answer = change.answer
-    return replace(
-        state,
+    return state._replace(
         status="finished",
         execution_id=None,
         attempts=state.attempts + change.attempts_spent,
@@ -82,8 +79,7 @@ def _finished(state: State, change: Finished, now: float) -> State:
 
 def _failed(state: State, error: tuple[str, str, int | None], now: float) -> State:
     error_type, message, status_code = error
-    return replace(
-        state,
+    return state._replace(
         status="failed",
         execution_id=None,
         error_type=error_type,
@@ -94,8 +90,7 @@ def _failed(state: State, error: tuple[str, str, int | None], now: float) -> Sta
 
 
 def _returned(state: State, change: Returned) -> State:
-    back = replace(
-        state,
+    back = state._replace(
         status=change.status,
         execution_id=None,
         attempts=state.attempts + change.attempts_spent,
@@ -105,18 +100,18 @@ def _returned(state: State, change: Returned) -> State:
     if change.error is None:
         return back
     error = change.error
-    return replace(back, error_type=error.type, error_message=error.message, status_code=_storable(error.status_code))
+    return back._replace(error_type=error.type, error_message=error.message, status_code=_storable(error.status_code))
 
 
 def _lost(state: State, change: WorkerLost, now: float) -> State:
     losses = state.losses + 1
     if losses <= change.max_losses:
-        return replace(state, status="queued", execution_id=None, losses=losses)
+        return state._replace(status="queued", execution_id=None, losses=losses)
     message = (
         f"its worker died {losses} times while running this job: look for the cause in the worker's log "
         "and at the image, then `chartq retry`"
     )
-    return _failed(replace(state, losses=losses), ("WorkerLost", message, None), now)
+    return _failed(state._replace(losses=losses), ("WorkerLost", message, None), now)
 
 
 def _storable(number: Any) -> int | None:

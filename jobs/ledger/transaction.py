@@ -76,11 +76,16 @@ class Transaction:
         return self._connection.execute(sql, self._bound(values)) if values else self._connection.execute(sql)
 
     def _bound(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value if type(value) in _AS_THEY_ARE else self._value(value) for name, value in values.items()}
+        return {
+            name: value
+            if type(value) in _AS_THEY_ARE or (type(value) is str and value.isascii() and "\0" not in value)
+            else self._value(value)
+            for name, value in values.items()
+        }
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, str):
-            return value if value.isascii() and "\0" not in value else clean(value)
+            return clean(value)
         if isinstance(value, list | tuple | set | frozenset | dict):
             items = [clean(item) if isinstance(item, str) else item for item in value]
             return json.dumps(items, ensure_ascii=False) if self._is_sqlite else items

@@ -1,5 +1,6 @@
 """The worker's hold on the lanes: take jobs with permits, settle what ended, stay alive. One round trip each."""
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ class LaneClient:
             ahead=ahead,
             in_flight=in_flight,
             in_hand=sorted({(lease.lane, lease.queue) for lease in in_hand}),
-            executions=[uuid4().hex for _ in range(want + ahead)],
+            executions=_drawn_ids(want + ahead),
             accounts=self._accounts,
             store=self._store,
             **self._about(),
@@ -246,6 +247,12 @@ class LaneClient:
             "took_s": round(settlement.took_s, 3),
             "jitter": settlement.jitter,
         }
+
+
+def _drawn_ids(count: int) -> list[str]:
+    """As unique as uuid4's, in one call of the system instead of one for each."""
+    drawn = os.urandom(16 * count).hex()
+    return [drawn[start : start + 32] for start in range(0, len(drawn), 32)]
 
 
 def _ms(seconds: float | None) -> int | None:

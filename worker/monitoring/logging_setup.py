@@ -16,6 +16,9 @@ _FIELDS = (
     *("request_id", "method", "path", "status", "took_s", "bytes_in", "bytes_out", "key", "client"),
 )
 
+#: `json.dumps` would make one for each line.
+_encoder = json.JSONEncoder(ensure_ascii=False)
+
 log = logging.getLogger("chartq.worker")
 
 
@@ -34,7 +37,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+        return _encoder.encode(entry)
 
 
 def configure_logging(level: str, form: str, *, folder: Path | None = None) -> None:

@@ -114,7 +114,7 @@ end
 
 -- Delayed jobs that are due come back at the front, but `behind` the others what failed in an outage: whether the
 -- server is back, somebody else finds out. Returns ms until the next one is due, or nil.
-local function wake_delayed(queue, now_ms)
+local function wake_due(queue, now_ms)
     local key = scheduled_key(queue)
     local due = redis.call('ZRANGEBYSCORE', key, '-inf', now_ms / 1000, 'LIMIT', 0, 100)
     for _, id in ipairs(due) do
@@ -129,6 +129,13 @@ local function wake_delayed(queue, now_ms)
     local next_due = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
     if next_due[2] then return math.max(0, tonumber(next_due[2]) * 1000 - now_ms) end
     return nil
+end
+
+local woken = {}        -- queue -> what wake_due said in this call, or false
+
+local function wake_delayed(queue, now_ms)
+    if woken[queue] == nil then woken[queue] = wake_due(queue, now_ms) or false end
+    return woken[queue] or nil
 end
 
 -- Jobs that can't be asked about often lie side by side. So an outage is probed from here and there: the first one that

@@ -308,8 +308,12 @@ local function succeed(gate, state, begun_ms, ceiling, now_ms)
     if shut_ms > tonumber(state.longest_shut_ms or 0) then
         redis.call('HSET', gate_key(gate), 'longest_shut_ms', string.format('%d', shut_ms))
     end
-    redis.call('HDEL', gate_key(gate), 'outage', 'until_ms', 'why', 'probe', 'probe_execution', 'away_since', 'shut_ms')
-    redis.call('HSET', gate_key(gate), 'refusals', 0, 'failures', 0)
+    local trouble = state.outage or state.until_ms or state.why or state.probe or state.probe_execution
+        or state.away_since or state.shut_ms
+    if trouble or state.refusals ~= '0' or state.failures ~= '0' then     -- hardly ever: most answers follow answers
+        redis.call('HDEL', gate_key(gate), 'outage', 'until_ms', 'why', 'probe', 'probe_execution', 'away_since', 'shut_ms')
+        redis.call('HSET', gate_key(gate), 'refusals', 0, 'failures', 0)
+    end
     redis.call('HINCRBY', gate_key(gate), 'passed', 1)
     local limit = tonumber(state.limit or 0)
     if limit > 0 then
@@ -434,7 +438,7 @@ local function feedback(outcome, windows, ceiling, now_ms)
         never_used(gate, state, owner, outcome, windows)
         return {}
     end
-    if verdict ~= 'hold' and verdict ~= 'unreachable' and verdict ~= 'gone' then
+    if not owner.proven and verdict ~= 'hold' and verdict ~= 'unreachable' and verdict ~= 'gone' then
         redis.call('HSET', account_key(outcome.account), 'proven', 1)
     end
     if verdict == 'ok' then

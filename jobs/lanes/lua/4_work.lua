@@ -19,7 +19,6 @@ local function start(args, job, execution, now_ms)
     redis.call('EXPIRE', executions_key(id), args.execution_ttl_s)
     redis.call('ZADD', started_key(job.queue), now_ms / 1000 + STARTED_TTL_S, id .. ':' .. execution)
     redis.call('SADD', worker_executions_key(args.worker), id .. ':' .. execution)
-    redis.call('EXPIRE', worker_executions_key(args.worker), args.execution_ttl_s)
     redis.call('ZADD', LEASES, now_ms + args.lease_ms, id)
 end
 
@@ -115,8 +114,9 @@ end
 -- A place is kept for the job that another worker is emptying itself for, or it would never find one free.
 local function place_for_alone(args, lane, now_ms)
     local turn = kept(ALONE_TURN, args.lease_ms)
+    if not turn or turn == args.worker then return 0 end
     local has_one = redis.call('EXISTS', started_key(alone_queue(lane))) == 1
-    return turn and turn ~= args.worker and not has_one and lone_job_is_next(lane, now_ms) and 1 or 0
+    return not has_one and lone_job_is_next(lane, now_ms) and 1 or 0
 end
 
 -- A job may wait in a worker's hand for a call to end only where nothing counts when calls begin, or how many there are.
@@ -201,8 +201,31 @@ local function take(args, now_ms)
     return taken()
 end
 
+-- What is written once for all jobs of a call: registries (ttl_s), workers (what they have done), queues (their lane).
+local function nothing_touched() return {registries = {}, workers = {}, queues = {}} end
+
+local function note_end(touched, outcome, registry, ttl_s)
+    local done = touched.workers[outcome.worker] or {jobs = {}, took_s = 0}
+    local count = outcome.to == 'finished' and 'successful_job_count' or 'failed_job_count'
+    done.jobs[count], done.took_s = (done.jobs[count] or 0) + 1, done.took_s + (outcome.took_s or 0)
+    touched.workers[outcome.worker], touched.registries[registry] = done, ttl_s
+end
+
+local function write_touched(touched, args, now_ms)
+    for registry, ttl_s in pairs(touched.registries) do
+        redis.call('ZREMRANGEBYSCORE', registry, '-inf', now_ms / 1000)
+        redis.call('EXPIRE', registry, ttl_s)
+    end
+    for worker, done in pairs(touched.workers) do
+        for count, jobs in pairs(done.jobs) do redis.call('HINCRBY', worker_key(worker), count, jobs) end
+        redis.call('HINCRBYFLOAT', worker_key(worker), 'total_working_time', done.took_s)
+        redis.call('EXPIRE', worker_key(worker), args.execution_ttl_s)
+    end
+    for queue, lane in pairs(touched.queues) do leave_ring_if_empty(lane, queue) end
+end
+
 -- What becomes of a job whose execution ended. Ignored unless this execution still holds the job.
-local function move(outcome, args, now_ms)
+local function move(outcome, args, now_ms, touched)
     local id, execution, queue, lane = outcome.job, outcome.execution, outcome.queue, outcome.lane
     if redis.call('HGET', job_key(id), 'execution') ~= execution then return 0 end
     redis.call('DEL', execution_key(id, execution), executions_key(id))
@@ -220,13 +243,8 @@ local function move(outcome, args, now_ms)
         redis.call('HSET', job_key(id), 'status', to, 'ended_at', args.now_iso)
         if outcome.error then redis.call('HSET', job_key(id), 'exc_info', outcome.error) end
         redis.call('EXPIRE', job_key(id), ttl_s)
-        redis.call('ZREMRANGEBYSCORE', registry, '-inf', now_ms / 1000)
         redis.call('ZADD', registry, now_ms / 1000 + ttl_s, id)
-        redis.call('EXPIRE', registry, ttl_s)
-        redis.call('HINCRBY', worker_key(outcome.worker), to == 'finished' and 'successful_job_count'
-            or 'failed_job_count', 1)
-        redis.call('HINCRBYFLOAT', worker_key(outcome.worker), 'total_working_time', outcome.took_s or 0)
-        redis.call('EXPIRE', worker_key(outcome.worker), args.execution_ttl_s)
+        note_end(touched, outcome, registry, ttl_s)
     elseif to == 'drop' then
         redis.call('DEL', job_key(id))
     elseif to == 'refuse' then
@@ -243,7 +261,7 @@ local function move(outcome, args, now_ms)
         redis.call(to == 'back' and 'RPUSH' or 'LPUSH', queue_key(target), id)
         enter_ring(lane, target)
     end
-    leave_ring_if_empty(lane, queue)
+    touched.queues[queue] = lane
     return 1
 end
 
@@ -270,7 +288,7 @@ end
 -- outcomes: {job, execution, queue, lane, account, generation, spent_ms, worker, verdict?, to?, ...}. A verdict
 -- speaks to the gate, `to` moves the job; either may be absent.
 local function settle(args, now_ms)
-    local give_back, moved = {}, {}
+    local give_back, moved, touched = {}, {}, nothing_touched()
     for _, outcome in ipairs(list(args.outcomes)) do
         if outcome.verdict then
             local windows = windows_of(args, outcome.lane)
@@ -284,14 +302,15 @@ local function settle(args, now_ms)
             end
         end
         if outcome.to == 'failed' and outcome.account ~= '' then forget_failer(outcome) end
-        if outcome.to and move(outcome, args, now_ms) == 1 then moved[#moved + 1] = outcome.job end
+        if outcome.to and move(outcome, args, now_ms, touched) == 1 then moved[#moved + 1] = outcome.job end
     end
+    write_touched(touched, args, now_ms)
     return give_back, moved
 end
 
 -- For `rq info`: what the worker is doing.
 local function show_state(args, taken)
-    local busy = redis.call('EXISTS', worker_executions_key(args.worker)) == 1
+    local busy = redis.call('EXPIRE', worker_executions_key(args.worker), args.execution_ttl_s) == 1
     redis.call('HSET', worker_key(args.worker), 'state', taken.suspended and 'suspended' or busy and 'busy' or 'idle')
     redis.call('EXPIRE', worker_key(args.worker), args.execution_ttl_s)
 end
@@ -301,10 +320,10 @@ end
 local LAST_POLL_TTL_S = 3600
 
 local function last_turn(args)
-    local number, reply = unpack(redis.call('HMGET', last_poll_key(args.client), 'number', 'reply'))
-    if number then return tonumber(number), cjson.decode(reply) end
-    return 0, nil
+    return tonumber(redis.call('HGET', last_poll_key(args.client), 'number') or 0)
 end
+
+local function last_reply(args) return cjson.decode(redis.call('HGET', last_poll_key(args.client), 'reply')) end
 
 local function keep_turn(args, reply)
     redis.call('HSET', last_poll_key(args.client), 'number', args.number, 'reply', reply)
@@ -325,8 +344,8 @@ end
 
 -- The same poll once more: the same reply. Also one that was held up until its worker had gone on: nobody listens.
 local function told_before(args, now_ms)
-    local number, reply = last_turn(args)
-    if args.number > number then return nil end
+    if args.number > last_turn(args) then return nil end
+    local reply = last_reply(args)
     reply.claims, reply.now_ms = still_held(args, reply.claims, now_ms), now_ms
     return cjson.encode(reply)
 end
@@ -334,16 +353,17 @@ end
 -- What was given with a reply that never arrived comes back as it was, permits included. Returns the attempts that
 -- it was to give back.
 local function take_back_unheard(args, now_ms)
-    local number, reply = last_turn(args)
-    if number <= args.heard then return {} end
+    if last_turn(args) <= args.heard then return {} end
+    local reply, touched = last_reply(args), nothing_touched()
     for index = #reply.claims, 1, -1 do     -- each goes to the front: the first one last
         local claim = reply.claims[index]
         local gate = claim.account .. ':' .. claim.lane
         claim.worker, claim.to = args.worker, 'front'
         redis.call('ZREM', permits_key(gate), claim.execution)     -- or it has run out by itself
         never_used(gate, hash(gate_key(gate)), hash(account_key(claim.account)), claim, windows_of(args, claim.lane))
-        move(claim, args, now_ms)
+        move(claim, args, now_ms, touched)
     end
+    write_touched(touched, args, now_ms)
     return list(reply.give_back)
 end
 
