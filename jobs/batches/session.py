@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from jobs.batches.documents import batch_document, result_document
-from jobs.batches.pairing import Pair, redis_place
 from jobs.batches.results import Results, with_sources
 from jobs.batches.shapes import BatchDocument
 from jobs.config.home import make_home
@@ -20,14 +19,16 @@ from jobs.core.pages import pages
 from jobs.ledger import Batch, Counts, Ledger, RowFilter, StoreUrl
 from jobs.ledger.counts import RECENT_S
 from jobs.schemas import schema_of
-from jobs.submit.submit import Order, Submitted, submit
 
 if TYPE_CHECKING:
     from redis import Redis
 
+    from jobs.batches.pairing import Pair
     from jobs.lanes import Gate, Gates, LaneQueues
+    from jobs.submit.submit import Order, Submitted
 
-# Redis and its libraries, a tenth of a second, are loaded when they are needed: what has ended is told without.
+# Redis and its libraries, a tenth of a second, are loaded when they are needed, and so is what submits: what has ended
+# is told without.
 
 T = TypeVar("T")
 
@@ -122,8 +123,9 @@ class Session:
         return Gates(self.redis, self.clock, lambda: self._just_read or self.ledger.controls())
 
     @cached_property
-    def pair(self) -> Pair:
+    def pair(self) -> "Pair":
         """Redis and store, and whether they belong together."""
+        from jobs.batches.pairing import Pair, redis_place
         from jobs.lanes import LaneQueues
 
         return Pair(
@@ -144,8 +146,10 @@ class Session:
         """Seconds since the epoch by Redis's clock: what several hosts compare was told by one. Raises RedisError."""
         return self.pair.queues.now()
 
-    def submit(self, order: Order, *, resume_existing: bool = False, **hooks: Any) -> Submitted:
+    def submit(self, order: "Order", *, resume_existing: bool = False, **hooks: Any) -> "Submitted":
         """See `jobs.submit.submit.submit`. Raises QueueError too if Redis is a stranger to the store."""
+        from jobs.submit.submit import submit
+
         return submit(self.ledger, self.queues, order, resume_existing=resume_existing, **hooks)
 
     def status(self, batch: Batch) -> BatchDocument:

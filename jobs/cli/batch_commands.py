@@ -1,29 +1,24 @@
-"""The commands about batches and their jobs: where they stand, wait for them, ask again, give up, go on."""
+"""The commands that look at batches and their jobs: where they stand, until they have ended."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain
 
 import click
 
-from jobs.batches import operations
 from jobs.batches.documents import job_document
-from jobs.batches.failures import FailureKind, failure_kinds
 from jobs.batches.follow import UNFINISHED, facts, follow, lacks_charts, summary
 from jobs.batches.session import Session
 from jobs.batches.shapes import BatchDocument
 from jobs.cli.completion import complete_batches
-from jobs.cli.control_commands import batch_or_model, lanes_of
 from jobs.cli.newest import batch_or_newest, no_batches
-from jobs.cli.options import batch_argument, json_option, model_or_batch_argument, newest_batch_argument
+from jobs.cli.options import json_option, newest_batch_argument
 from jobs.cli.output import print_data, reader_may_leave, say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import UnknownIdError
-from jobs.core.job import model_of
-from jobs.core.text import MESSAGE_CHARS, dumps, label, one_line, visible
-from jobs.ledger import FailureFilter
+from jobs.core.text import dumps, label, one_line, visible
 
 #: Of a question and of a batch's name, in a line of `list`.
 _QUESTION_CHARS, _NAME_CHARS = 48, 100
@@ -179,109 +174,3 @@ def watch(batch_id: str | None) -> int:
             return 130
     say(summary(document))
     return code
-
-
-def _still_paused(session: Session, lanes: set[str] | None) -> str:
-    """What keeps a batch or a model waiting that was resumed by name."""
-    controls, now = session.ledger.controls(), session.now()
-    for lane in lanes or ():
-        if pause := controls.pause_of(lane, now):
-            return (
-                f"but calls of {model_of(lane)} are {pause.message(now)}: chartq resume (all), or with the model's name"
-            )
-    return ""
-
-
-@click.command()
-@newest_batch_argument
-@json_option
-def errors(batch_id: str | None, as_json: bool) -> int:
-    """Say what went wrong, by kind: how often, and with which message (of the newest batch, if none is named).
-
-    \b
-    Example: chartq errors b261122-k3x9qa
-    """
-    with Session(producer_settings()) as session, reader_may_leave():
-        batch = batch_or_newest(session, batch_id)
-        kinds = failure_kinds(session.ledger.failures(batch))
-        for kind in kinds:
-            print_data(dumps(kind.document()) if as_json else _kind_line(kind))
-        if not as_json:
-            say(_after_errors(batch.batch_id, kinds))
-    return 0
-
-
-def _kind_line(kind: FailureKind) -> str:
-    status = "" if kind.status_code is None else f" {kind.status_code}"
-    return f"{len(kind.job_ids):>7,}  {label(kind.type)}{status}: {one_line(kind.message, MESSAGE_CHARS)}"
-
-
-def _after_errors(batch_id: str, kinds: Sequence[FailureKind]) -> str:
-    if not kinds:
-        return "nothing failed"
-    again = f"chartq retry {batch_id}"
-    return f"one kind again: {again} --error {kinds[0].type} (or --match TEXT); all: {again}"
-
-
-@click.command()
-@batch_argument
-@click.option("--error", "type_", metavar="TYPE", help="Only failures of this type, as `chartq errors` names it.")
-@click.option("--match", metavar="TEXT", help="Only failures with this text in their message.")
-def retry(batch_id: str, type_: str | None, match: str | None) -> int:
-    """Queue again what failed, with fresh attempts; all of it, or one kind.
-
-    \b
-    Example: chartq retry b261122-k3x9qa --error HFTimeoutError
-    """
-    with Session(producer_settings()) as session:
-        batch = session.ledger.batch(batch_id)
-        again = operations.retry(session, batch, FailureFilter(type=type_, match=match))
-    say(f"{again} jobs queued again")
-    if not again and (type_ or match):
-        say(f"which kinds of failures there are: chartq errors {batch_id}")
-    return 0
-
-
-@click.command()
-@batch_argument
-def cancel(batch_id: str) -> int:
-    """Cancel what has not started; what another batch still wants goes on.
-
-    \b
-    Example: chartq cancel b261122-k3x9qa
-    """
-    with Session(producer_settings()) as session:
-        say(f"{operations.cancel(session, session.ledger.batch(batch_id))} jobs canceled")
-    return 0
-
-
-@click.command()
-@model_or_batch_argument
-def resume(model_or_batch: str | None) -> int:
-    """Open what is on hold (one probe goes first), end pauses, and put back on the queue what Redis has lost.
-
-    A batch that had too many failures goes on only if it is named; they are counted anew from then on.
-
-    \b
-    Example: chartq resume Qwen/Qwen3-VL-30B-A3B-Instruct
-             chartq resume b261122-k3x9qa
-    """
-    with Session(producer_settings()) as session:
-        batch, model = batch_or_model(session, model_or_batch)
-        lanes = {batch.question.lane} if batch else lanes_of(model) if model else None
-        before = session.ledger.controls().pauses.keys()
-        opened, found = operations.resume(session, lanes, batch)
-        ended = len(before - session.ledger.controls().pauses.keys())
-        held = [] if batch else [one.batch_id for one in session.ledger.held() if session.status(one)["hold"]]
-        still = _still_paused(session, lanes)
-    if batch and batch.hold:
-        say(f"{batch.batch_id} goes on" + ("" if batch.hold.is_pause else "; its failures are counted anew"))
-    if still:
-        say(still)
-    for batch_id in held:
-        say(f"{batch_id} stays on hold, too many of its charts failed: chartq resume {batch_id}")
-    pauses = f"{ended} pauses ended, " if ended else ""
-    say(f"{pauses}{opened} lanes opened, {found.requeue_missing} jobs put back on the queue")
-    if found.left_alone:
-        say(f"{found.left_alone} jobs are in flight: if their worker is lost, another takes them over within a minute")
-    return 0

@@ -3,15 +3,18 @@
 from itertools import islice
 from queue import Empty, SimpleQueue
 from threading import Thread
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from jobs.batches.session import RESULTS_FILE, Session
 from jobs.config.settings import producer_settings
 from jobs.core.errors import ChartqError
 from jobs.core.text import label
 from jobs.ledger import Batch
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 #: Batches looked at, the newest first.
 _BATCHES = 100
@@ -20,8 +23,10 @@ _BATCHES = 100
 _PATIENCE_S = 1.0
 
 
-def complete_batches(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_batches(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem]":
     """The ids of batches that begin so, the newest first, each with its name or model."""
+    from click.shell_completion import CompletionItem  # every command comes by here, few are asked
+
     found: SimpleQueue[list[Batch]] = SimpleQueue()
     Thread(target=lambda: found.put(_newest()), daemon=True).start()
     try:

@@ -1,22 +1,19 @@
-"""The commands that hand results on: `results` in any format, `compare` for two batches."""
+"""The command that hands results on, in any format."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from jobs.batches.session import Session
-from jobs.cli.completion import complete_batches
 from jobs.cli.newest import batch_or_newest
 from jobs.cli.options import GivenPath, newest_batch_argument
 from jobs.cli.output import reader_may_leave, say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError
 from jobs.formats import FORMATS, ReportContext, format_of
-from jobs.formats.compare import COMPARISONS, comparison_format_of, write_comparison
-from jobs.formats.sidecars import write_sidecars
 
 output_option = click.option("-o", "--output", type=GivenPath(dir_okay=False), help="A file, written atomically.")
 
@@ -55,10 +52,12 @@ def results(
     \b
     Example: chartq results b261122-k3x9qa -o report.html
     """
-    form = form or _form_of(output, format_of)
+    form = form or form_of(output, format_of)
     with Session(producer_settings()) as session:
         batch = batch_or_newest(session, batch_id)
         if sidecar is not None:
+            from jobs.formats.sidecars import write_sidecars  # with its hashes and expressions
+
             count = write_sidecars(session.results(batch), sidecar, status=status)
             say(f"{count} charts' results are below {sidecar}")
             if output is None and form is None:
@@ -71,7 +70,7 @@ def results(
             return 0
         chosen = FORMATS[form or "jsonl"]
         files: Sequence[Path] = ()  # stays so if the reader leaves
-        with _writing(output):
+        with writing(output):
             # A report shows description and conclusion together; other formats if they are asked to.
             shown = with_source or (batch.source is not None and chosen.name == "html")
             rows = session.results(batch, status=status, with_source=shown, with_raw=chosen.shows_raw)
@@ -81,38 +80,7 @@ def results(
     return 0
 
 
-@click.command()
-@click.argument("batch_a", shell_complete=complete_batches)
-@click.argument("batch_b", shell_complete=complete_batches)
-@output_option
-@click.option(
-    "--format", "form", type=click.Choice(sorted(COMPARISONS)), help="Default: by the file's name, else markdown."
-)
-def compare(batch_a: str, batch_b: str, output: Path | None, form: str | None) -> int:
-    """Show two batches' answers side by side, paired by chart.
-
-    \b
-    Example: chartq compare b261122-k3x9qa b261123-m2w8sd -o models.html
-    """
-    chosen = form or _form_of(output, comparison_format_of) or "markdown"
-    counts: Mapping[str, int] = {}  # stays so if the reader leaves
-    with Session(producer_settings()) as session, _writing(output):
-        a, b = (session.ledger.batch(batch_id) for batch_id in (batch_a, batch_b))
-        counts = write_comparison(
-            session.results(a, with_source=a.source is not None),
-            session.results(b, with_source=b.source is not None),
-            ReportContext.of(session, a),
-            ReportContext.of(session, b),
-            output,
-            chosen,
-        )
-    words = {"same": "same", "differ": "differ", "one": "answered in one only", "none": "answered in neither"}
-    if counts:
-        say(", ".join(f"{counts[outcome]} {word}" for outcome, word in words.items() if outcome in counts))
-    return 0
-
-
-def _form_of(output: Path | None, by_name: Callable[[Path], str | None]) -> str | None:
+def form_of(output: Path | None, by_name: Callable[[Path], str | None]) -> str | None:
     """What a file's name asks for; a name that asks for nothing we have is wrong usage."""
     try:
         return None if output is None else by_name(output)
@@ -121,7 +89,7 @@ def _form_of(output: Path | None, by_name: Callable[[Path], str | None]) -> str 
 
 
 @contextmanager
-def _writing(output: Path | None) -> Iterator[None]:
+def writing(output: Path | None) -> Iterator[None]:
     """What the system says of the file becomes one sentence; of stdout it is the caller's business."""
     if output is None:
         with reader_may_leave():

@@ -3,7 +3,6 @@
 The wire (what stands in Redis) is the id alone; everything else stands in the ledger.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -106,8 +105,12 @@ def subject_of(hashes: Sequence[str]) -> str:
 
 def url_hash(url: str) -> str:
     """What stands in a picture's hash's place for one that the provider fetches."""
+    import hashlib  # see `_digest`
+
     return f"url-{hashlib.sha256(url.encode()).hexdigest()}"
 
 
 def _digest(data: bytes) -> str:
+    import hashlib  # brings OpenSSL, a twentieth of a command's start: who only looks works out no id
+
     return hashlib.sha256(data).hexdigest()[:_ID_DIGITS]

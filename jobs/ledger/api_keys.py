@@ -1,8 +1,5 @@
 """Keys of the HTTP API: made, found, revoked. The secret part is never kept."""
 
-import hashlib
-import hmac
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +22,8 @@ class ApiKey:
 
 def create(tx: Transaction, name: str, *, read_only: bool, now: float) -> str:
     """A new key, shown this once. Raises InputError: the name has one."""
+    import secrets  # brings OpenSSL, as below: a twentieth of a command's start, and few look at keys
+
     tx.run("lock_keys")  # two who create the same name at once
     if tx.rows("live_keys_of", name=name):
         raise InputError(f"there is a key {name!r}: revoke it first, or choose another name")
@@ -35,6 +34,8 @@ def create(tx: Transaction, name: str, *, read_only: bool, now: float) -> str:
 
 def check(tx: Transaction, key: str) -> ApiKey | None:
     """The key's entry if it is right and not revoked. What is compared is compared in constant time."""
+    import hmac
+
     prefix, _, rest = key.partition("-")
     key_id, _, secret = rest.partition("-")
     row = tx.row("key", key_id=key_id) if prefix == _PREFIX else None
@@ -76,4 +77,6 @@ def _key(row: Row) -> ApiKey:
 
 
 def _hash(secret: str) -> str:
+    import hashlib
+
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()

@@ -1,7 +1,7 @@
 """Batches in the ledger: opened, sealed, found and listed."""
 
 import json
-import secrets
+import random
 import time
 from collections.abc import Sequence
 from typing import Literal
@@ -113,7 +113,7 @@ def _batches(tx: Transaction, rows: Sequence[Row]) -> list[Batch]:
 
 def _new_batch_id(now: float) -> str:
     day = time.strftime("%y%m%d", time.gmtime(now))
-    return f"b{day}-" + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_CHARS))
+    return f"b{day}-" + "".join(random.SystemRandom().choices(_ALPHABET, k=_RANDOM_CHARS))
 
 
 def _batch(row: Row, question: Question) -> Batch:

@@ -3,7 +3,7 @@
 A batch's output and error files are views of its rows: of them there is only what a list of files shows.
 """
 
-import secrets
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -82,7 +82,7 @@ def begin(tx: Transaction, *, owner: str, filename: str, now: float) -> int:
     """A file that is about to come; its row id. Uploads that died are removed."""
     for dead in tx.values("dead_uploads", before=now - _DEAD_AFTER_S):
         drop(tx, dead)
-    row = tx.row("insert_file", file_id=f"file-{secrets.token_hex(12)}", owner=owner, filename=filename, now=now)
+    row = tx.row("insert_file", file_id=f"file-{os.urandom(12).hex()}", owner=owner, filename=filename, now=now)
     assert row is not None
     file: int = row.id
     return file

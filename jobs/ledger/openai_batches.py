@@ -1,7 +1,7 @@
 """What OpenAI's API knows of a batch beyond the batch itself: its file, its validation, its cancelling."""
 
 import json
-import secrets
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -48,7 +48,7 @@ def create(tx: Transaction, new: NewOpenAIBatch, *, question: Question, name: st
         tx,
         question=question,
         name=name,
-        fingerprint=f"file {secrets.token_hex(8)}",
+        fingerprint=f"file {os.urandom(8).hex()}",
         sources=[new.input_file_id],
         priority="normal",
         now=now,

@@ -1,6 +1,6 @@
 """The tables' version, and the way from older ones to this one. The tables: `sql/schema.sql`, `sql/*_tables.sql`."""
 
-import secrets
+import os
 from collections.abc import Callable, Sequence
 
 from jobs.core.errors import SettingsError
@@ -87,7 +87,7 @@ def prepare(tx: Transaction, *, version: int = VERSION, steps: Sequence[Step] = 
                 step(tx)
         tx.execute(f"UPDATE schema_info SET version = {version:d}")  # noqa: S608 (a number)
     if version >= 3:
-        tx.execute(f"UPDATE schema_info SET store_id = '{secrets.token_hex(8)}' WHERE store_id IS NULL")  # noqa: S608 (ours)
+        tx.execute(f"UPDATE schema_info SET store_id = '{os.urandom(8).hex()}' WHERE store_id IS NULL")  # noqa: S608 (ours)
 
 
 def check(found: int, *, version: int = VERSION) -> None:

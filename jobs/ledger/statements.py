@@ -99,15 +99,21 @@ _FILES = ("batches", "controls", "counts", "delete", "submit", "work", "read", "
 
 
 @cache
-def statements(dialect: Dialect) -> Mapping[str, str]:
-    """All named statements."""
+def statement(name: str, dialect: Dialect) -> str:
+    """The statement of this name. Spelled when it is first asked for: a command needs a few of the hundred."""
+    return _spelled(written()[name], dialect)
+
+
+@cache
+def written() -> Mapping[str, str]:
+    """All named statements, as they stand in the files."""
     found: dict[str, str] = {}
     for file in _FILES:
         parts = _NAME.split(_text(f"{file}.sql"))
         for name, sql in zip(parts[1::2], parts[2::2], strict=True):
             if name in found:
                 raise AssertionError(f"two statements are called {name}")
-            found[name] = _spelled(sql, dialect)
+            found[name] = sql
     return found
 
 

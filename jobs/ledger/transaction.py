@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from jobs.ledger.columns import clean
 from jobs.ledger.question_cache import Questions
-from jobs.ledger.statements import Dialect, statements
+from jobs.ledger.statements import Dialect, statement
 
 #: A row; which columns it has, the statement says.
 Row = Any
@@ -36,17 +36,18 @@ class Transaction:
 
     def __init__(self, connection: Connection, dialect: Dialect, questions: Questions) -> None:
         self._connection, self.dialect, self.questions = connection, dialect, questions
-        self._sql = statements(dialect)
         self._is_sqlite = dialect == "sqlite"
 
     def rows(self, name: str, /, **values: Any) -> list[Row]:
         """Run a statement; its rows, with its columns as attributes."""
-        cursor = self._connection.execute(self._sql[name], self._bound(values))
+        cursor = self._connection.execute(statement(name, self.dialect), self._bound(values))
         return list(map(_row_class(tuple(column[0] for column in cursor.description))._make, cursor.fetchall()))
 
     def tuples(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
         """Run a statement; its rows as plain tuples, for the few that are read by the hundred thousand."""
-        found: list[tuple[Any, ...]] = self._connection.execute(self._sql[name], self._bound(values)).fetchall()
+        found: list[tuple[Any, ...]] = self._connection.execute(
+            statement(name, self.dialect), self._bound(values)
+        ).fetchall()
         return found
 
     def row(self, name: str, /, **values: Any) -> Row | None:
@@ -60,16 +61,16 @@ class Transaction:
 
     def run(self, name: str, /, **values: Any) -> int:
         """Run a statement that gives no rows. Returns how many it changed."""
-        changed: int = self._connection.execute(self._sql[name], self._bound(values)).rowcount
+        changed: int = self._connection.execute(statement(name, self.dialect), self._bound(values)).rowcount
         return changed
 
     def run_many(self, name: str, values: Iterable[Mapping[str, Any]]) -> None:
         """Run a statement once for each."""
         bound = [self._bound(one) for one in values]
         if len(bound) == 1:
-            self._connection.execute(self._sql[name], bound[0])
+            self._connection.execute(statement(name, self.dialect), bound[0])
         elif bound:
-            self._connection.cursor().executemany(self._sql[name], bound)
+            self._connection.cursor().executemany(statement(name, self.dialect), bound)
 
     def execute(self, sql: str, **values: Any) -> Any:
         """Run SQL that has no name: of the schema."""

@@ -1,6 +1,6 @@
 """Who is to be told of a batch's end, when, and with which attempt."""
 
-import secrets
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,7 +47,7 @@ def note_ends(tx: Transaction, now: float) -> None:
     tx.run_many(
         "note_end",
         [
-            {"batch": row.id, "webhook_id": f"msg_{secrets.token_hex(12)}", "event": _event(row), "now": now}
+            {"batch": row.id, "webhook_id": f"msg_{os.urandom(12).hex()}", "event": _event(row), "now": now}
             for row in tx.rows("untold_ends", page=_PAGE)
         ],
     )

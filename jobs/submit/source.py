@@ -4,12 +4,14 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from jobs.charts.links import LinkedChart
 from jobs.core.job import Question, job_id, subject_of
 from jobs.core.places import join_pictures
 from jobs.ledger import Batch, NewMember
+
+if TYPE_CHECKING:
+    from jobs.charts.links import LinkedChart  # brings the library of images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ class Source(Protocol):
         """
 
 
-def row_of(charts: Sequence[LinkedChart], question: Question, *, position: int, custom_id: str) -> NewMember:
+def row_of(charts: "Sequence[LinkedChart]", question: Question, *, position: int, custom_id: str) -> NewMember:
     """A row with a question of its own about these charts, one or several, or none."""
     subject = subject_of([chart.sha256 for chart in charts])
     return NewMember(

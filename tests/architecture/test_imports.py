@@ -71,6 +71,8 @@ def test_an_unknown_name_in_jobs_is_an_ordinary_attribute_error() -> None:
 def test_another_distribution_that_owns_our_names_is_an_error_at_start(tmp_path: Path, brought: str) -> None:
     _record(tmp_path, "chartq-1.0.dist-info", "jobs/__init__.py,sha256=x,1\nworker/cli.py,,\n")
     _record(tmp_path, "innocent-1.0.dist-info", "innocent/jobs/__init__.py,,\nworkers.py,,\njobs_too/x.py,,\n")
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "worker").mkdir()
     check_import_names({tmp_path})
     _record(tmp_path, "other_jobs-2.1.dist-info", f"other_jobs-2.1.dist-info/METADATA,,\n{brought}\n")
     with pytest.raises(InstallationError, match=r"other_jobs brings .* an environment of its own"):

@@ -11,7 +11,7 @@ from support.producer import Producer, command_of
 from support.stack import PATIENCE_S, draw_charts
 
 from jobs.cli.completion import complete_batches
-from worker.main import chartq
+from worker.main import COMMANDS, chartq
 
 _BIN = Path(sys.executable).parent
 
@@ -47,6 +47,15 @@ def test_bash_offers_commands_options_values_and_batch_ids(user: Producer) -> No
     assert pressed(user, "st") == ["status"]
     assert pressed(user, "results", batch_id, "--format", "h") == ["html"]
     assert pressed(user, "logs", "b") == [batch_id]
+
+
+def test_the_names_of_commands_are_offered_without_loading_them() -> None:
+    code = "import sys, worker.main; sys.argv = ['chartq']; worker.main.main()"
+    tab = {"_CHARTQ_COMPLETE": "bash_complete", "COMP_WORDS": "chartq ", "COMP_CWORD": "1"}
+    words = [sys.executable, "-X", "importtime", "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **tab}, timeout=100)
+    assert {f"plain,{name}" for name in COMMANDS} == set(done.stdout.split())
+    assert "jobs.ledger" not in done.stderr
 
 
 @pytest.mark.parametrize("name", ["status", "wait", "watch", "results", "retry", "cancel", "resume", "logs", "compare"])

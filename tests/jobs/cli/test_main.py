@@ -115,6 +115,22 @@ def test_who_asks_for_help_waits_for_no_library() -> None:
     assert not set(done.stdout.split()) & {"sqlalchemy", "redis", "rq", "PIL", "pydantic", "requests"}
 
 
+@pytest.mark.parametrize("name", ["status", "list", "results", "errors"])
+def test_who_looks_at_what_has_ended_waits_for_no_library(user: Producer, charts: Path, name: str) -> None:
+    user.answer(user.submit(charts)["batch_id"])
+    code = (
+        "import sys, worker.main; from contextlib import suppress\n"
+        "with suppress(SystemExit): worker.main.main()\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    words = [name, *([] if name == "results" else ["--json"])]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True, cwd=user.folder
+    )
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert not loaded & {"redis", "rq", "PIL", "pydantic", "requests", "rich", "socket", "hashlib", "secrets"}
+
+
 def test_the_program_says_what_it_can_and_which_version_it_is(user: Producer) -> None:
     helped = user.run("--help").stdout
     assert all(name in helped for name in names_of(producer))

@@ -22,7 +22,7 @@ from jobs.core.errors import SettingsError, StoreError
 from jobs.core.failure_limit import FailureLimit
 from jobs.ledger import Failed, Ledger, SchemaTooNewError, StoreUnavailableError, schema
 from jobs.ledger.database import Store
-from jobs.ledger.statements import statements
+from jobs.ledger.statements import statement, written
 from jobs.ledger.transaction import Transaction
 
 USERS = 8
@@ -310,7 +310,7 @@ def test_the_sweep_reads_open_rows_only(sqlite_url: str) -> None:
     with Ledger.open(sqlite_url) as ledger:
         submit(ledger, "a", now=1)
     store = Store(sqlite_url)
-    sql = f"EXPLAIN QUERY PLAN {statements('sqlite')['open_jobs']}"
+    sql = f"EXPLAIN QUERY PLAN {statement('open_jobs', 'sqlite')}"
     plan = store.read(lambda tx: tx.execute(sql, after=5, page=10, batch=0).fetchall())
     assert ["jobs_open" in row[3] for row in plan if "jobs" in row[3]] == [True]
     store.close()
@@ -337,10 +337,9 @@ def test_no_statement_about_some_jobs_goes_through_a_whole_batch_for_each(tmp_pa
     """A million rows are a million looks, not a million times a million."""
     store = tmp_path / "results.sqlite"
     Ledger.open(f"sqlite:///{store}").close()
+    spelled = {name: statement(name, "sqlite") for name in written()}
     about_jobs = {
-        name: sql
-        for name, sql in statements("sqlite").items()
-        if "members" in sql and (":jobs" in sql or name == "open_jobs")
+        name: sql for name, sql in spelled.items() if "members" in sql and (":jobs" in sql or name == "open_jobs")
     }
     assert {"give_up_claims", "open_jobs"} <= about_jobs.keys()
     with closing(sqlite3.connect(store)) as connection:
