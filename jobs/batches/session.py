@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from jobs.batches.documents import batch_document, result_document
@@ -14,7 +15,7 @@ from jobs.config.home import make_home
 from jobs.config.settings import Settings
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.controls import Controls
-from jobs.core.errors import QueueError
+from jobs.core.errors import QueueError, StoreError
 from jobs.core.pages import pages
 from jobs.ledger import Batch, Counts, Ledger, RowFilter, StoreUrl
 from jobs.ledger.counts import RECENT_S
@@ -47,6 +48,17 @@ def store_url(settings: Settings) -> StoreUrl:
     if settings.results_url is not None:
         return StoreUrl.parse(settings.results_url.get_secret_value())
     return StoreUrl.of_file(settings.chartq_home / RESULTS_FILE)
+
+
+def _make_home(home: Path) -> None:
+    """As `make_home`; what the system refuses is told with the way out. Raises StoreError."""
+    try:
+        make_home(home)
+    except OSError as error:
+        raise StoreError(
+            f"CHARTQ_HOME={home} can't hold the results: {error.filename or home}: {error.strerror or error}. "
+            "Set CHARTQ_HOME to a folder that you can write to"
+        ) from None
 
 
 class Session:
@@ -84,7 +96,7 @@ class Session:
             with self._shared._opening:
                 return self._shared.ledger
         if self.settings.results_url is None:
-            make_home(self.settings.chartq_home)
+            _make_home(self.settings.chartq_home)
         return self._open.enter_context(Ledger.open(self.results_url))
 
     @cached_property

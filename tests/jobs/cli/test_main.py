@@ -235,7 +235,10 @@ def test_an_unknown_id_leaves_with_1_and_advice(user: Producer, command: str) ->
 def test_what_the_system_refuses_is_told_in_words(user: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARTQ_HOME", "/proc/nowhere")
     done = user.run("list", expect=1)
-    assert "/proc/nowhere: No such file or directory" in done.stderr
+    assert "/proc/nowhere: No such file or directory. Set CHARTQ_HOME to a folder" in done.stderr
+    (user.folder / "file").write_text("")
+    monkeypatch.setenv("CHARTQ_HOME", str(user.folder / "file"))
+    assert "Not a directory. Set CHARTQ_HOME" in user.run("submit", "charts", "-p", "Up?", expect=1).stderr
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
     monkeypatch.setenv("CHARTQ_HOME", str(user.folder / "home"))
     assert "REDIS_URL" in user.run("lanes", expect=1).stderr
