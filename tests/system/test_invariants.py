@@ -284,7 +284,7 @@ def test_a_server_that_never_answers_or_drips_costs_no_more_than_the_timeout(use
     names = sorted(charts.rglob("*.png"))
     server.behave(fault_for=by_image({names[1]: "hang", names[4]: "drip"}))
     arguments = ("run", str(charts), "-p", "Up?", "--json")
-    document = user.run(*arguments, expect=1, VISION_TIMEOUT="1.5", MAX_RETRIES="0").json()
+    document = user.run(*arguments, expect=1, VISION_TIMEOUT="6", MAX_RETRIES="0").json()
     rows = user.results(document["batch_id"])
     failed = [(row["error"]["type"], row["attempts"]) for row in rows if row["status"] == "failed"]
     assert failed == [("HFTimeoutError", 1)] * 2
