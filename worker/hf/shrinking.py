@@ -11,9 +11,6 @@ from PIL import Image
 
 _ACROSS, _DOWN = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
 
-#: From so many times the size on BILINEAR does across as well: BICUBIC looks at twice as many pixels for no label more.
-_MANY_TIMES = 1.75
-
 #: From twice so many times the size on, pixels are averaged first, which is cheap.
 _GAP = 3.0
 
@@ -28,8 +25,7 @@ class Shrunk:
         self, picture: Image.Image, size: tuple[int, int], *, lies: bool = False, in_strips: bool = True
     ) -> None:
         self.size, self.mode = size, picture.mode
-        sharp = _ACROSS if max(picture.size) < _MANY_TIMES * max(size) else _DOWN
-        across, down = (_DOWN, sharp) if lies else (sharp, _DOWN)
+        across, down = (_DOWN, _ACROSS) if lies else (_ACROSS, _DOWN)
         if in_strips != lies:
             self._half_way, self._then = _resized(picture, (size[0], picture.height), across), down
         else:
