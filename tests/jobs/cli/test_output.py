@@ -64,7 +64,7 @@ def test_no_cell_is_a_formula_where_cells_are_separated_otherwise(text: str, cel
 
 
 @pytest.mark.parametrize("start", ["", "'", ";", ",", '"', "x;", "x\t", "x\n", "\n", "\r", "é", "\ud800"])
-@pytest.mark.parametrize("formula", ["=1", "+1", "-1", "- 1", "@x", "＝1", "－1", "up"])
+@pytest.mark.parametrize("formula", ["=1", "+1", "-1", "- 1", "@x", "＝1", "－1", "-A1,B", "=1,B", "up"])
 def test_a_line_is_disarmed_as_each_of_its_cells_is(start: str, formula: str) -> None:
     for cells in (
         [start + formula, 1],
