@@ -7,9 +7,15 @@ import pytest
 from redis import Redis
 from support.lanes import running_redis
 from support.ports import free_port
+from support.postgres import remove_server
 from support.stack import Stack, stack
 
 from worker.rehearsal import Behaviour, Rehearsal
+
+
+def pytest_sessionfinish() -> None:
+    """Not at exit: what takes a process longer than ten seconds then, its run kills."""
+    remove_server()
 
 
 @pytest.fixture

@@ -31,14 +31,13 @@ class PostgresServer:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="chartq-pg-"))
-        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self._rights = _rights(self.folder)
         self._programs = _programs(self.folder)
         self._data = self.folder / "data"
         settings = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
         _run([self._programs / "initdb", "-D", self._data, *settings], self._rights)
         self._process: subprocess.Popen[bytes] | None = None
-        atexit.register(self.stop, signal.SIGINT)  # this process may still be connected
+        atexit.register(self.remove)
 
     def start(self) -> None:
         """Start it, and wait until it answers. Raises OSError."""
@@ -59,6 +58,11 @@ class PostgresServer:
         if self._process is not None and self.runs:
             _stop(self._process, how)
 
+    def remove(self) -> None:
+        """Leave nothing of it."""
+        self.stop(signal.SIGQUIT)  # nobody needs its data any more
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def new_database(self) -> str:
         """The SQLAlchemy URL of an empty database."""
         name = f"test_{next(_numbers)}"
@@ -70,6 +74,12 @@ class PostgresServer:
 def new_database() -> str:
     """The SQLAlchemy URL of an empty database on the test run's server. Raises OSError if it can't start."""
     return _server().new_database()
+
+
+def remove_server() -> None:
+    """The test run's server, if there is one."""
+    if _server.cache_info().currsize:
+        _server().remove()
 
 
 @functools.cache

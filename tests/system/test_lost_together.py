@@ -49,7 +49,7 @@ def postgres() -> Iterator[PostgresServer]:
             raise
         pytest.skip(f"no PostgreSQL: {error}")
     yield server
-    server.stop(signal.SIGINT)
+    server.remove()
 
 
 def test_workers_on_postgresql_lose_one_of_theirs_and_twice_their_server(
