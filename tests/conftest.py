@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from support.lanes import running_redis
+from support.lanes import Lanes, running_redis
 from support.ports import free_port
 from support.postgres import remove_server
 from support.stack import Stack, stack
+from support.stores import new_store
 
+from jobs.ledger import Ledger
 from worker.rehearsal import Behaviour, Rehearsal
 
 
@@ -40,3 +42,15 @@ def user(request: pytest.FixtureRequest, server: Rehearsal, tmp_path: Path) -> I
 def redis() -> Iterator[Redis]:
     with running_redis() as redis:
         yield redis
+
+
+@pytest.fixture
+def lanes(redis: Redis) -> Lanes:
+    return Lanes(redis)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """An empty one, in SQLite."""
+    with Ledger.open(new_store("sqlite", tmp_path)) as opened:
+        yield opened

@@ -1,14 +1,10 @@
 """Of a large batch Redis has only what is next; the rest waits in the ledger, and nothing is forgotten there."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from redis import Redis
 from support.lanes import LANE, Lanes
 from support.repository import ROOT
 from support.stack import Stack, draw_charts, eventually, finish
-from support.stores import finished, id_of, members_of, new_store, open_batch
+from support.stores import finished, id_of, members_of, open_batch
 
 from jobs.batches.reconcile import put_back_all, refill
 from jobs.lanes import queues
@@ -23,17 +19,6 @@ CHARTS, CHUNK = [f"{number:02d}" for number in range(35)], 7
 @pytest.fixture(autouse=True)
 def window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queues, "WINDOW", 10)
-
-
-@pytest.fixture
-def lanes(redis: Redis) -> Lanes:
-    return Lanes(redis)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(new_store("sqlite", tmp_path)) as opened:
-        yield opened
 
 
 def submit(ledger: Ledger, lanes: Lanes) -> Batch:

@@ -12,7 +12,7 @@ from support.faults import by_prompt
 from support.lanes import Clock, running_redis
 from support.producer import producer_in
 from support.stack import Stack, draw_charts, eventually
-from support.stores import id_of, new_store, start, submit
+from support.stores import id_of, start, submit
 
 from jobs.batches.reconcile import drop_held, put_back_all
 from jobs.lanes import LaneQueues
@@ -33,12 +33,6 @@ LANE = f"chat:{MODEL}"
 def redis() -> Iterator[Redis]:
     with running_redis() as running:
         yield running
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(new_store("sqlite", tmp_path)) as opened:
-        yield opened
 
 
 def fail(ledger: Ledger, chart: str, *, now: float) -> None:

@@ -1,13 +1,7 @@
 """Lanes in a Redis of the module's own, emptied for each test."""
 
 import pytest
-from redis import Redis
 from support.lanes import Lanes, Worker
-
-
-@pytest.fixture
-def lanes(redis: Redis) -> Lanes:
-    return Lanes(redis)
 
 
 @pytest.fixture

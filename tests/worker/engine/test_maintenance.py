@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from redis import Redis
 from support.lanes import LANE, Lanes
 from support.stack import eventually
-from support.stores import id_of, new_store, submit
+from support.stores import id_of, submit
 
 from jobs.core.rates import RateLimits
 from jobs.ledger import Ledger
@@ -19,17 +17,6 @@ from worker.engine.maintenance import Maintenance
 
 CHARTS = [f"{number:02d}" for number in range(10)]
 JOBS = [id_of(chart) for chart in CHARTS]
-
-
-@pytest.fixture
-def lanes(redis: Redis) -> Lanes:
-    return Lanes(redis)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(new_store("sqlite", tmp_path)) as opened:
-        yield opened
 
 
 @pytest.fixture(autouse=True)

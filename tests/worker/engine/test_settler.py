@@ -1,13 +1,10 @@
 """What the loop has settled: attempts that stand in the ledger while Redis tells an outage from failures."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-import pytest
-from redis import Redis
 from support.executions import ending
 from support.lanes import LANE, Lanes
-from support.stores import id_of, new_store, submit
+from support.stores import id_of, submit
 
 from jobs.ledger import Ledger
 from worker.engine.exchange import Lease
@@ -17,17 +14,6 @@ from worker.hf.errors import HFServerError
 from worker.hf.replies import Answer
 
 CHARTS = ["before", "answered", "a", "b", "c", "d", "e"]
-
-
-@pytest.fixture
-def lanes(redis: Redis) -> Lanes:
-    return Lanes(redis)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(new_store("sqlite", tmp_path)) as opened:
-        yield opened
 
 
 class Loop:
