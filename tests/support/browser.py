@@ -126,15 +126,20 @@ class Tab:
 
     def value(self, expression: str) -> Any:
         """What a JavaScript expression is."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        answer = self._evaluated(expression)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     def until(self, expression: str) -> None:
+        """Waits until the expression is true; it may name an element that is not there yet."""
         deadline = time.monotonic() + PATIENCE_S
-        while not self.value(expression):
-            assert time.monotonic() < deadline, f"never true: {expression}\n{self.value('document.body.innerText')}"
+        while "exceptionDetails" in (answer := self._evaluated(expression)) or not answer["result"].get("value"):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"never true: {expression}\n{answer}\n{self.value('document.body.innerText')}")
             time.sleep(0.02)
+
+    def _evaluated(self, expression: str) -> dict[str, Any]:
+        return self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
 
     def press(self, key: str) -> None:
         text = {"text": key} if len(key) == 1 else {}

@@ -208,4 +208,4 @@ def test_a_key_is_asked_for_and_stays_in_the_tabs_memory(site: Site) -> None:
     )
     assert key not in stored
     site.leave()
-    site.browser.complaints = [one for one in site.browser.complaints if "401" not in one]
+    site.browser.complaints = [one for one in site.browser.complaints if "status of 401" not in one]
