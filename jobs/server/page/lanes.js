@@ -5,11 +5,11 @@ import { count, duration, el, fact, pill, redraw, shown, svg, tell, when } from 
 
 const EVERY_MS = 2000;
 
-function acts(lane, acted) {
+function acts(lane, act) {
   const button = (label, action, asked = () => "") => el("button", { type: "button", onclick: async () => {
     const more = asked();
     if (more === null) return;
-    try { acted(await post(`lanes/${action}?model=${encodeURIComponent(lane.model)}${more}`)); } catch (error) { tell(error.message, true); }
+    try { await act(`lanes/${action}?model=${encodeURIComponent(lane.model)}${more}`); } catch (error) { tell(error.message, true); }
   } }, label);
   const rate = () => {
     const said = prompt(`Budget of ${lane.model}, as 30/m; none: no budget of its own`, lane.limit ?? "none");
@@ -35,7 +35,7 @@ function hourLine({ calls, refused }) {
   return el("figure", { class: "hour" }, el("figcaption", {}, el("span", {}, "last hour"), " ", told), picture);
 }
 
-function card(lane, acted) {
+function card(lane, act) {
   const facts = el("dl", { class: "facts" }, fact("in flight", `${lane.in_flight}${lane.concurrency ? ` of ${lane.concurrency}` : ""}`), fact("queued", count(lane.queued)));
   for (const window_ of lane.budget ?? []) {
     facts.append(fact(`budget in ${duration(window_.window_s)}`, `${count(window_.left)} of ${count(window_.limit)} left`));
@@ -48,7 +48,7 @@ function card(lane, acted) {
     hourLine(lane.last_hour),
     lane.state !== "open" && reason ? el("p", { class: "banner" }, shown(reason, 600)) : null,
     lane.closed_until ? el("p", { class: "soft" }, `closed until ${when(lane.closed_until)}`) : null,
-    may().lanes && !may().read_only ? acts(lane, acted) : null);
+    may().lanes && !may().read_only ? acts(lane, act) : null);
 }
 
 export function lanes(main) {
@@ -58,19 +58,28 @@ export function lanes(main) {
   let timer = 0;
   let gone = false;
   let last = "";
+  let turn = 0; // another one with each act that is sent, and when it is answered
   const show = ({ data }) => {
     const text = JSON.stringify(data.map((lane) => ({ ...lane, next_permit_s: 0 })));
     if (text === last) return;
     last = text;
-    redraw(list, ...(data.length ? data.map((lane) => card(lane, show)) : [el("p", { class: "nothing" }, "No lane yet: nothing was asked.")]));
+    redraw(list, ...(data.length ? data.map((lane) => card(lane, act)) : [el("p", { class: "nothing" }, "No lane yet: nothing was asked.")]));
     tell("");
+  };
+  const act = async (path) => {
+    const mine = ++turn;
+    const now = await post(path);
+    if (mine !== turn) return; // a later act's answer tells of this one too
+    turn += 1;
+    show(now);
   };
   const look = async () => {
     await seen();
+    const before = turn;
     try {
       const { data } = await get("lanes");
       if (gone) return;
-      show({ data });
+      if (turn === before) show({ data }); // else it may tell what was before the act
     } catch (error) { tell(error.message, true); }
     if (!gone) timer = setTimeout(look, EVERY_MS);
   };

@@ -48,8 +48,7 @@ def press(tab: Tab, label: str) -> None:
     button = (
         f"[...document.querySelectorAll('main button')].find(b => b.textContent.startsWith({label!r}) && !b.disabled)"
     )
-    tab.until(f"{button} !== undefined")
-    tab.value(f"{button}.click()")
+    tab.until(f"(() => {{ const button = {button}; button?.click(); return button !== undefined; }})()")
 
 
 def agree(tab: Tab, said: str = "") -> None:
@@ -141,6 +140,25 @@ def test_lanes_are_paused_limited_and_resumed(site: Site) -> None:
     press(tab, "Resume")
     tab.until("document.querySelector('#lanes .pill').textContent === 'open'")
     assert site.user.status(batch_id)["hold"] is None
+
+
+def test_what_was_read_before_an_act_is_not_shown_after_it(site: Site) -> None:
+    site.submit("a.png")
+    tab = site.open("#/lanes")
+    pill = "document.querySelector('#lanes .pill').textContent"
+    tab.until(f"{pill} === 'open'")
+    tab.value(
+        "(() => { const real = fetch; window.held = []; window.fetch = async (url, options) => {"
+        " const answer = await real(url, options);"
+        " if (!options.method && String(url).endsWith('/lanes')) await new Promise((go) => held.push(go));"
+        " return answer; }; })()"
+    )
+    tab.until("held.length === 1")
+    press(tab, "Pause")
+    tab.until(f"{pill} === 'on hold'")
+    tab.value("held[0]()")
+    tab.until("held.length === 2")  # it has looked at what came, and looks again
+    assert tab.value(pill) == "on hold"
 
 
 def test_a_stages_description_stands_beside_its_conclusion(site: Site) -> None:
