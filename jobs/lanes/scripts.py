@@ -38,7 +38,7 @@ def _library() -> str:
     folder = Path(__file__).with_name("lua")
     files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".lua")), key=lambda entry: entry.name)
     parts = [file.read_text("utf-8") for file in files]
-    return "\n".join([*parts, "return ops[ARGV[1]](cjson.decode(ARGV[2]))"])
+    return "\n".join([*parts, "local reply = ops[ARGV[1]](cjson.decode(ARGV[2]))", "write_down()", "return reply"])
 
 
 class Scripts:
@@ -78,14 +78,14 @@ def text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-_NESTED = (dict, list, tuple)
+_NESTED = {dict, list, tuple}
 
 
 def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
+    if type(value) is dict:
         return {
-            key: _without_none(item) if isinstance(item, _NESTED) else item
+            key: _without_none(item) if type(item) in _NESTED else item
             for key, item in value.items()
             if item is not None
         }
-    return [_without_none(item) if isinstance(item, _NESTED) else item for item in value]
+    return [_without_none(item) if type(item) in _NESTED else item for item in value]

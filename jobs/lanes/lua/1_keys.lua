@@ -182,3 +182,79 @@ function ops.set_controls(args)
 end
 
 local function list(value) if type(value) == 'table' then return value end return {} end
+
+local function hash(key)
+    local flat, fields = redis.call('HGETALL', key), {}
+    for index = 1, #flat, 2 do fields[flat[index]] = flat[index + 1] end
+    return fields
+end
+
+-- One call settles and takes many jobs. What all of them read or change alike is read once and written once, at the end:
+-- `write_down` (this file's last function) runs after every operation.
+local call = {
+    fields = {}, before = {},       -- key -> fields of a gate's or an account's hash, as they are and as they were
+    members = {ZREM = {}, SREM = {}, ZADD = {}, SADD = {}},       -- command -> key -> what follows
+    flying = {},        -- gate -> permits in force
+    known = {},         -- gates that stand in GATES
+    empty = {},         -- key -> whether it is
+    calls = {}, refused = {},       -- gate -> how many ended
+    priorities = {},    -- queue -> priority
+}
+
+-- The hash of a gate or an account: read its fields, and set them (nil: forget). Nobody else may write to these hashes.
+local function fields_of(key)
+    if not call.fields[key] then
+        local fields, before = hash(key), {}
+        for field, value in pairs(fields) do before[field] = value end
+        call.fields[key], call.before[key] = fields, before
+    end
+    return call.fields[key]
+end
+
+local function add_to(fields, field, number) fields[field] = tonumber(fields[field] or 0) + number end
+
+local function write_fields(key, fields, before)
+    local changed, gone = {}, {}
+    for field, value in pairs(fields) do
+        if type(value) == 'number' and value % 1 == 0 then value = string.format('%d', value) end    -- never 1.7e+12
+        if before[field] ~= value then
+            changed[#changed + 1] = field
+            changed[#changed + 1] = value
+        end
+    end
+    for field in pairs(before) do
+        if fields[field] == nil then gone[#gone + 1] = field end
+    end
+    if #changed > 0 then redis.call('HSET', key, unpack(changed)) end
+    if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
+end
+
+-- A registry's new member with its score ('ZADD'), or one that joins ('SADD') or leaves ('ZREM', 'SREM'). Whoever reads a
+-- registry calls `write_members` before.
+local function later(command, key, first, second)
+    local following = call.members[command][key]
+    if not following then
+        following = {}
+        call.members[command][key] = following
+    end
+    following[#following + 1] = first
+    if second then following[#following + 1] = second end
+end
+
+local MOST_ARGUMENTS = 4000     -- Lua's stack bounds unpack; even, as a score and its member stay together
+
+local function write_members()
+    for _, command in ipairs({'ZREM', 'SREM', 'ZADD', 'SADD'}) do
+        for key, following in pairs(call.members[command]) do
+            for first = 1, #following, MOST_ARGUMENTS do
+                redis.call(command, key, unpack(following, first, math.min(first + MOST_ARGUMENTS - 1, #following)))
+            end
+        end
+        if next(call.members[command]) then call.members[command] = {} end
+    end
+end
+
+local function write_down()
+    for key, fields in pairs(call.fields) do write_fields(key, fields, call.before[key]) end
+    write_members()
+end

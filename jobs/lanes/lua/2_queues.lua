@@ -3,7 +3,10 @@
 -- A queue's place in its lane: by priority, then by who was served longest ago (a new queue: never).
 local PRIORITY_STEP = 1e15
 
-local function priority_of(queue) return tonumber(redis.call('HGET', PRIORITIES, queue) or 1) end
+local function priority_of(queue)
+    call.priorities[queue] = call.priorities[queue] or tonumber(redis.call('HGET', PRIORITIES, queue) or 1)
+    return call.priorities[queue]
+end
 
 local function enter_ring(lane, queue)
     redis.call('ZADD', ring_key(lane), 'NX', priority_of(queue) * PRIORITY_STEP, queue)
@@ -18,11 +21,13 @@ end
 
 -- Forget a queue that has nothing queued, delayed or started, so that dead batches cost nothing.
 local function leave_ring_if_empty(lane, queue)
+    write_members()
     if redis.call('EXISTS', queue_key(queue), scheduled_key(queue), started_key(queue)) > 0 then return end
     redis.call('ZREM', ring_key(lane), queue)
     if redis.call('EXISTS', ring_key(lane)) == 0 then redis.call('ZREM', LANES, lane) end
     redis.call('SREM', rq .. ':queues', queue_key(queue))
     redis.call('HDEL', PRIORITIES, queue)
+    call.priorities[queue] = nil
 end
 
 local function is_open(status) return status == 'queued' or status == 'started' or status == 'scheduled' end
@@ -207,6 +212,7 @@ end
 
 local function open_jobs(lane)
     local open = 0
+    write_members()
     for _, queue in ipairs(redis.call('ZRANGE', ring_key(lane), 0, -1)) do
         open = open + redis.call('LLEN', queue_key(queue)) + redis.call('ZCARD', scheduled_key(queue)) +
             redis.call('ZCARD', started_key(queue))

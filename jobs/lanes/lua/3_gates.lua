@@ -26,12 +26,6 @@ local EXACT_CALLS, SUBWINDOWS = 1000, 100
 -- So many different jobs that fail alike are enough to say that every job will.
 local ALIKE_JOBS = 5
 
-local function hash(key)
-    local flat, fields = redis.call('HGETALL', key), {}
-    for index = 1, #flat, 2 do fields[flat[index]] = flat[index + 1] end
-    return fields
-end
-
 -- Budget ------------------------------------------------------------------------------------------------
 -- No interval of the window's length, wherever it lies, ever holds more than `calls` permits.
 
@@ -144,8 +138,17 @@ end
 -- Admission ---------------------------------------------------------------------------------------------
 
 local function in_flight(gate, now_ms)
-    redis.call('ZREMRANGEBYSCORE', permits_key(gate), '-inf', now_ms)
-    return redis.call('ZCARD', permits_key(gate))
+    if not call.flying[gate] then
+        redis.call('ZREMRANGEBYSCORE', permits_key(gate), '-inf', now_ms)
+        call.flying[gate] = redis.call('ZCARD', permits_key(gate))
+    end
+    return call.flying[gate]
+end
+
+-- Whether there was such a permit: else it was heard before (a repeated command) or has run out.
+local function end_permit(gate, execution)
+    call.flying[gate] = nil
+    return redis.call('ZREM', permits_key(gate), execution) == 1
 end
 
 -- Near the count at which the provider last said no, one at a time goes on: it costs one refusal, not many.
@@ -154,28 +157,33 @@ local function nears_edge(state)
     return learned > 0 and not state.probe and not state.edge and tonumber(state.granted or 0) >= learned
 end
 
+-- Calls at a time that the provider's refusals leave; nil: no bound. Late answers of an older generation don't hold up
+-- a probe.
+local function limit_in_force(state)
+    if state.probe then return nil end
+    return nears_edge(state) and 1 or tonumber(state.limit)
+end
+
 local function concurrency(state, ceiling)
-    local limit = tonumber(state.limit or math.huge)
-    return math.max(1, math.floor(math.min(limit, ceiling or math.huge)))
+    return math.max(1, math.floor(math.min(limit_in_force(state) or math.huge, ceiling or math.huge)))
 end
 
 -- nil if a permit may be given now; else ms to wait (at most; an answer may come sooner). `reserved`: places of
 -- the concurrency that are kept for somebody else.
 local function closed_for_ms(gate, account, windows, ceiling, now_ms, reserved)
-    local state, owner = hash(gate_key(gate)), hash(account_key(account))
+    local state, owner = fields_of(gate_key(gate)), fields_of(account_key(account))
     if owner.hold_reason or state.hold_reason then return NEVER_MS, state, owner end
     local until_ms = tonumber(state.until_ms or 0)
     if until_ms > now_ms then return until_ms - now_ms, state, owner end
     if not owner.proven and owner.first_ms and now_ms < owner.first_ms + PROVING_MS then
         return owner.first_ms + PROVING_MS - now_ms, state, owner
     end
-    local flying = in_flight(gate, now_ms)
+    local now_flying = in_flight(gate, now_ms)
     if state.probe and state.probe_execution and redis.call('ZSCORE', permits_key(gate), state.probe_execution) then
         return 1000, state, owner
     end
-    if state.probe then state.limit, reserved = nil, 0 end      -- late answers of an older generation don't hold it up
-    if nears_edge(state) then state.edge, state.limit = 1, 1 end    -- written with the next permit
-    if flying >= concurrency(state, ceiling) - (reserved or 0) then return 1000, state, owner end
+    local kept_free = not state.probe and reserved or 0
+    if now_flying >= concurrency(state, ceiling) - kept_free then return 1000, state, owner end
     local wait = budget_wait_ms(gate, windows, now_ms)
     if wait > 0 then return wait, state, owner end
     return nil, state, owner
@@ -209,12 +217,14 @@ end
 local function grant(account, lane, state, owner, execution, windows, now_ms, lease_ms)
     local gate = account .. ':' .. lane
     spend(gate, windows, now_ms)
+    call.flying[gate] = in_flight(gate, now_ms) + 1
     redis.call('ZADD', permits_key(gate), now_ms + lease_ms, execution)
-    redis.call('SADD', GATES, gate)
-    redis.call('HINCRBY', gate_key(gate), 'granted', 1)
-    if state.edge == 1 then redis.call('HSET', gate_key(gate), 'edge', 1, 'limit', 1) end
-    if state.probe and not all_may_go(gate, lane, state, now_ms) then redis.call('HSET', gate_key(gate), 'probe_execution', execution) end
-    if not owner.proven and not owner.first_ms then redis.call('HSET', account_key(account), 'first_ms', now_ms) end
+    if not call.known[gate] then redis.call('SADD', GATES, gate) end
+    call.known[gate] = true
+    if nears_edge(state) then state.edge, state.limit = 1, 1 end
+    add_to(state, 'granted', 1)
+    if state.probe and not all_may_go(gate, lane, state, now_ms) then state.probe_execution = execution end
+    if not owner.proven and not owner.first_ms then owner.first_ms = now_ms end
     return generation(state, owner), state.probe and 1 or 0
 end
 
@@ -235,17 +245,17 @@ local function doubling_wait_ms(closings, away)
     return math.min(LONGEST_WAIT_MS, first * 2 ^ math.min(closings - patient - 1 + (away and 1 or 0), 20))
 end
 
-local function hold(key, outcome, now_ms)
-    redis.call('HSET', key, 'hold_reason', outcome.reason, 'hold_message', outcome.message,
-        'hold_since', string.format('%d', now_ms))
-    redis.call('HINCRBY', key, 'gen', 1)
+-- `held`: the fields of the gate, or of the account.
+local function hold(held, outcome, now_ms)
+    held.hold_reason, held.hold_message, held.hold_since = outcome.reason, outcome.message, now_ms
+    add_to(held, 'gen', 1)
 end
 
-local function hold_if_endless(gate, state, why, now_ms)
-    redis.call('HSETNX', gate_key(gate), 'away_since', string.format('%d', now_ms))
-    if now_ms - tonumber(state.away_since or now_ms) < LONGEST_OUTAGE_MS then return end
-    redis.call('HDEL', gate_key(gate), 'away_since')
-    hold(gate_key(gate), {reason = why, message = 'No call has come through for a day (' .. why ..
+local function hold_if_endless(state, why, now_ms)
+    state.away_since = state.away_since or now_ms
+    if now_ms - tonumber(state.away_since) < LONGEST_OUTAGE_MS then return end
+    state.away_since = nil
+    hold(state, {reason = why, message = 'No call has come through for a day (' .. why ..
         '): check HF_BASE_URL, VISION_TIMEOUT and the provider, then: chartq resume'}, now_ms)
 end
 
@@ -253,24 +263,23 @@ local closings = {}     -- {lane, why, until_ms} of this call, for the worker's 
 
 -- Close after a refusal or in an outage: for the hint, or for 1 s doubling to 15 min.
 local function close(gate, state, windows, outcome, why, now_ms)
-    local refusals, hint_ms = tonumber(state.refusals or 0) + 1, outcome.hint_ms or 0
+    local refusals, hint_ms, passed = tonumber(state.refusals or 0) + 1, outcome.hint_ms or 0, tonumber(state.passed or 0)
     local away = why == 'outage' or why == 'unreachable'
     local wait = hint_ms > 0 and hint_ms or doubling_wait_ms(refusals, away)
     wait = wait + math.min(wait * 0.05, 1000) * (outcome.jitter or 0)
-    if away then hold_if_endless(gate, state, why, now_ms) end
-    if away then redis.call('HDEL', gate_key(gate), 'shut_ms')
-    else redis.call('HSETNX', gate_key(gate), 'shut_ms', string.format('%d', now_ms)) end
-    redis.call('HSET', gate_key(gate), 'gen', tonumber(state.gen or 0) + 1, 'refusals', refusals, 'why', why,
-        'until_ms', string.format('%d', now_ms + wait), 'granted', 0, 'passed', 0)
+    if away then hold_if_endless(state, why, now_ms) end
+    if away then state.shut_ms = nil else state.shut_ms = state.shut_ms or now_ms end
+    add_to(state, 'gen', 1)
+    state.refusals, state.why, state.until_ms = refusals, why, math.floor(now_ms + wait)
+    state.granted, state.passed = 0, 0
     closings[#closings + 1] = {outcome.lane, why, math.floor(now_ms + wait)}
     if why == 'throttled' then
-        local limit = lowered_limit(gate, state, state.probe_execution == outcome.execution)
-        if limit then redis.call('HSET', gate_key(gate), 'limit', limit) end
-        if tonumber(state.passed or 0) > 0 then redis.call('HSET', gate_key(gate), 'learned', state.passed) end
+        state.limit = lowered_limit(gate, state, outcome.was_probe)
+        if passed > 0 then state.learned = passed end
     end
-    redis.call('HDEL', gate_key(gate), 'edge', 'probe_execution')
+    state.edge, state.probe_execution = nil, nil
     -- A known budget says by itself when to go on; without one a single call finds out.
-    if #windows == 0 or why ~= 'throttled' then redis.call('HSET', gate_key(gate), 'probe', 1) end
+    if #windows == 0 or why ~= 'throttled' then state.probe = 1 end
 end
 
 -- What failed since nobody who began later was answered: per job the attempts, and when the last of them began.
@@ -279,8 +288,15 @@ local function streak_entry(written)
     return {attempts = tonumber(attempts), begun_ms = tonumber(begun_ms)}
 end
 
+-- Streaks and failers mostly are.
+local function is_empty(key)
+    if call.empty[key] == nil then call.empty[key] = redis.call('EXISTS', key) == 0 end
+    return call.empty[key]
+end
+
 local function streak_of(gate)
     local streak = {}
+    if is_empty(streak_key(gate)) then return streak end
     for job, written in pairs(hash(streak_key(gate))) do streak[job] = streak_entry(written) end
     return streak
 end
@@ -291,6 +307,7 @@ local function in_streak(gate, job)
 end
 
 local function note_in_streak(gate, job, attempts, begun_ms)
+    call.empty[streak_key(gate)] = false
     redis.call('HSET', streak_key(gate), job, string.format('%d %d', attempts, begun_ms))
 end
 
@@ -306,20 +323,15 @@ local function succeed(gate, state, begun_ms, ceiling, now_ms)
     if state.outage and tonumber(state.refusals or 0) >= TRUE_OUTAGE_CLOSINGS then redis.call('DEL', failers_key(gate)) end
     local shut_ms = now_ms - tonumber(state.shut_ms or now_ms)
     if shut_ms > tonumber(state.longest_shut_ms or 0) then
-        redis.call('HSET', gate_key(gate), 'longest_shut_ms', string.format('%d', shut_ms))
+        state.longest_shut_ms = math.floor(shut_ms)
     end
-    local trouble = state.outage or state.until_ms or state.why or state.probe or state.probe_execution
-        or state.away_since or state.shut_ms
-    if trouble or state.refusals ~= '0' or state.failures ~= '0' then     -- hardly ever: most answers follow answers
-        redis.call('HDEL', gate_key(gate), 'outage', 'until_ms', 'why', 'probe', 'probe_execution', 'away_since', 'shut_ms')
-        redis.call('HSET', gate_key(gate), 'refusals', 0, 'failures', 0)
-    end
-    redis.call('HINCRBY', gate_key(gate), 'passed', 1)
+    state.outage, state.until_ms, state.why, state.away_since, state.shut_ms = nil, nil, nil, nil, nil
+    state.probe, state.probe_execution, state.refusals, state.failures = nil, nil, 0, 0
+    add_to(state, 'passed', 1)
     local limit = tonumber(state.limit or 0)
     if limit > 0 then
         limit = limit + 1 / limit
-        if limit >= (ceiling or 1000) then redis.call('HDEL', gate_key(gate), 'limit')
-        else redis.call('HSET', gate_key(gate), 'limit', string.format('%.6f', limit)) end
+        state.limit = limit < (ceiling or 1000) and string.format('%.6f', limit) or nil
     end
 end
 
@@ -341,6 +353,7 @@ end
 local function fails_alone(gate, state, outcome)
     local passed_then = redis.call('HGET', failers_key(gate), outcome.job)
     if not passed_then then
+        call.empty[failers_key(gate)] = false
         redis.call('HSET', failers_key(gate), outcome.job, state.passes or 0)
         redis.call('PEXPIRE', failers_key(gate), LONGEST_OUTAGE_MS)
     elseif tonumber(state.passes or 0) > tonumber(passed_then) then
@@ -358,9 +371,9 @@ local function fail(gate, state, windows, outcome, current, now_ms)
     redis.call('PEXPIRE', streak, LONGEST_OUTAGE_MS)
     if not state.outage then
         if alone then return {} end
-        local failures = redis.call('HINCRBY', gate_key(gate), 'failures', 1)
-        if failures < OUTAGE_FAILURES or redis.call('HLEN', streak) < OUTAGE_JOBS then return {} end
-        redis.call('HSET', gate_key(gate), 'outage', string.format('%d', now_ms))
+        add_to(state, 'failures', 1)
+        if state.failures < OUTAGE_FAILURES or redis.call('HLEN', streak) < OUTAGE_JOBS then return {} end
+        state.outage = now_ms
     elseif alone and not asked_before then
         return take_back_attempts(gate)     -- another one finds out
     end
@@ -372,19 +385,18 @@ end
 
 -- The first jobs of a lane fail, each for the same reason, and none was ever answered (the worker looks that up, and
 -- then names no kind): so will be all others.
-local function note_alike(gate, state, outcome, now_ms)
+local function note_alike(state, outcome, now_ms)
     if state.mixed then return end
     if state.alike and state.alike ~= outcome.kind then
-        redis.call('HDEL', gate_key(gate), 'alike', 'alike_jobs')
-        redis.call('HSET', gate_key(gate), 'mixed', 1)
+        state.alike, state.alike_jobs, state.mixed = nil, nil, 1
         return
     end
     local jobs = cjson.decode(state.alike_jobs or '[]')
     for _, job in ipairs(jobs) do if job == outcome.job then return end end
     jobs[#jobs + 1] = outcome.job
-    redis.call('HSET', gate_key(gate), 'alike', outcome.kind, 'alike_jobs', cjson.encode(jobs))
+    state.alike, state.alike_jobs = outcome.kind, cjson.encode(jobs)
     if #jobs < ALIKE_JOBS or state.hold_reason then return end
-    hold(gate_key(gate), {reason = 'every_job', message = 'The first ' .. #jobs .. ' jobs failed alike and none was answered: '
+    hold(state, {reason = 'every_job', message = 'The first ' .. #jobs .. ' jobs failed alike and none was answered: '
         .. (outcome.error or outcome.kind) .. ' - mend the cause, then chartq resume lets as many more find out'}, now_ms)
 end
 
@@ -393,7 +405,6 @@ end
 local function forget_old_trouble(gate, state, now_ms)
     if now_ms - tonumber(state.until_ms or now_ms) <= LONGEST_WAIT_MS then return end
     for _, field in ipairs({'until_ms', 'away_since', 'outage', 'refusals', 'failures', 'shut_ms'}) do
-        redis.call('HDEL', gate_key(gate), field)
         state[field] = nil
     end
     redis.call('DEL', streak_key(gate))
@@ -402,54 +413,60 @@ end
 -- A permit that no call was made with: it costs nothing of the budget.
 local function never_used(gate, state, owner, outcome, windows)
     refund(gate, windows, outcome.spent_ms)
-    if generation(state, owner) == outcome.generation then redis.call('HINCRBY', gate_key(gate), 'granted', -1) end
-    if not owner.proven then redis.call('HDEL', account_key(outcome.account), 'first_ms') end
+    if generation(state, owner) == outcome.generation then add_to(state, 'granted', -1) end
+    if not owner.proven then owner.first_ms = nil end
 end
 
 local HOUR, MINUTE_MS = 60, 60 * 1000       -- minutes
 
 -- The last hour's calls, and those of them that were refused, by the minute: for people to look at.
-local function note_call(gate, verdict, now_ms)
+local function note_call(gate, verdict)
     if verdict == 'unused' or verdict == 'gone' then return end
-    local key, minute = hour_key(gate), math.floor(now_ms / MINUTE_MS)
-    if redis.call('HINCRBY', key, minute, 1) == 1 then
-        for _, noted in ipairs(redis.call('HKEYS', key)) do
-            if tonumber(string.match(noted, '%d+')) <= minute - HOUR then redis.call('HDEL', key, noted) end
+    call.calls[gate] = (call.calls[gate] or 0) + 1
+    if verdict == 'throttled' or verdict == 'suspect' then call.refused[gate] = (call.refused[gate] or 0) + 1 end
+end
+
+local function write_calls(now_ms)
+    local minute = math.floor(now_ms / MINUTE_MS)
+    for gate, number in pairs(call.calls) do
+        local key = hour_key(gate)
+        if redis.call('HINCRBY', key, minute, number) == number then
+            for _, noted in ipairs(redis.call('HKEYS', key)) do
+                if tonumber(string.match(noted, '%d+')) <= minute - HOUR then redis.call('HDEL', key, noted) end
+            end
+            redis.call('PEXPIRE', key, 2 * HOUR * MINUTE_MS)
         end
-        redis.call('PEXPIRE', key, 2 * HOUR * MINUTE_MS)
+        if call.refused[gate] then redis.call('HINCRBY', key, minute .. 'r', call.refused[gate]) end
     end
-    if verdict == 'throttled' or verdict == 'suspect' then redis.call('HINCRBY', key, minute .. 'r', 1) end
+    call.calls, call.refused = {}, {}
 end
 
 -- What an answer (or its absence) teaches the gate. `outcome.verdict`: ok | throttled | unreachable | transient |
 -- hold | suspect | unused | gone. Only a permit of the current generation may open or close. Returns attempts to
--- give back, and whether this refusal closed the gate. A permit that is no longer in the set was heard before
--- (a repeated command) or has run out.
+-- give back, and whether this refusal closed the gate.
 local function feedback(outcome, windows, ceiling, now_ms)
     local gate = outcome.account .. ':' .. outcome.lane
-    if redis.call('ZREM', permits_key(gate), outcome.execution) == 0 then return {} end
-    local state, owner = hash(gate_key(gate)), hash(account_key(outcome.account))
+    if not end_permit(gate, outcome.execution) then return {} end
+    local state, owner = fields_of(gate_key(gate)), fields_of(account_key(outcome.account))
     local verdict = outcome.verdict
     local current = generation(state, owner) == outcome.generation
-    note_call(gate, verdict, now_ms)
+    note_call(gate, verdict)
     forget_old_trouble(gate, state, now_ms)
-    if state.probe_execution == outcome.execution then redis.call('HDEL', gate_key(gate), 'probe_execution') end
+    outcome.was_probe = state.probe_execution == outcome.execution
+    if outcome.was_probe then state.probe_execution = nil end
     if verdict == 'unused' then
         never_used(gate, state, owner, outcome, windows)
         return {}
     end
     if not owner.proven and verdict ~= 'hold' and verdict ~= 'unreachable' and verdict ~= 'gone' then
-        redis.call('HSET', account_key(outcome.account), 'proven', 1)
+        owner.proven = 1
     end
     if verdict == 'ok' then
-        redis.call('HINCRBY', gate_key(gate), 'passes', 1)
-        if outcome.spent_ms > tonumber(state.passed_begun_ms or 0) then
-            redis.call('HSET', gate_key(gate), 'passed_begun_ms', string.format('%d', outcome.spent_ms))
-        end
-        if outcome.kind then note_alike(gate, state, outcome, now_ms) end
-        if outcome.to == 'finished' and redis.call('HDEL', failers_key(gate), outcome.job) == 1 then
-            redis.call('DEL', failers_key(gate))
-        end
+        add_to(state, 'passes', 1)
+        state.passed_begun_ms = math.max(tonumber(state.passed_begun_ms or 0), outcome.spent_ms)
+        if outcome.kind then note_alike(state, outcome, now_ms) end
+        if outcome.to == 'finished' and not is_empty(failers_key(gate))
+            and redis.call('HDEL', failers_key(gate), outcome.job) == 1 then redis.call('DEL', failers_key(gate)) end
         if current then succeed(gate, state, outcome.spent_ms, ceiling, now_ms) end
     elseif verdict == 'transient' then
         return fail(gate, state, windows, outcome, current, now_ms)
@@ -461,7 +478,7 @@ local function feedback(outcome, windows, ceiling, now_ms)
         outcome.hint_ms = nil
         close(gate, state, windows, outcome, outcome.why, now_ms)
     elseif current and verdict == 'hold' then
-        hold(outcome.scope == 'account' and account_key(outcome.account) or gate_key(gate), outcome, now_ms)
+        hold(outcome.scope == 'account' and owner or state, outcome, now_ms)
     end
     return {}
 end

@@ -7,19 +7,23 @@ local STARTED_TTL_S = 24 * 3600
 -- A job that was refused this often as the probe goes behind the others, and may become suspect.
 local PROBE_REFUSALS = 3
 
+-- A time as RQ writes it. As text: Redis takes long over each number's digits.
+local function in_seconds(at_ms) return string.format('%.3f', at_ms / 1000) end
+
 -- RQ's bookkeeping of a started job, and our lease on it.
 local function start(args, job, execution, now_ms)
-    local id = job.id
+    local id, key = job.id, execution_key(job.id, execution)
+    local now_s, both = in_seconds(now_ms), id .. ':' .. execution
     redis.call('HSET', job_key(id), 'status', 'started', 'execution', execution, 'worker_name', args.worker,
         'started_at', args.now_iso, 'last_heartbeat', args.now_iso)
-    redis.call('HSET', execution_key(id, execution), 'id', execution, 'job_id', id, 'worker_name', args.worker,
-        'created_at', now_ms / 1000, 'last_heartbeat', now_ms / 1000)
-    redis.call('EXPIRE', execution_key(id, execution), args.execution_ttl_s)
-    redis.call('ZADD', executions_key(id), now_ms / 1000 + args.execution_ttl_s, execution)
+    redis.call('HSET', key, 'id', execution, 'job_id', id, 'worker_name', args.worker,
+        'created_at', now_s, 'last_heartbeat', now_s)
+    redis.call('EXPIRE', key, args.execution_ttl_s)
+    redis.call('ZADD', executions_key(id), in_seconds(now_ms + args.execution_ttl_s * 1000), execution)
     redis.call('EXPIRE', executions_key(id), args.execution_ttl_s)
-    redis.call('ZADD', started_key(job.queue), now_ms / 1000 + STARTED_TTL_S, id .. ':' .. execution)
-    redis.call('SADD', worker_executions_key(args.worker), id .. ':' .. execution)
-    redis.call('ZADD', LEASES, now_ms + args.lease_ms, id)
+    later('ZADD', started_key(job.queue), in_seconds(now_ms + STARTED_TTL_S * 1000), both)
+    later('SADD', worker_executions_key(args.worker), both)
+    later('ZADD', LEASES, now_ms + args.lease_ms, id)
 end
 
 -- Is it this job that is refused, and not everybody? So it looks if others have passed since its last refusal, and
@@ -112,16 +116,16 @@ local function take_alone(args, lanes, now_ms, refused)
 end
 
 -- A place is kept for the job that another worker is emptying itself for, or it would never find one free.
-local function place_for_alone(args, lane, now_ms)
-    local turn = kept(ALONE_TURN, args.lease_ms)
+local function place_for_alone(args, lane, now_ms, turn)
     if not turn or turn == args.worker then return 0 end
+    write_members()
     local has_one = redis.call('EXISTS', started_key(alone_queue(lane))) == 1
     return not has_one and lone_job_is_next(lane, now_ms) and 1 or 0
 end
 
 -- A job may wait in a worker's hand for a call to end only where nothing counts when calls begin, or how many there are.
 local function may_wait_in_hand(windows, ceiling, state, owner)
-    return #windows == 0 and not ceiling and not state.limit and not state.probe and owner.proven
+    return #windows == 0 and not ceiling and not limit_in_force(state) and not state.probe and owner.proven
 end
 
 -- Nobody has told this Redis yet what is paused: it is new, or has lost everything. Or another project has it now.
@@ -141,6 +145,14 @@ local function is_recalled(args, now_ms)
             or not may_wait_in_hand(windows, ceiling, state, owner) then return true end
     end
     return false
+end
+
+-- Whoever was served last is the last one next time. `served`: lane -> its last claim's place among all.
+local function note_served(served)
+    local lanes = {}
+    for lane in pairs(served) do lanes[#lanes + 1] = lane end
+    table.sort(lanes, function(one, other) return served[one] < served[other] end)
+    for _, lane in ipairs(lanes) do redis.call('ZADD', LANES, 'XX', redis.call('INCR', TURN), lane) end
 end
 
 -- Up to `want` jobs with a permit each, and up to `ahead` more to wait in the worker's hand, lanes in turn: {claims,
@@ -171,12 +183,13 @@ local function take(args, now_ms)
         if alone ~= 'drain' then claims[1] = alone end
         return taken()
     end
+    local turn_of_alone, served = kept(ALONE_TURN, args.lease_ms), {}
     while #claims < most and #lanes > 0 do
         local still = {}
         for _, lane in ipairs(lanes) do
             local account, windows = args.accounts[string.match(lane, '^%a+')], windows_of(args, lane)
             if account and #claims < most then
-                local reserved, ceiling = place_for_alone(args, lane, now_ms), ceiling_of(args, lane)
+                local reserved, ceiling = place_for_alone(args, lane, now_ms, turn_of_alone), ceiling_of(args, lane)
                 local wait, state, owner =
                     closed_for_ms(account .. ':' .. lane, account, windows, ceiling, now_ms, reserved)
                 wait = lane_paused_for_ms(lane, now_ms) or wait
@@ -188,8 +201,8 @@ local function take(args, now_ms)
                 end
                 if job then
                     claims[#claims + 1] = claim(args, lane, account, job, state, owner, #claims + 1, now_ms, windows)
-                    redis.call('ZADD', LANES, 'XX', redis.call('INCR', TURN), lane)
                     still[#still + 1] = lane
+                    served[lane] = #claims
                 elseif wait then
                     wait_ms = math.min(wait_ms, math.max(wait, 1))
                     if wait < NEVER_MS then waiting = waiting + 1 end
@@ -198,6 +211,7 @@ local function take(args, now_ms)
         end
         lanes = still
     end
+    note_served(served)
     return taken()
 end
 
@@ -212,6 +226,7 @@ local function note_end(touched, outcome, registry, ttl_s)
 end
 
 local function write_touched(touched, args, now_ms)
+    write_members()
     for registry, ttl_s in pairs(touched.registries) do
         redis.call('ZREMRANGEBYSCORE', registry, '-inf', now_ms / 1000)
         redis.call('EXPIRE', registry, ttl_s)
@@ -229,9 +244,9 @@ local function move(outcome, args, now_ms, touched)
     local id, execution, queue, lane = outcome.job, outcome.execution, outcome.queue, outcome.lane
     if redis.call('HGET', job_key(id), 'execution') ~= execution then return 0 end
     redis.call('DEL', execution_key(id, execution), executions_key(id))
-    redis.call('ZREM', started_key(queue), id .. ':' .. execution)
-    redis.call('SREM', worker_executions_key(outcome.worker), id .. ':' .. execution)
-    redis.call('ZREM', LEASES, id)
+    later('ZREM', started_key(queue), id .. ':' .. execution)
+    later('SREM', worker_executions_key(outcome.worker), id .. ':' .. execution)
+    later('ZREM', LEASES, id)
     redis.call('HDEL', job_key(id), 'execution')
     local to = outcome.to
     if queue == alone_queue(lane) and (to == 'delay' or to == 'back') then
@@ -243,7 +258,7 @@ local function move(outcome, args, now_ms, touched)
         redis.call('HSET', job_key(id), 'status', to, 'ended_at', args.now_iso)
         if outcome.error then redis.call('HSET', job_key(id), 'exc_info', outcome.error) end
         redis.call('EXPIRE', job_key(id), ttl_s)
-        redis.call('ZADD', registry, now_ms / 1000 + ttl_s, id)
+        later('ZADD', registry, now_ms / 1000 + ttl_s, id)
         note_end(touched, outcome, registry, ttl_s)
     elseif to == 'drop' then
         redis.call('DEL', job_key(id))
@@ -268,7 +283,7 @@ end
 -- From now on it is compared with those that pass after it.
 local function note_refusal(outcome)
     local gate = outcome.account .. ':' .. outcome.lane
-    redis.call('HSET', job_key(outcome.job), 'passed_then', redis.call('HGET', gate_key(gate), 'passes') or 0)
+    redis.call('HSET', job_key(outcome.job), 'passed_then', fields_of(gate_key(gate)).passes or 0)
 end
 
 -- Three times refused as the probe: behind the others.
@@ -304,12 +319,14 @@ local function settle(args, now_ms)
         if outcome.to == 'failed' and outcome.account ~= '' then forget_failer(outcome) end
         if outcome.to and move(outcome, args, now_ms, touched) == 1 then moved[#moved + 1] = outcome.job end
     end
+    write_calls(now_ms)
     write_touched(touched, args, now_ms)
     return give_back, moved
 end
 
 -- For `rq info`: what the worker is doing.
 local function show_state(args, taken)
+    write_members()
     local busy = redis.call('EXPIRE', worker_executions_key(args.worker), args.execution_ttl_s) == 1
     redis.call('HSET', worker_key(args.worker), 'state', taken.suspended and 'suspended' or busy and 'busy' or 'idle')
     redis.call('EXPIRE', worker_key(args.worker), args.execution_ttl_s)
@@ -359,8 +376,8 @@ local function take_back_unheard(args, now_ms)
         local claim = reply.claims[index]
         local gate = claim.account .. ':' .. claim.lane
         claim.worker, claim.to = args.worker, 'front'
-        redis.call('ZREM', permits_key(gate), claim.execution)     -- or it has run out by itself
-        never_used(gate, hash(gate_key(gate)), hash(account_key(claim.account)), claim, windows_of(args, claim.lane))
+        end_permit(gate, claim.execution)     -- or it has run out by itself
+        never_used(gate, fields_of(gate_key(gate)), fields_of(account_key(claim.account)), claim, windows_of(args, claim.lane))
         move(claim, args, now_ms, touched)
     end
     write_touched(touched, args, now_ms)
@@ -429,6 +446,7 @@ function ops.heartbeat(args)
             lost[#lost + 1] = execution     -- somebody else's now
         end
     end
+    write_members()
     redis.call('EXPIRE', worker_executions_key(args.worker), args.execution_ttl_s)
     args.entry.seen_s = now_ms / 1000
     local entry = cjson.encode(args.entry)

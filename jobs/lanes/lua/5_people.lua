@@ -11,7 +11,7 @@ function ops.describe(args)
         rows[#rows + 1] = {
             reason = owner.hold_reason or state.hold_reason, message = owner.hold_message or state.hold_message,
             since_ms = tonumber(owner.hold_since or state.hold_since), until_ms = tonumber(state.until_ms),
-            why = state.why, limit = tonumber(state.limit), probing = state.probe and true or false,
+            why = state.why, limit = nears_edge(state) and 1 or tonumber(state.limit), probing = state.probe and true or false,
             in_flight = redis.call('ZCARD', permits_key(gate)), spent = spent,
             wait_ms = wait or 0, budget_wait_ms = budget_wait_ms(gate, windows, now_ms)}
     end
@@ -32,9 +32,10 @@ function ops.hours(args)
     return cjson.encode(rows)
 end
 
-local function open(key)
-    if redis.call('HDEL', key, 'hold_reason', 'hold_message', 'hold_since') == 0 then return 0 end
-    redis.call('HINCRBY', key, 'gen', 1)
+local function open(held)
+    if not held.hold_reason then return 0 end
+    held.hold_reason, held.hold_message, held.hold_since = nil, nil, nil
+    add_to(held, 'gen', 1)
     return 1
 end
 
@@ -43,18 +44,19 @@ function ops.resume(args)
     local opened, accounts = 0, {}
     for _, asked in ipairs(list(args.gates)) do
         local gate, account = asked.account .. ':' .. asked.lane, asked.account
-        accounts[account] = accounts[account] or open(account_key(account))
-        local was_held = open(gate_key(gate)) + accounts[account]
+        local state, owner = fields_of(gate_key(gate)), fields_of(account_key(account))
+        accounts[account] = accounts[account] or open(owner)
+        local was_held = open(state) + accounts[account]
         if was_held > 0 then
             opened = opened + 1
-            redis.call('HDEL', account_key(account), 'proven', 'first_ms')
-            redis.call('HDEL', gate_key(gate), 'until_ms', 'probe_execution', 'alike', 'alike_jobs', 'mixed')
-            redis.call('HSET', gate_key(gate), 'probe', 1)
+            owner.proven, owner.first_ms = nil, nil
+            state.until_ms, state.alike, state.alike_jobs, state.mixed = nil, nil, nil, nil
+            state.probe, state.probe_execution = 1, nil
         end
     end
     -- An account that opens opens all its lanes, asked for or not.
     for _, gate in ipairs(redis.call('SMEMBERS', GATES)) do
-        if accounts[string.match(gate, '^[^:]*')] == 1 then redis.call('HSET', gate_key(gate), 'probe', 1) end
+        if accounts[string.match(gate, '^[^:]*')] == 1 then fields_of(gate_key(gate)).probe = 1 end
     end
     redis.call('PUBLISH', 'chartq:wake', '*')
     return opened
