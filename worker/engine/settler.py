@@ -61,6 +61,7 @@ class Settler:
         polled = self._lane_client.poll(settlements, want=want, ahead=ahead, in_flight=in_flight, in_hand=in_hand)
         _log_closings(polled)
         self._settlements = []
+        self._owed.update(polled.give_back)
         return polled
 
     def record_all(self) -> None:

@@ -383,6 +383,14 @@ local function fail(gate, state, windows, outcome, current, now_ms)
     return take_back_attempts(gate)
 end
 
+-- Connections are refused: what was cut off just before was its going, however few calls were on their way. Returns the
+-- attempts to give back.
+local function gone_away(gate, state, now_ms)
+    if state.outage or is_empty(streak_key(gate)) or redis.call('HLEN', streak_key(gate)) < OUTAGE_JOBS then return {} end
+    state.outage = now_ms
+    return take_back_attempts(gate)
+end
+
 -- The first jobs of a lane fail, each for the same reason, and none was ever answered (the worker looks that up, and
 -- then names no kind): so will be all others.
 local function note_alike(state, outcome, now_ms)
@@ -470,7 +478,10 @@ local function feedback(outcome, windows, ceiling, now_ms)
         if current then succeed(gate, state, outcome.spent_ms, ceiling, now_ms) end
     elseif verdict == 'transient' then
         return fail(gate, state, windows, outcome, current, now_ms)
-    elseif current and (verdict == 'throttled' or verdict == 'unreachable') then
+    elseif verdict == 'unreachable' then
+        if current then close(gate, state, windows, outcome, outcome.why, now_ms) end
+        return gone_away(gate, state, now_ms)
+    elseif current and verdict == 'throttled' then
         close(gate, state, windows, outcome, outcome.why, now_ms)
         return {}, true
     elseif current and verdict == 'suspect' and outcome.why and tonumber(state.refusals or 0) == 0 then

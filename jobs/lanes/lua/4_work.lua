@@ -310,7 +310,7 @@ local function settle(args, now_ms)
             local spent, closed = feedback(outcome, windows, ceiling_of(args, outcome.lane), now_ms)
             for job, attempts in pairs(spent) do give_back[#give_back + 1] = {job, attempts} end
             -- With a known budget there are no probes: every closing is somebody's doing.
-            if closed and outcome.verdict == 'throttled' and (outcome.probe == 1 or #windows > 0) then
+            if closed and (outcome.probe == 1 or #windows > 0) then
                 count_probe_refusal(outcome)
             elseif outcome.verdict == 'suspect' and outcome.why then
                 note_refusal(outcome)

@@ -571,6 +571,20 @@ def test_an_unreachable_server_closes_the_gate_at_once_and_gives_nothing_to_give
     assert len(worker.take(9)) == 1
 
 
+@pytest.mark.parametrize("cut_off", [2, 3, 4])
+def test_what_was_cut_off_as_the_server_went_is_given_back_once_it_refuses_connections(
+    lanes: Lanes, worker: Worker, cut_off: int
+) -> None:
+    lanes.submit(20)
+    leases = worker.take(cut_off)
+    refused = worker.take(2)
+    lanes.clock.pass_s(0.1)
+    worker.answered(*worker.take(1))  # who began later was still answered: failures look like these jobs' own
+    assert [worker.failed(lease) for lease in leases] == [{}] * cut_off
+    given_back = [worker.unreached(lease).give_back for lease in refused]
+    assert given_back == [dict.fromkeys(jobs_of(leases), 1) if cut_off >= 3 else {}, {}]
+
+
 def test_a_server_that_is_away_is_asked_once_a_minute_for_a_while_then_ever_more_rarely(
     lanes: Lanes, worker: Worker
 ) -> None:

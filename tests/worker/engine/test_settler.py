@@ -8,9 +8,9 @@ from support.stores import id_of, submit
 
 from jobs.ledger import Ledger
 from worker.engine.exchange import Lease
-from worker.engine.policy import Done, Transient
+from worker.engine.policy import Done, Transient, Unreachable
 from worker.engine.settler import Settler
-from worker.hf.errors import HFServerError
+from worker.hf.errors import HFConnectionError, HFServerError
 from worker.hf.replies import Answer
 
 CHARTS = ["before", "answered", "a", "b", "c", "d", "e"]
@@ -62,3 +62,18 @@ def test_an_outage_leaves_each_job_the_attempts_that_it_had_spent_before(lanes: 
     loop.settler.record()
     assert attempts() == {**dict.fromkeys(CHARTS, 0), "before": 1, "answered": 1}
     assert lanes.gate().why == "outage"
+
+
+def test_attempts_that_a_refused_connection_gives_back_reach_the_ledger(lanes: Lanes, ledger: Ledger) -> None:
+    batch = submit(ledger, CHARTS, now=1)
+    lanes.queues.enqueue([id_of(chart) for chart in CHARTS], lane=LANE, batch_id=batch.batch_id)
+    loop = Loop(lanes, ledger)
+    *cut_off, refused = loop.begin(4)
+    for lease in cut_off:
+        loop.fail(lease)
+    assert [ledger.job(lease.job).attempts for lease in cut_off] == [1, 1, 1]
+    loop.settler.add([ending(Unreachable(), lease=refused, error=HFConnectionError("refused"))])
+    loop.settler.record()
+    loop.begin(0)
+    loop.settler.record()
+    assert [ledger.job(lease.job).attempts for lease in cut_off] == [0, 0, 0]
