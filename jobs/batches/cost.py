@@ -7,6 +7,7 @@ from typing import Any
 from jobs.config.settings import Settings
 from jobs.core.job import Question
 from jobs.core.money import Price, about_usd, dollars
+from jobs.core.text import counted
 from jobs.ledger import TokensSpent
 
 #: The prices of the providers that may answer a question, as far as anybody tells; empty: not known. Never raises.
@@ -43,7 +44,7 @@ class Cost:
     def tokens_text(self) -> str:
         """For people."""
         tokens = f"about {about(self.prompt_tokens)} in, {about(self.completion_tokens)} out"
-        answers = "1 answer" if self.basis.answers == 1 else f"{self.basis.answers:,} answers"
+        answers = counted(self.basis.answers, "answer")
         to = "to this question" if self.basis.same_question else "of this model to other questions"
         return f"{tokens}, by the average of {answers} {to}"
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from jobs.batches.session import Session
 from jobs.batches.shapes import JOB_STATES, BatchDocument, open_rows
-from jobs.core.text import MESSAGE_CHARS, label, one_line
+from jobs.core.text import MESSAGE_CHARS, counted, label, one_line
 from jobs.core.time_text import clock, duration
 from jobs.ledger import Batch, StoreUnavailableError
 
@@ -79,7 +79,7 @@ def summary(document: BatchDocument, now: float | None = None) -> str:
     states = ", ".join(f"{counts[state]} {state}" for state in JOB_STATES if counts[state])
     line = f"{document['batch_id']} {document['status']}: {states or 'nothing yet'} of {counts['total']}"
     if sample_of := document.get("sample_of"):
-        line += f" — a sample of {sample_of:,} charts"
+        line += f" — a sample of {counted(sample_of, 'chart')}"
     if document["hold"]:
         why = one_line(document["hold"]["message"] or "", MESSAGE_CHARS)
         line += f" — on hold ({document['hold']['reason']}): {why}"

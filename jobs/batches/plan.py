@@ -8,6 +8,7 @@ from jobs.batches.cost import Cost, PricesOf, cost, no_prices
 from jobs.batches.eta import NO_PACE, eta_s
 from jobs.batches.session import Session
 from jobs.batches.shapes import BatchDocument, open_rows
+from jobs.core.text import counted
 from jobs.core.time_text import clock, duration, iso
 from jobs.lanes import Gate
 from jobs.submit.submit import Order, Submitted, accepted, chunked, find_batch, rows_of
@@ -51,11 +52,11 @@ class Plan:
         """For people; where nobody `asked` for a plan, without what isn't known."""
         done = self.done
         rejected = f" ({len(done.rejected):,} rejected)" if done.rejected else ""
-        calls = "1 call" if self.calls == 1 else f"{self.calls:,} calls"
-        sample = "" if done.sample_of is None else f"sample of {done.total:,} of {done.sample_of:,} charts"
-        lines = [f"{sample or f'{done.total:,} charts'}{rejected}: {done.cached:,} answered already, {calls} to make"]
+        calls, charts = counted(self.calls, "call"), counted(done.total, "chart")
+        sample = "" if done.sample_of is None else f"sample of {done.total:,} of {counted(done.sample_of, 'chart')}"
+        lines = [f"{sample or charts}{rejected}: {done.cached:,} answered already, {calls} to make"]
         if done.shrunk:
-            larger = f"{done.shrunk:,} of {done.total:,} charts are larger than {self.max_side} px"
+            larger = f"{done.shrunk:,} of {charts} are larger than {self.max_side} px"
             more = f"--max-side {2 * self.max_side} shows more, and takes more tokens"
             lines.append(f"{larger}; the smallest goes out at {done.smallest_scale:.0%} ({more})")
         if not self.calls:

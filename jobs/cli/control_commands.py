@@ -18,7 +18,7 @@ from jobs.core.errors import InputError, UnknownIdError
 from jobs.core.job import Api
 from jobs.core.moments import moment, span_s
 from jobs.core.rates import RateLimits
-from jobs.core.text import one_line
+from jobs.core.text import counted, one_line
 from jobs.core.time_text import clock
 from jobs.ledger import Batch, Size
 from jobs.submit.question import check_model
@@ -146,10 +146,9 @@ def prune(age: str, dry_run: bool) -> int:
             gone = session.ledger.size_of(batch) if dry_run else operations.delete(session, batch)
             say(f"{batch.batch_id}: {_size_words(gone)}")
             total, count = total + gone, count + 1
-    verb = "would go" if dry_run else "are gone"
-    say(f"{count} batches {verb}: {_size_words(total)}")
+    say(f"{counted(count, 'batch', 'batches')} {'would go' if dry_run else 'gone'}: {_size_words(total)}")
     return 0
 
 
 def _size_words(size: Size) -> str:
-    return f"{size.rows:,} rows, {size.bytes:,} bytes of answers"
+    return f"{counted(size.rows, 'row')}, {counted(size.bytes, 'byte')} of answers"

@@ -9,6 +9,7 @@ from jobs.cli.options import batch_argument, model_or_batch_argument
 from jobs.cli.output import say
 from jobs.config.settings import producer_settings
 from jobs.core.job import model_of
+from jobs.core.text import counted
 from jobs.ledger import FailureFilter
 
 
@@ -25,7 +26,7 @@ def retry(batch_id: str, type_: str | None, match: str | None) -> int:
     with Session(producer_settings()) as session:
         batch = session.ledger.batch(batch_id)
         again = operations.retry(session, batch, FailureFilter(type=type_, match=match))
-    say(f"{again} jobs queued again")
+    say(f"{counted(again, 'job')} queued again")
     if not again and (type_ or match):
         say(f"which kinds of failures there are: chartq errors {batch_id}")
     return 0
@@ -40,7 +41,8 @@ def cancel(batch_id: str) -> int:
     Example: chartq cancel b261122-k3x9qa
     """
     with Session(producer_settings()) as session:
-        say(f"{operations.cancel(session, session.ledger.batch(batch_id))} jobs canceled")
+        canceled = operations.cancel(session, session.ledger.batch(batch_id))
+        say(f"{counted(canceled, 'job')} canceled")
     return 0
 
 
@@ -69,10 +71,11 @@ def resume(model_or_batch: str | None) -> int:
         say(still)
     for batch_id in held:
         say(f"{batch_id} stays on hold, too many of its charts failed: chartq resume {batch_id}")
-    pauses = f"{ended} pauses ended, " if ended else ""
-    say(f"{pauses}{opened} lanes opened, {found.requeue_missing} jobs put back on the queue")
+    pauses = f"{counted(ended, 'pause')} ended, " if ended else ""
+    say(f"{pauses}{counted(opened, 'lane')} opened, {counted(found.requeue_missing, 'job')} put back on the queue")
     if found.left_alone:
-        say(f"{found.left_alone} jobs are in flight: if their worker is lost, another takes them over within a minute")
+        in_flight = counted(found.left_alone, "job")
+        say(f"{in_flight} in flight: where a worker is lost, another one takes over within a minute")
     return 0
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.batches.shapes import BatchDocument, CountsDocument, HoldDocument, JobState, TotalUsageDocument
-from jobs.core.text import LABEL_CHARS, label, one_line
+from jobs.core.text import LABEL_CHARS, counted, label, one_line
 from jobs.core.time_text import clock, duration
 from jobs.lanes import Gate
 from jobs.ledger import CallsMade, ResultRow
@@ -182,8 +182,8 @@ def _tokens(usage: TotalUsageDocument) -> str:
 
 
 def _calls(calls: CallsMade) -> str:
-    attempts = "1 attempt" if calls.attempts == 1 else f"{calls.attempts:,} attempts"
-    return attempts + (f" · {calls.refused:,} refused as too many, which spends no attempt" if calls.refused else "")
+    refused = f" · {calls.refused:,} refused as too many, which spends no attempt" if calls.refused else ""
+    return counted(calls.attempts, "attempt") + refused
 
 
 def _latest(rows: Sequence[ResultRow]) -> Table:

@@ -13,6 +13,7 @@ from jobs.cli.options import GivenPath, newest_batch_argument
 from jobs.cli.output import reader_may_leave, say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError
+from jobs.core.text import counted
 from jobs.formats import FORMATS, ReportContext, format_of
 
 output_option = click.option("-o", "--output", type=GivenPath(dir_okay=False), help="A file, written atomically.")
@@ -59,7 +60,7 @@ def results(
             from jobs.formats.sidecars import write_sidecars  # with its hashes and expressions
 
             count = write_sidecars(session.results(batch), sidecar, status=status)
-            say(f"{count} charts' results are below {sidecar}")
+            say(f"{counted(count, 'result')} below {sidecar}")
             if output is None and form is None:
                 return 0
         if output is None and form is None and sys.stdout.isatty():

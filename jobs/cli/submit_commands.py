@@ -17,7 +17,7 @@ from jobs.config.settings import Settings, producer_settings
 from jobs.core.errors import InputError
 from jobs.core.failure_limit import SHARE_FROM, FailureLimit
 from jobs.core.job import Question
-from jobs.core.text import dumps, one_line
+from jobs.core.text import counted, dumps, one_line
 from jobs.lanes import Priority
 from jobs.ledger import Batch, Ledger
 from jobs.submit.answers import AnswersOf, names_in_answers
@@ -243,7 +243,7 @@ def submit(
             return _dry_run(session, order, prices_of or no_prices, as_json=as_json)
         unfinished = find_batch(session.ledger, order, resume_existing=True)
         with shown(messages, quiet=quiet or as_json) as show:
-            done = session.submit(order, progress=lambda so_far: show(f"{so_far.total} charts submitted"))
+            done = session.submit(order, progress=lambda so_far: show(f"{counted(so_far.total, 'chart')} submitted"))
     if as_json:
         print_data(dumps(done.document()))
     elif done.batch is not None:
@@ -274,7 +274,7 @@ def _tell_submitted(order: Order, done: Submitted) -> None:
     if done.batch is None or not done.total:
         say(f"{nothing_to_ask(order, done)}: nothing was submitted")
         return
-    say(f"{done.total} charts: {done.total - done.cached} to ask, {done.cached} answered already")
+    say(f"{counted(done.total, 'chart')}: {done.total - done.cached} to ask, {done.cached} answered already")
     tell_sample(done)
     say(f"next: chartq worker · chartq watch {done.batch.batch_id} · chartq results {done.batch.batch_id}")
 

@@ -28,6 +28,11 @@ _SPACED = re.compile(r'\{"[^"\\]*": ')
 _spelled = json.JSONEncoder(ensure_ascii=False).encode
 
 
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """`1 chart`, `2,000 charts`. `nouns`: where more of them are called otherwise."""
+    return f"1 {noun}" if number == 1 else f"{number:,} {nouns or noun + 's'}"
+
+
 def strict_json(text: str | bytes) -> Any:
     """The value of JSON. Raises ValueError, also for NaN and Infinity, which Python alone reads, and RecursionError."""
     return json.loads(text, parse_constant=_no_constant)

@@ -97,7 +97,7 @@
 
   function tell() {
     count.textContent = matches.length === rows.length
-      ? `${number.format(rows.length)} charts`
+      ? (rows.length === 1 ? "1 chart" : `${number.format(rows.length)} charts`)
       : `${number.format(matches.length)} of ${number.format(rows.length)}`;
   }
 

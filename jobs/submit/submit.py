@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.core.failure_limit import FailureLimit
 from jobs.core.job import Question, canonical_json
+from jobs.core.text import counted
 from jobs.ledger import Batch, Ledger, NewMember
 from jobs.submit.source import Rejected, Rows, Source
 
@@ -88,7 +89,7 @@ class Submitted:
             return None
         refused = f" ({len(self.rejected):,} more rejected)" if self.rejected else ""
         return (
-            f"sample of {self.total:,} of {self.sample_of:,} charts{refused}; "
+            f"sample of {self.total:,} of {counted(self.sample_of, 'chart')}{refused}; "
             "the rest: the same command without --sample"
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from jobs.batches.shapes import BatchDocument
 from jobs.core.rates import Window
+from jobs.core.text import counted
 from jobs.core.time_text import duration, iso
 from jobs.submit.source import Rejected
 from worker.engine.policy import Throttled
@@ -126,14 +127,14 @@ class Forecast:
         ended = counts["finished"] + counts["failed"]
         if self.complete:
             by = f"{datetime.fromtimestamp(time.time() + self.took_s):%Y-%m-%d %H:%M}"
-            first = f"{counts['total']:,} charts would take {duration(self.took_s)}: started now, done by {by}"
+            first = f"{counted(counts['total'], 'chart')} would take {duration(self.took_s)}: started now, done by {by}"
         else:
-            first = f"ended after {duration(self.took_s)} with {ended:,} of {counts['total']:,} charts done"
+            first = f"ended after {duration(self.took_s)} with {ended:,} of {counted(counts['total'], 'chart')} done"
         other = tally.calls - tally.answered - tally.refused
         lines = [
             first,
-            f"{tally.calls:,} calls: {tally.answered:,} answered, {tally.refused:,} refused as too many, "
-            f"{other:,} failed; {counts['failed']:,} charts failed for good",
+            f"{counted(tally.calls, 'call')}: {tally.answered:,} answered, {tally.refused:,} refused as too many, "
+            f"{other:,} failed; {counted(counts['failed'], 'chart')} failed for good",
             self._assumed(),
         ]
         if (speed := self.slow_machine) is not None:

@@ -22,7 +22,7 @@ from jobs.cli.submit_commands import make_order, nothing_to_ask, submit_options,
 from jobs.config.settings import Settings, load_settings
 from jobs.core.clock import FastClock
 from jobs.core.rates import RateLimits, Window
-from jobs.core.text import dumps
+from jobs.core.text import counted, dumps
 from jobs.core.time_text import duration
 from jobs.ledger import Batch, StartedJob
 from jobs.submit.batch_file import is_batch_file
@@ -194,7 +194,7 @@ def _behaviour(provider: Provider, *, hints: bool, fail_every: Sequence[str]) ->
 
 def _submit(session: Session, order: Order, *, quiet: bool) -> Submitted:
     with shown(messages, quiet=quiet) as show:
-        done = session.submit(order, progress=lambda so_far: show(f"{so_far.total} charts read"))
+        done = session.submit(order, progress=lambda so_far: show(f"{counted(so_far.total, 'chart')} read"))
     tell_rejects(done.rejected)
     return done
 

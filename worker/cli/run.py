@@ -15,6 +15,7 @@ from jobs.cli.console import messages
 from jobs.cli.main import FAILED, SIGNAL_CODES
 from jobs.cli.watching import Watching, watched
 from jobs.core.errors import ChartqError
+from jobs.core.text import counted
 from jobs.ledger import Batch, StoreUnavailableError
 from jobs.submit.submit import Order, Submitted
 from worker.engine.factory import build_worker
@@ -99,7 +100,7 @@ class Run:
             self.watching.tell("\n".join(planned.lines(asked=False)))
 
     def _note(self, so_far: Submitted) -> None:
-        self.watching.line(f"{so_far.total} charts submitted")
+        self.watching.line(f"{counted(so_far.total, 'chart')} submitted")
         self.worker.wake()
 
     def _stop_if_told(self, _batch: Batch) -> None:

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from jobs.batches.reconcile import MAX_LOSSES, PAGE, TWO_HEARTBEATS_S, drop_held, put_back_all, refill, requeue_missing
 from jobs.core.errors import InputError, QueueError, StoreError
+from jobs.core.text import counted
 from jobs.ledger import Ledger
 from worker.engine.exchange import Move, Settlement
 from worker.engine.heartbeat import Heartbeat
@@ -68,7 +69,7 @@ class Maintenance:
         self._restore_redis()
         self._take_over()
         for batch_id, jobs in drop_held(self._ledger, self._queues).items():
-            log.warning("too many failures: %d jobs wait for `chartq resume %s`", jobs, batch_id)
+            log.warning("too many failures: `chartq resume %s` for %s more", batch_id, counted(jobs, "job"))
         self._refill()
         self._ledger.remove_hidden()  # what a deletion that was interrupted has left
         self._sweep_a_page()
@@ -88,7 +89,7 @@ class Maintenance:
         self._heartbeat.redis_is_new.clear()
         found = put_back_all(self._ledger, self._queues)
         if found.requeue_missing:
-            log.warning("Redis had lost %d jobs: put back", found.requeue_missing)
+            log.warning("Redis had lost %s: put back", counted(found.requeue_missing, "job"))
         again_at = time.monotonic() + TWO_HEARTBEATS_S + 1
         self._look_again_at = again_at if found.left_alone else None
 
@@ -120,7 +121,7 @@ class Maintenance:
             Settlement(lease=lease, to=moves.get(lease.job, "front"), worker=worker) for lease, worker in lost
         ]
         self._lane_client.move(settlements)
-        log.warning("%d jobs were lost with their worker: they run again, each alone", len(lost))
+        log.warning("%s lost with a worker, to run again, each alone", counted(len(lost), "job"))
 
     def _sweep_a_page(self) -> None:
         if time.monotonic() < self._sweep_at:

@@ -20,6 +20,7 @@ from jobs.broker.error_text import redis_trouble
 from jobs.core.clock import SYSTEM_CLOCK, Clock
 from jobs.core.errors import ChartqError, StoreError
 from jobs.core.memory import out_of_memory
+from jobs.core.text import counted
 from jobs.lanes import SUSPENDED
 from jobs.ledger import Ledger, StoreGoneError
 from worker.engine.completions import Completions
@@ -153,7 +154,7 @@ class ChartWorker(RqWorker):
             self._trouble = type(error).__name__
             what = "the results store" if isinstance(error, StoreError) else "Redis"
             why = redis_trouble(error) if isinstance(error, RedisError) else error
-            log.warning("waiting for %s; %d answers held: %s", what, self._settler.unwritten, why)
+            log.warning("waiting for %s; %s held: %s", what, counted(self._settler.unwritten, "answer"), why)
         self._wait_s = _TROUBLE_WAIT_S
         self._recall()
         if isinstance(error, RedisConnectionError):
@@ -252,7 +253,7 @@ class ChartWorker(RqWorker):
         """Whether the ledger has work that Redis lost, or that a plain `rq worker` has failed there."""
         found = put_back_all(self._ledger, self._lane_client.queues)
         if found.requeue_missing:
-            log.warning("Redis had lost %d jobs: put back", found.requeue_missing)
+            log.warning("Redis had lost %s: put back", counted(found.requeue_missing, "job"))
             self._wait_s = 0.0
         return bool(found.requeue_missing or found.left_alone)
 
@@ -314,7 +315,7 @@ class ChartWorker(RqWorker):
         self._settler.record_all()
         rest = self._calls()
         if rest:
-            log.info("giving back %d jobs that are still in flight", len(rest))
+            log.info("giving back %s still in flight", counted(len(rest), "job"))
             self._ledger.record([returned(lease) for lease in rest], now=self._lane_client.now())
         self._settler.settle(given_back(lease, used=True) for lease in rest)
         if not self._settler.is_idle:

@@ -24,7 +24,7 @@ export function batch(main, id) {
   let end = () => {};
   let wait = 0;
 
-  const rows = new Rows(id, () => { grid.schedule(); viewer.again(); found.textContent = `${count(rows.total)} charts`; }, (error) => {
+  const rows = new Rows(id, () => { grid.schedule(); viewer.again(); found.textContent = rows.total === 1 ? "1 chart" : `${count(rows.total)} charts`; }, (error) => {
     tell(error.message, true);
     if (error.status === 404) main.replaceChildren(back);
   });

@@ -291,7 +291,7 @@ def test_resume_tells_the_pauses_that_it_ends(user: Producer, charts: Path) -> N
     model = user.status(batch_id)["model"]
     for named in ([model], [batch_id], []):
         user.run("pause", *named)
-        assert "1 pauses ended" in user.run("resume", *named).stderr
+        assert "1 pause ended" in user.run("resume", *named).stderr
     assert "pauses" not in user.run("resume").stderr
 
 
@@ -443,7 +443,7 @@ def test_failures_are_told_by_kind_and_asked_again_by_kind(user: Producer, chart
     assert "0 jobs queued again" in (told := user.run("retry", batch_id, "--error", "Nonsense").stderr)
     assert f"chartq errors {batch_id}" in told
     assert "2 jobs queued again" in user.run("retry", batch_id, "--error", "HFTimeoutError").stderr
-    assert "1 jobs queued again" in user.run("retry", batch_id, "--match", "CHART-3").stderr
+    assert "1 job queued again" in user.run("retry", batch_id, "--match", "CHART-3").stderr
     states = [row["status"] for row in user.results(batch_id)]
     assert states == ["failed"] * 3 + ["queued"] * 4
     assert "3 jobs queued again" in user.run("retry", batch_id).stderr
@@ -458,9 +458,9 @@ def test_a_batch_is_deleted_and_old_ones_are_pruned_but_none_that_is_in_progress
     told = user.run("prune", "--older-than", "1s", "--dry-run").stderr
     assert "0 batches would go" in told or f"{first}: 3 rows" in told
     time.sleep(1.1)
-    assert "1 batches would go: 3 rows" in user.run("prune", "--older-than", "1s", "--dry-run").stderr
-    assert "0 batches are gone" in user.run("prune", "--older-than", "1d").stderr
-    assert "1 batches are gone: 3 rows" in user.run("prune", "--older-than", "1s").stderr
+    assert "1 batch would go: 3 rows" in user.run("prune", "--older-than", "1s", "--dry-run").stderr
+    assert "0 batches gone" in user.run("prune", "--older-than", "1d").stderr
+    assert "1 batch gone: 3 rows" in user.run("prune", "--older-than", "1s").stderr
     assert [json.loads(line)["batch_id"] for line in user.run("list", "--json").stdout.splitlines()] == [waiting]
     user.answer(waiting)
     assert "3 rows" in user.run("delete", waiting).stderr
@@ -475,7 +475,7 @@ def test_a_batch_whose_answers_another_asks_about_stays(user: Producer, charts: 
     assert f"chartq delete {stage} first" in user.run("delete", source, expect=1).stderr
     user.answer(stage)
     time.sleep(1.1)
-    assert "2 batches are gone" in user.run("prune", "--older-than", "1s").stderr
+    assert "2 batches gone" in user.run("prune", "--older-than", "1s").stderr
 
 
 def test_an_ended_batch_is_watched_in_one_line(user: Producer, charts: Path) -> None:
@@ -584,7 +584,7 @@ def test_a_held_lane_is_told_by_wait_watch_and_lanes_until_it_is_resumed(
         assert "on hold (token)" in user.run("lanes").stdout
 
         server.behave(token=None)
-        assert "1 lanes opened" in user.run("resume", held["model"]).stderr
+        assert "1 lane opened" in user.run("resume", held["model"]).stderr
         assert user.run("wait", batch_id, "--json").json()["request_counts"]["finished"] == 3
         worker.send_signal(signal.SIGTERM)
         assert finish(worker).code == 0

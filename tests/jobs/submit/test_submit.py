@@ -242,7 +242,7 @@ def test_retry_queues_again_what_failed_and_nothing_else(user: Producer, charts:
     assert user.status(batch_id)["status"] == "completed_with_errors"
     [failed] = user.results(batch_id, "--status", "failed")
     assert (failed["text"], failed["error"]["type"]) == (None, "ImageError")
-    assert "1 jobs queued again" in user.run("retry", batch_id).stderr
+    assert "1 job queued again" in user.run("retry", batch_id).stderr
     again = user.status(batch_id)
     assert (again["status"], again["request_counts"]["queued"]) == ("in_progress", 1)
     assert user.status(lost)["attempts"] == 0

@@ -163,6 +163,6 @@ def test_resume_of_a_batch_opens_its_account_though_its_own_lane_was_never_calle
     waiting = user.submit(second, VISION_MODEL="org/two")
     assert user.status(waiting)["status"] == "on_hold"
     server.behave(token=None)
-    assert "lanes opened" in user.run("resume", waiting).stderr
+    assert "lane opened" in user.run("resume", waiting).stderr
     user.wait(waiting)
     assert worker.poll() is None
