@@ -69,7 +69,7 @@ class Maintenance:
         self._restore_redis()
         self._take_over()
         for batch_id, jobs in drop_held(self._ledger, self._queues).items():
-            log.warning("too many failures: `chartq resume %s` for %s more", batch_id, counted(jobs, "job"))
+            log.warning("too many failures: %s waiting for `chartq resume %s`", counted(jobs, "job"), batch_id)
         self._refill()
         self._ledger.remove_hidden()  # what a deletion that was interrupted has left
         self._sweep_a_page()
@@ -121,7 +121,7 @@ class Maintenance:
             Settlement(lease=lease, to=moves.get(lease.job, "front"), worker=worker) for lease, worker in lost
         ]
         self._lane_client.move(settlements)
-        log.warning("%s lost with a worker, to run again, each alone", counted(len(lost), "job"))
+        log.warning("lost with their worker: %s, to run again, each alone", counted(len(lost), "job"))
 
     def _sweep_a_page(self) -> None:
         if time.monotonic() < self._sweep_at:

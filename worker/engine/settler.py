@@ -70,6 +70,12 @@ class Settler:
             self._hear_failures()
         self._write(unheard_too=True)
 
+    def finish(self) -> None:
+        """Before leaving: tell Redis the rest, and write what it gives back. Raises RedisError, OSError, StoreError."""
+        if not self.is_idle:
+            self.poll(want=0, ahead=0, in_flight=0, in_hand=())
+            self.record_all()
+
     def _hear_failures(self) -> None:
         """In an outage they cost no attempt: only the gate knows."""
         unheard = {

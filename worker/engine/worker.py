@@ -318,5 +318,4 @@ class ChartWorker(RqWorker):
             log.info("giving back %s still in flight", counted(len(rest), "job"))
             self._ledger.record([returned(lease) for lease in rest], now=self._lane_client.now())
         self._settler.settle(given_back(lease, used=True) for lease in rest)
-        if not self._settler.is_idle:
-            self._settler.poll(want=0, ahead=0, in_flight=0, in_hand=())
+        self._settler.finish()

@@ -1,5 +1,6 @@
--- The key space. `chartq:*` is ours; `rq:*` is RQ's, kept so that `rq info` and rq-dashboard tell the truth.
--- Every script is: these files, one after the other, then `return ops[ARGV[1]](cjson.decode(ARGV[2]))`.
+-- The key space, and what one call remembers of it. `chartq:*` is ours; `rq:*` is RQ's, kept so that `rq info` and
+-- rq-dashboard tell the truth.
+-- Every script is: these files, one after the other, then `ops[ARGV[1]](cjson.decode(ARGV[2]))`, `write_down()` and its reply.
 
 local ops = {}
 local rq = KEYS[1]      -- RQ_KEY_PREFIX, 'rq' unless somebody changed it

@@ -157,12 +157,11 @@ local function nears_edge(state)
     return learned > 0 and not state.probe and not state.edge and tonumber(state.granted or 0) >= learned
 end
 
--- Calls at a time that the provider's refusals leave; nil: no bound. Late answers of an older generation don't hold up
--- a probe.
-local function limit_in_force(state)
-    if state.probe then return nil end
-    return nears_edge(state) and 1 or tonumber(state.limit)
-end
+-- Calls at a time that the provider's refusals leave; nil: no bound.
+local function learned_limit(state) return nears_edge(state) and 1 or tonumber(state.limit) end
+
+-- Late answers of an older generation don't hold up a probe.
+local function limit_in_force(state) return not state.probe and learned_limit(state) or nil end
 
 local function concurrency(state, ceiling)
     return math.max(1, math.floor(math.min(limit_in_force(state) or math.huge, ceiling or math.huge)))

@@ -11,7 +11,7 @@ function ops.describe(args)
         rows[#rows + 1] = {
             reason = owner.hold_reason or state.hold_reason, message = owner.hold_message or state.hold_message,
             since_ms = tonumber(owner.hold_since or state.hold_since), until_ms = tonumber(state.until_ms),
-            why = state.why, limit = nears_edge(state) and 1 or tonumber(state.limit), probing = state.probe and true or false,
+            why = state.why, limit = learned_limit(state), probing = state.probe and true or false,
             in_flight = redis.call('ZCARD', permits_key(gate)), spent = spent,
             wait_ms = wait or 0, budget_wait_ms = budget_wait_ms(gate, windows, now_ms)}
     end

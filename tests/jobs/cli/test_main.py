@@ -292,7 +292,7 @@ def test_resume_tells_the_pauses_that_it_ends(user: Producer, charts: Path) -> N
     for named in ([model], [batch_id], []):
         user.run("pause", *named)
         assert "1 pause ended" in user.run("resume", *named).stderr
-    assert "pauses" not in user.run("resume").stderr
+    assert "pause" not in user.run("resume").stderr
 
 
 def test_an_id_of_any_bytes_is_an_unknown_id(user: Producer) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 from support.executions import ending
 from support.lanes import LANE, Lanes
 from support.stores import id_of, submit
@@ -64,7 +65,10 @@ def test_an_outage_leaves_each_job_the_attempts_that_it_had_spent_before(lanes: 
     assert lanes.gate().why == "outage"
 
 
-def test_attempts_that_a_refused_connection_gives_back_reach_the_ledger(lanes: Lanes, ledger: Ledger) -> None:
+@pytest.mark.parametrize("leaves", [False, True])
+def test_attempts_that_a_refused_connection_gives_back_reach_the_ledger(
+    lanes: Lanes, ledger: Ledger, leaves: bool
+) -> None:
     batch = submit(ledger, CHARTS, now=1)
     lanes.queues.enqueue([id_of(chart) for chart in CHARTS], lane=LANE, batch_id=batch.batch_id)
     loop = Loop(lanes, ledger)
@@ -74,6 +78,9 @@ def test_attempts_that_a_refused_connection_gives_back_reach_the_ledger(lanes: L
     assert [ledger.job(lease.job).attempts for lease in cut_off] == [1, 1, 1]
     loop.settler.add([ending(Unreachable(), lease=refused, error=HFConnectionError("refused"))])
     loop.settler.record()
-    loop.begin(0)
-    loop.settler.record()
+    if leaves:
+        loop.settler.finish()
+    else:
+        loop.begin(0)
+        loop.settler.record()
     assert [ledger.job(lease.job).attempts for lease in cut_off] == [0, 0, 0]
