@@ -9,7 +9,7 @@ from jobs.ledger.statements import script
 from jobs.ledger.transaction import Transaction
 
 #: What this program writes and reads.
-VERSION = 7
+VERSION = 8
 
 #: Steps from older versions: (the version a step leads to, what it does). In order; each runs once.
 Step = tuple[int, Callable[[Transaction], None]]
@@ -41,6 +41,7 @@ STEPS: Sequence[Step] = (
     (5, _run("control_tables")),
     (6, _run("upgrade_6")),
     (7, _run("upgrade_7")),
+    (8, _run("upgrade_8")),
 )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from jobs.core.finish_reason import IS_CUT_OFF_SQL
+from jobs.core.job import OPEN_STATES
 
 Dialect = Literal["sqlite", "postgresql"]
 
@@ -59,6 +60,8 @@ _EVERYWHERE = {
     "shown": _SHOWN,
     "joined_to_page": _JOINED_TO_PAGE,
     "fits": _FITS,
+    # Of jobs, spelled as the index's condition is: only so does SQLite see that the index has them all.
+    "is_open": " OR ".join(f"status = '{state}'" for state in OPEN_STATES).join("()"),
     # Whether the store may be worked through the Redis `:id` at `:place`: see redis_marks.py. A time that is far ahead
     # is as old as one far behind: the clock was set.
     "redis_is_free": (

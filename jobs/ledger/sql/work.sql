@@ -1,6 +1,6 @@
 -- name: startable_jobs
 SELECT id, job_id, status, question_id, image_sha256, image, attempts, throttled, losses, queued_at
-FROM jobs WHERE job_id IN :job_ids... AND status IN ('queued', 'started', 'scheduled')
+FROM jobs WHERE job_id IN :job_ids... AND {is_open}
 ORDER BY id /*postgresql FOR UPDATE */
 
 -- name: start_job
@@ -29,7 +29,7 @@ SELECT job_id FROM jobs WHERE job_id IN :job_ids... AND status = 'queued' AND lo
 
 -- name: give_back_attempts
 UPDATE jobs SET attempts = CASE WHEN attempts > :spent THEN attempts - :spent ELSE 0 END
-WHERE job_id = :job_id AND status IN ('queued', 'started', 'scheduled')
+WHERE job_id = :job_id AND {is_open}
 
 -- name: images_of
 SELECT image FROM (
@@ -51,7 +51,7 @@ LEFT JOIN batches ON batches.id = (
     WHERE members.job = jobs.id AND members.ended IS NULL
         AND members.batch NOT IN (SELECT id FROM batches WHERE hold_reason IS NOT NULL)
 )
-WHERE jobs.id > :after AND jobs.status IN ('queued', 'started', 'scheduled')
+WHERE jobs.id > :after AND {is_open}
     AND (:batch = 0 OR EXISTS (
         SELECT 1 FROM members WHERE members.job = jobs.id AND +members.batch = :batch AND members.ended IS NULL
     ))
