@@ -2,6 +2,7 @@
 
 import pytest
 from PIL import Image, ImageDraw
+from support.request_lines import ask, body, request, write
 from support.stack import Stack
 
 from worker.rehearsal import Rehearsal
@@ -37,3 +38,10 @@ def test_the_plan_says_how_many_are_shrunk_and_how_far(user: Stack) -> None:
     said = user.run("submit", "two", "-p", "Up?", "--dry-run").stdout
     assert "1 of 2 charts are larger than 2048 px; the smallest goes out at 80%" in said
     assert "larger than" not in user.run("submit", "two", "-p", "Up?", "--dry-run", "--max-side", "4096").stdout
+
+
+def test_each_request_of_a_file_is_measured_by_its_own_questions_limits(user: Stack) -> None:
+    text, chart = body([{"role": "user", "content": "What is a wick?"}]), body(ask("Up?", "two/chart-0.png"))
+    write(user.folder / "r.jsonl", [request("text", text), request("chart", chart)])
+    assert user.run("submit", "r.jsonl", "--json", IMAGE_MAX_SIDE="2560").json()["shrunk"] == 0
+    assert user.run("submit", "r.jsonl", "--json", IMAGE_MAX_SIDE="2559").json()["shrunk"] == 1

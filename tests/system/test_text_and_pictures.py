@@ -51,6 +51,9 @@ def test_rows_say_what_was_shown_and_formats_take_them(user: Stack) -> None:
     assert rows["text"]["image"] is None
     assert rows["url"]["image"] == URL
     assert [Path(path).name for path in rows["two"]["image"]] == ["chart-0001.png", "chart-0000.png"]
+    assert (rows["text"]["sent"], rows["url"]["sent"]) == (None, None)
+    assert rows["two"]["sent"][1] == rows["one"]["sent"]  # of several a list, in their order
+    assert len(rows["two"]["sent"]) == 2
     table = user.run("results", batch, "--format", "csv").stdout
     cells = {row["custom_id"]: row["image"] for row in csv.DictReader(io.StringIO(table))}
     assert (cells["text"], cells["url"]) == ("", URL)

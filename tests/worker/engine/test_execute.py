@@ -1,18 +1,27 @@
-"""A task on a machine that can't read its chart: not called, no attempt spent, and not for ever."""
+"""A task that can't read its chart, or finds another one: not called, no attempt spent, and not for ever."""
 
 from dataclasses import replace
+from pathlib import Path
 
-from support.executions import started_job, task_of
+from PIL import Image
+from support.executions import job_about, started_job, task_of
+from support.hf_server import Scripted, ScriptedServer, chat_reply
+from support.pictures import encoded
 
 from jobs.core.job import Question
 from jobs.core.places import picture_name
 from jobs.ledger import StartedJob
+from worker.engine.execute import ChartChangedError
 from worker.engine.policy import MAX_FAULTS, Refused, Transient
 from worker.hf.client import HuggingFaceClient
 from worker.hf.config import HFConfig
 
 QUESTION = Question(prompt="Up?", model="org/model", parameters={})
 JOB = started_job(picture_name("ab"), question_id=QUESTION.id, image_sha256="ab")
+
+
+def png(colour: str) -> bytes:
+    return encoded(Image.new("RGB", (40, 30), colour))
 
 
 def test_what_this_machine_fails_is_counted_for_each_job_until_it_goes_well() -> None:
@@ -38,3 +47,22 @@ def test_what_this_machine_fails_is_counted_for_each_job_until_it_goes_well() ->
     assert isinstance(task.perform(JOB, QUESTION).outcome, Refused)
     del pictures["ab"]
     assert [one.last for one in outcomes(JOB, 1)] == [False]
+
+
+def test_a_chart_that_changed_in_all_its_places_fails_uncalled(tmp_path: Path) -> None:
+    here, there = tmp_path / "here.png", tmp_path / "there.png"
+    here.write_bytes(png("red"))
+    job = job_about(here)
+    here.write_bytes(png("blue"))
+    there.write_bytes(png("green"))
+    with ScriptedServer(Scripted(chat_reply())) as server:
+        client = HuggingFaceClient(HFConfig(api_key=None, base_url=server.url))
+        task = task_of(client, other_images=lambda _job_id: [str(here), str(there)])
+        ended = task.perform(job, QUESTION)
+        assert isinstance(ended.error, ChartChangedError)
+        assert "here.png" in str(ended.error)
+        assert not ended.called
+        there.write_bytes(png("red"))
+        assert task.perform(job, QUESTION).answer is not None
+        client.close()
+    assert len(server.seen) == 1

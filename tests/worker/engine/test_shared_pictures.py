@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from support.executions import job_about, task_of
+from support.executions import job_about, started_job, task_of
 from support.hf_server import Scripted, ScriptedServer, chat_reply
 from support.stack import PATIENCE_S
 
 from jobs.core.errors import ImageError
-from jobs.core.job import Question
+from jobs.core.job import Question, subject_of
+from jobs.core.places import join_pictures
 from jobs.ledger import StartedJob
 from worker.engine.execute import ChartChangedError
 from worker.engine.shared_pictures import Made, PictureKey, SharedPictures
@@ -26,6 +27,9 @@ from worker.hf.client import HuggingFaceClient
 from worker.hf.config import HFConfig
 
 MB = 1_000_000
+
+#: Bytes that a picture may have, by the model that is asked.
+LIMITS = {"org/a": 3 * MB, "org/b": 9_000, "org/c": 3 * MB}
 
 
 def key(name: str, max_side: int = 2048) -> PictureKey:
@@ -145,9 +149,9 @@ def asking() -> Iterator[tuple[Callable[..., Any], ScriptedServer]]:
     ):
         task = task_of(client)
 
-        def ask(job: StartedJob, model: str, max_side: int = 64) -> Any:
+        def ask(job: StartedJob, model: str, max_side: int = 64, max_bytes: int = 3 * MB) -> Any:
             question = Question(
-                prompt="Up?", model=model, parameters={}, image_max_side=max_side, image_max_bytes=3 * MB
+                prompt="Up?", model=model, parameters={}, image_max_side=max_side, image_max_bytes=max_bytes
             )
             return task.perform(replace(job, question_id=question.id, execution_id=f"{job.job_id} {model}"), question)
 
@@ -158,9 +162,9 @@ def shown(server: ScriptedServer) -> Sequence[tuple[str, tuple[int, int], Any]]:
     """Model, size and colour of each picture that went out."""
     found = []
     for seen in server.seen:
-        [_, part] = seen.json["messages"][0]["content"]
-        with Image.open(BytesIO(base64.b64decode(part["image_url"]["url"].partition(",")[2]))) as image:
-            found.append((seen.json["model"], image.size, image.convert("RGB").getpixel((5, 5))))
+        for part in seen.json["messages"][0]["content"][1:]:
+            with Image.open(BytesIO(base64.b64decode(part["image_url"]["url"].partition(",")[2]))) as image:
+                found.append((seen.json["model"], image.size, image.convert("RGB").getpixel((5, 5))))
     return found
 
 
@@ -188,3 +192,24 @@ def test_a_chart_that_changed_fails_uncalled_although_its_picture_was_made_befor
         assert not changed.called
         assert ask(now, "org/c").answer is not None
     assert [colour for _, _, colour in shown(server)] == [(255, 0, 0), (255, 0, 0), (0, 0, 255)]
+
+
+def test_models_that_share_the_pictures_of_a_job_are_each_shown_all_of_them_in_their_order(tmp_path: Path) -> None:
+    red, blue = draw(tmp_path / "red.png", "red"), draw(tmp_path / "blue.png", "blue")
+    both = started_job(
+        join_pictures([red.image, blue.image]), image_sha256=subject_of([red.image_sha256, blue.image_sha256])
+    )
+    models = ("org/a", "org/b", "org/c")
+    with asking() as (ask, server):
+        sent = [ask(both, model).sent for model in models]
+    assert shown(server) == [(model, (64, 43), colour) for model in models for colour in ((255, 0, 0), (0, 0, 255))]
+    assert [[(one["width"], one["height"]) for one in told] for told in sent] == [[(64, 43)] * 2] * 3
+
+
+def test_a_question_that_takes_fewer_bytes_is_not_shown_the_picture_of_one_that_takes_more(tmp_path: Path) -> None:
+    Image.effect_noise((300, 200), 90).save(tmp_path / "noise.png")
+    chart = job_about(tmp_path / "noise.png")
+    with asking() as (ask, server):
+        sent = [ask(chart, model, 200, max_bytes).sent["bytes"] for model, max_bytes in LIMITS.items()]
+    assert sent[0] == sent[2] > 9_000 >= sent[1] > 0
+    assert len(server.seen) == len(sent)
