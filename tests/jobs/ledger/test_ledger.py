@@ -192,6 +192,7 @@ def test_a_file_that_changed_between_two_tries_of_a_submit_is_asked_about_as_it_
         ledger.add_members(batch, members_of([f"a={content}"]), refresh=False, count_rehearsals=False, now=1)
     assert [row.job_id for row in ledger.results(batch)] == [id_of("new")]
     assert [job.job_id for job in ledger.open_jobs(0, 10)] == [id_of("new")]
+    assert counts(ledger, batch) == {"queued": 1}
 
 
 def test_nothing_is_added_to_a_canceled_batch(ledger: Ledger) -> None:
@@ -320,6 +321,22 @@ def test_what_failed_before_is_asked_again_and_stays_failed_for_others(ledger: L
     assert counts(ledger, old) == counts(ledger, new) == {"finished": 1}
 
 
+def test_what_failed_and_is_asked_again_leaves_others_the_endings_that_they_had(ledger: Ledger) -> None:
+    answered = submit(ledger, "a", now=1)
+    finish(ledger, "a", "old", now=2)
+    refreshed = submit(ledger, "a", now=3, refresh=True)
+    gave_up = submit(ledger, "a", now=4, refresh=True)
+    ledger.cancel(gave_up, 5)
+    fail(ledger, "a", now=6)
+    submit(ledger, "a", now=7, refresh=True)
+    assert texts(ledger, answered) == ["old"]
+    assert [counts(ledger, batch) for batch in (answered, refreshed, gave_up)] == [
+        {"finished": 1},
+        {"failed": 1},
+        {"canceled": 1},
+    ]
+
+
 def test_adding_again_does_not_retry_what_failed_for_the_same_batch(ledger: Ledger) -> None:
     batch = submit(ledger, "a", now=1)
     fail(ledger, "a", now=2)
@@ -372,6 +389,16 @@ def test_cancel_ends_what_has_not_started(ledger: Ledger) -> None:
     assert counts(ledger, batch) == {"finished": 1, "started": 1, "canceled": 2}
     assert ledger.batch(batch.batch_id).canceled_at == 3
     assert ledger.start([(id_of("d"), "e2")], 4) == {}
+
+
+def test_cancel_leaves_a_twin_that_has_ended_as_it_ended(ledger: Ledger) -> None:
+    batch = submit(ledger, "a", now=1)
+    fail(ledger, "a", now=2)
+    submit(ledger, "a", now=3)
+    ledger.add_members(batch, members_of(["a", "twin=a"]), refresh=False, count_rehearsals=False, now=4)
+    assert counts(ledger, batch) == {"failed": 1, "queued": 1}
+    assert ledger.cancel(batch, 5).count == 1
+    assert counts(ledger, batch) == {"failed": 1, "canceled": 1}
 
 
 def test_a_job_that_another_batch_wants_goes_on(ledger: Ledger) -> None:
