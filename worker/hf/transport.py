@@ -125,8 +125,9 @@ class Transport:
         return self._scrubbed(response, read)
 
     def _scrubbed(self, response: requests.Response, body: bytes) -> Reply:
+        # Names are made small afterwards: of a token in small letters nobody would know it.
         headers = {
-            self.scrubber.text(name.lower()): self.scrubber.text(value) for name, value in response.headers.items()
+            self.scrubber.text(name).lower(): self.scrubber.text(value) for name, value in response.headers.items()
         }
         return Reply(status=response.status_code, headers=headers, body=self.scrubber.body(body))
 

@@ -22,7 +22,7 @@ from worker.hf import errors
 from worker.hf.request_body import Body, ImageToSend
 from worker.hf.transport import MAX_BODY_BYTES, Reply, Transport
 
-TOKEN = "hf_secretsecret"
+TOKEN = "hf_SecretSecret"
 EMPTY = Body([b"{}"])
 HELLO = ok(b'{"hello": 1}')
 
@@ -319,10 +319,20 @@ def test_netrc_does_not_replace_the_token(
     assert "Authorization" not in server.seen[1].headers
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_the_token_goes_out_or_stays_whoever_called_the_same_url_before(transport: Transport, first: bool) -> None:
+    with ScriptedServer(Scripted({})) as server:
+        for anonymous in (first, not first):
+            transport.call("GET", server.url, timeout_s=5, anonymous=anonymous)
+    assert ["Authorization" in seen.headers for seen in server.seen] == [not first, first]
+
+
 def test_an_echoed_token_is_blotted_out(transport: Transport) -> None:
-    with ScriptedServer(Scripted({"you sent": TOKEN}, 401, {"X-Error-Message": f"bad {TOKEN}"})) as server:
+    echo = {"X-Error-Message": f"bad {TOKEN}", f"X-{TOKEN}": "a name"}
+    with ScriptedServer(Scripted({"you sent": TOKEN}, 401, echo)) as server:
         reply = post(transport, server.url)
-    assert TOKEN not in reply.body.decode() + str(reply.headers)
+    assert TOKEN.lower() not in f"{reply.body!r} {reply.headers}".lower()
+    assert reply.headers["x-***"] == "a name"
     assert TOKEN not in repr(transport)
 
 
