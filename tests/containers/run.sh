@@ -158,7 +158,8 @@ calls=$(($(seen "len(calls)") - 16)) asked=$(seen 'len({call["image_sha256"] for
 promise "every chart was asked about ($asked of $COUNT)" [ "$asked" = "$COUNT" ]
 promise "again only for replies lost with a killed or frozen worker: $((calls - COUNT)) of at most 32" [ "$calls" -le $((COUNT + 32)) ]
 promise "3 workers share one budget ($HF_RATE_LIMIT): none of $calls calls was refused" is 0 seen 'sum(call["status"] == 429 for call in calls)'
-promise "never more than 240 calls in any 20 s" is True seen 'all(later["at"] - earlier["at"] > 20 for earlier, later in zip(calls, calls[240:]))'
+most=$(seen 'max(sum(0 <= later["at"] - earlier["at"] <= 20 for later in calls) for earlier in calls)')
+promise "never more than 240 calls in any 20 s: $most at most" [ "$most" -le 240 ]
 promise "the token reached the provider" is 1 seen 'len({call["token_fingerprint"] for call in calls if call["token_fingerprint"]})'
 promise "and is in no container's configuration or log" no eval \
     '{ docker inspect $(docker compose ps -aq); docker compose logs --no-color; } 2>&1 | grep -q "$TOKEN"'
