@@ -12,7 +12,7 @@ from jobs.core.controls import NO_CONTROLS, Limit, Pause
 from jobs.core.rates import Window
 from jobs.lanes import TASK, queue_name
 from jobs.lanes.scripts import text
-from worker.engine.exchange import Lease, Settlement
+from worker.engine.exchange import Lease, Move, Settlement
 from worker.engine.lane_client import EXECUTION_TTL_S, LEASE_S
 
 
@@ -354,6 +354,18 @@ def test_a_heartbeat_writes_down_anew_what_redis_has_lost(lanes: Lanes) -> None:
     worker.answered(lease)
     assert status_of(lanes, job) == "finished"
     assert lost(other) == []
+
+
+@pytest.mark.parametrize("to", ["delay", "front", "back"])
+def test_what_redis_lost_while_it_was_called_for_is_taken_again_when_it_comes_back(lanes: Lanes, to: Move) -> None:
+    worker = lanes.worker()
+    lanes.submit(1)
+    [lease] = worker.take()
+    lanes.redis.flushall()
+    worker.heartbeat()
+    worker.settle([lease], verdict="gone", to=to, delay_s=3.0 if to == "delay" else None)
+    lanes.clock.pass_s(3)
+    assert [*worker.take(), *worker.take()][0].job == lease.job
 
 
 def test_a_call_that_takes_longer_than_a_lease_counts_as_in_flight_and_is_heard(lanes: Lanes) -> None:
