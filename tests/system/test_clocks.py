@@ -18,7 +18,8 @@ from support.stack import Finished, Stack, draw_charts, finish
 from jobs.batches.reconcile import is_given_up
 from jobs.core.controls import EVERYTHING, Controls, Pause
 from jobs.core.errors import QueueError
-from jobs.lanes import scripts
+from jobs.lanes import Gates, scripts
+from jobs.lanes.gates import WORKER_LIVE_S
 from jobs.ledger import Ledger
 from worker.engine.lane_client import LEASE_S
 from worker.rehearsal import Behaviour, Rehearsal
@@ -34,6 +35,13 @@ SLOWER = 1.12
 
 _TIME = "redis.call('TIME')"
 _SET = "{math.floor(redis.call('GET', 'test:ms') / 1000), redis.call('GET', 'test:ms') % 1000 * 1000}"
+
+
+class ReadersClock(Clock):
+    """Of somebody who looks from another host."""
+
+    def redis_now_ms(self) -> None:  # type: ignore[override]  # the scripts ask Redis
+        return None
 
 
 class SetClock(Clock):
@@ -105,6 +113,15 @@ def test_its_reader_is_told_when_it_opens_by_the_readers_own_clock(lanes: Lanes)
     gate = lanes.gate()
     assert gate.until_s == pytest.approx(lanes.clock.now() + 30, abs=0.1)
     assert gate.now_s == pytest.approx(lanes.clock.now(), abs=0.1)
+
+
+@pytest.mark.parametrize("ahead_s", [-HOUR_S, HOUR_S])
+def test_who_is_alive_is_told_by_redis_clock_whatever_the_readers_says(lanes: Lanes, ahead_s: float) -> None:
+    lanes.worker()
+    reader = Gates(lanes.redis, ReadersClock(lanes.clock.now_ms + int(ahead_s * 1000)))
+    assert len(reader.workers()) == 1
+    lanes.clock.pass_s(WORKER_LIVE_S)
+    assert reader.workers() == []
 
 
 def test_a_killed_workers_jobs_are_taken_over_though_redis_clock_was_set_back(lanes: Lanes) -> None:
@@ -261,6 +278,8 @@ def test_a_worker_with_another_clock_stops_at_max_failures_and_dates_as_all_do(
     with closing(Ledger.open(user.results_url)) as ledger:
         counts = ledger.counts(ledger.batch(batch_id), recent_since=time.time() - 60)
         assert counts.last_ended_at == pytest.approx(time.time(), abs=60)
+        begun = [ledger.job(row["job_id"]).started_at for row in user.results(batch_id) if row["status"] == "failed"]
+    assert begun == [pytest.approx(time.time(), abs=60)] * counts.failed
     assert counts.recent_ended == counts.failed >= 5, "the pace of the last minute"
 
 
@@ -276,6 +295,28 @@ def test_a_producer_with_another_clock_finds_what_is_answered_and_asks_it_anew_w
     anew = elsewhere(user, wrong_s, "run", charts, "-p", "Up?", "--refresh", "--json")
     assert (anew.code, anew.json()["status"]) == (0, "completed")
     assert len(server.record) == 12
+    with closing(Ledger.open(user.results_url)) as ledger:
+        sealed = [batch.sealed_at for batch in ledger.batches()]
+        queued = [ledger.job(row["job_id"]).queued_at for row in user.results(anew.json()["batch_id"])]
+    assert [*sealed, *queued] == [pytest.approx(time.time(), abs=60)] * (3 + 6)
+
+
+@pytest.mark.parametrize("wrong_s", [-600, 600])
+def test_what_people_do_on_a_host_with_another_clock_is_dated_as_all_is(user: Stack, wrong_s: int) -> None:
+    charts = draw_charts(user.folder / "charts", 4)
+    batch_id = user.submit(charts, prompt="bad")
+    finish(user.worker("--burst", "--max-jobs", "2"))
+    elsewhere(user, wrong_s, "retry", batch_id)
+    with closing(Ledger.open(user.results_url)) as ledger:
+        jobs = [ledger.job(row["job_id"]) for row in user.results(batch_id)]
+        assert [job.status for job in jobs] == ["queued"] * 4
+        assert [job.queued_at for job in jobs] == [pytest.approx(time.time(), abs=60)] * 4
+        elsewhere(user, wrong_s, "pause", batch_id, "--until", "1h")
+        hold = ledger.batch(batch_id).hold
+        assert hold is not None
+        assert hold.until == pytest.approx(time.time() + HOUR_S, abs=60)
+        elsewhere(user, wrong_s, "cancel", batch_id)
+        assert ledger.batch(batch_id).canceled_at == pytest.approx(time.time(), abs=60)
 
 
 def test_a_reader_with_another_clock_is_told_the_pace(user: Stack) -> None:

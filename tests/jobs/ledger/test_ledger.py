@@ -216,6 +216,12 @@ def test_an_unfinished_batch_is_found_by_its_fingerprint(ledger: Ledger) -> None
     assert ledger.find_batch("f", among="unfinished") is None
 
 
+def test_the_newest_batch_is_the_one_that_was_opened_last_whatever_the_clocks_said(ledger: Ledger) -> None:
+    opened = [open_batch(ledger, now=now) for now in (3, 1, 2)]
+    assert ledger.find_batch("f", among="unsealed") == opened[-1]
+    assert list(ledger.batches()) == opened[::-1]
+
+
 def test_a_canceled_batch_is_not_taken_up_again(ledger: Ledger) -> None:
     ledger.cancel(open_batch(ledger, now=1), 2)
     assert ledger.find_batch("f", among="unfinished") is None
