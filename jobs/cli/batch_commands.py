@@ -14,7 +14,7 @@ from jobs.batches.session import Session
 from jobs.batches.shapes import BatchDocument
 from jobs.cli.completion import complete_batches
 from jobs.cli.newest import batch_or_newest, no_batches
-from jobs.cli.options import json_option, newest_batch_argument
+from jobs.cli.options import Number, json_option, newest_batch_argument
 from jobs.cli.output import print_data, reader_may_leave, say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import UnknownIdError
@@ -102,7 +102,7 @@ def _print_job(session: Session, job_id: str, no_batch: UnknownIdError, *, as_js
 
 @click.command()
 @newest_batch_argument
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Give up after S seconds (exit 124).")
+@click.option("--timeout", "timeout_s", type=Number(min=0), help="Give up after S seconds (exit 124).")
 @json_option
 def wait(batch_id: str | None, timeout_s: float | None, as_json: bool) -> int:
     """Wait until a batch has ended (exit 0, or 1 if jobs failed) or is on hold (exit 3); the newest, if none is named.

@@ -1,5 +1,6 @@
 """Options and arguments that several commands share."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,16 @@ class GivenPath(click.Path):
         if value == "":
             self.fail(_EMPTY, param, ctx)
         return super().convert(value, param, ctx)
+
+
+class Number(click.FloatRange):
+    """A number within bounds: `nan`, which no bound keeps out, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
 
 
 def _given(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:

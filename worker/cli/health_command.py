@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from jobs.cli.options import Number
 from jobs.config.settings import producer_settings
 from jobs.core.errors import SettingsError
 from jobs.core.text import dumps, one_line
@@ -14,7 +15,7 @@ from worker.monitoring.health import MAX_AGE_S, look
 @click.option(
     "--max-age",
     "max_age_s",
-    type=click.FloatRange(min=0.1),
+    type=Number(min=0.1),
     default=MAX_AGE_S,
     show_default=True,
     metavar="S",

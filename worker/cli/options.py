@@ -2,13 +2,18 @@
 
 import click
 
+from jobs.cli.options import Number
+
+#: More (11 days) is more than the clocks of some systems can wait for.
+_MAX_GRACE_S = 1_000_000
+
 concurrency_option = click.option(
     "--concurrency", type=click.IntRange(1, 1000), default=16, show_default=True, help="Calls in flight at most."
 )
 grace_option = click.option(
     "--grace",
     "grace_s",
-    type=click.FloatRange(min=0),
+    type=Number(0, _MAX_GRACE_S),
     default=30.0,
     show_default=True,
     metavar="S",

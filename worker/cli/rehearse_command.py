@@ -15,7 +15,7 @@ import click
 from jobs.batches.session import Session
 from jobs.cli.console import messages
 from jobs.cli.main import FAILED
-from jobs.cli.options import json_option
+from jobs.cli.options import Number, json_option
 from jobs.cli.output import print_data, say
 from jobs.cli.progress import shown
 from jobs.cli.submit_commands import make_order, nothing_to_ask, submit_options, tell_rejects
@@ -52,7 +52,7 @@ _PROMPT = "Is the trend up, down or sideways?"
 @click.option(
     "--latency",
     "latency_s",
-    type=click.FloatRange(min=0.01),
+    type=Number(min=0.01),
     default=5.0,
     show_default=True,
     metavar="S",
@@ -63,7 +63,7 @@ _PROMPT = "Is the trend up, down or sideways?"
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(1, 100_000),
+    type=Number(1, 100_000),
     default=1000.0,
     show_default=True,
     help="Times as fast as in truth, at most.",

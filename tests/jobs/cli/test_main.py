@@ -175,6 +175,7 @@ def test_the_program_says_what_it_can_and_which_version_it_is(user: Producer) ->
         (["compare", "b1", "b2", "-o", "both.parquet"], ".html"),
         (["wait", "b1", "--timeout", "soon"], "soon"),
         (["wait", "b1", "--timeout", "-1"], "-1"),
+        (["wait", "b1", "--timeout", "nan"], "no number"),
         (["results", "b1", "--format", "xml"], "xml"),
         (["results", "b1", "--status", "done"], "done"),
         (["results", "b1", "-o", "charts"], "directory"),
