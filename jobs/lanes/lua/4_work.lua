@@ -192,8 +192,8 @@ local function take(args, now_ms)
                 local reserved, ceiling = place_for_alone(args, lane, now_ms, turn_of_alone), ceiling_of(args, lane)
                 local wait, state, owner =
                     closed_for_ms(account .. ':' .. lane, account, windows, ceiling, now_ms, reserved)
-                wait = lane_paused_for_ms(lane, now_ms) or wait
-                local job = nil
+                local job, paused_ms = nil, lane_paused_for_ms(lane, now_ms)
+                if paused_ms then wait = math.max(wait or 0, paused_ms) end
                 if #claims >= args.want and not may_wait_in_hand(windows, ceiling, state, owner) then
                     wait = nil
                 elseif not wait then

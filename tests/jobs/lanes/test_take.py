@@ -98,6 +98,36 @@ def test_a_held_lane_is_nothing_to_wait_for(lanes: Lanes, worker: Worker) -> Non
     assert worker.turned.waiting == 0
 
 
+@pytest.mark.parametrize(
+    ("paused", "pause_s", "gate", "wait_s"),
+    [
+        ("model org/model", 0.3, "open", 0.3),
+        ("model org/model", 0.3, "closed", 0.7),
+        ("model org/model", 0.3, "held", None),
+        ("model org/model", None, "open", None),
+        ("model org/model", None, "closed", None),
+        ("batch b1", 0.3, "open", 0.3),
+        ("batch b1", 0.3, "closed", 0.7),
+        ("batch b1", 0.3, "held", None),
+        ("batch b1", None, "open", None),
+    ],
+)
+def test_what_is_paused_is_waited_for_if_it_goes_on_by_itself(
+    lanes: Lanes, worker: Worker, paused: str, pause_s: float | None, gate: str, wait_s: float | None
+) -> None:
+    lanes.submit(3)
+    lease = worker.take(1)
+    if gate == "held":
+        worker.held_up(*lease)
+    elif gate == "closed":
+        worker.refused(*lease, hint_s=0.7)
+    ends = None if pause_s is None else lanes.clock.now() + pause_s
+    told(lanes, pauses={paused: Pause(by="ann", since=0, until=ends)})
+    assert worker.take(1) == []
+    assert worker.turned.waiting == (wait_s is not None)
+    assert worker.turned.wait_s == pytest.approx(wait_s or 1.0, abs=0.002)
+
+
 # In hand ------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +239,13 @@ def test_lanes_take_turns(lanes: Lanes, worker: Worker) -> None:
     assert [lease.lane for lease in worker.take(8)].count(OTHER_LANE) == 4
     taken = [worker.take(1)[0].lane for _ in range(8)]
     assert taken.count(OTHER_LANE) == 4
+
+
+def test_the_lane_that_gave_the_last_job_of_a_round_begins_no_other(lanes: Lanes, worker: Worker) -> None:
+    for batch_id, lane in [("b1", LANE), ("b2", OTHER_LANE)]:
+        lanes.submit(9, batch_id, lane=lane)
+    rounds = [[lease.lane for lease in worker.take(3)] for _ in range(4)]
+    assert rounds == [[LANE, OTHER_LANE, LANE], [OTHER_LANE, LANE, OTHER_LANE]] * 2
 
 
 @pytest.mark.parametrize("obstacle", ["closed", "held", "spent", "full"])
