@@ -20,7 +20,7 @@ TWO_HEARTBEATS_S = 10.0
 #: A job that was lost with its worker runs alone; the third loss while alone is its last.
 MAX_LOSSES = 3
 
-#: Stands in for the batch in the name of the queue of jobs that run alone (see lua/4_work.lua).
+#: Stands in for the batch in the name of the queue of jobs that run alone (see lua/6_take.lua).
 ALONE = "alone"
 
 

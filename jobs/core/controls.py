@@ -91,7 +91,7 @@ class Controls:
         return min((one for one in (ceiling, limit and limit.concurrency) if one), default=None)
 
     def to_json(self) -> str:
-        """As `lua/3_gates.lua` reads it: times in ms, windows as [calls, ms]."""
+        """As `lua/1_keys.lua` reads it: times in ms, windows as [calls, ms]."""
         pauses = {name: _ms(pause.until) for name, pause in self.pauses.items()}
         limits = {name: _limit_fields(limit) for name, limit in self.limits.items()}
         fields = {"store": self.store, "label": self.label, "version": self.version, "pauses": pauses, "limits": limits}

@@ -1,6 +1,7 @@
 """Gates: may an account call for a lane now, and if not, until when and why? Read and opened here.
 
-Who closes them is the worker, with every answer that it settles; the rules stand in `lua/3_gates.lua`.
+Who closes them is the worker, with every answer that it settles; the rules stand in `lua/4_gates.lua` and
+`lua/5_feedback.lua`.
 """
 
 import hashlib

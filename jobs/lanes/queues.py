@@ -1,4 +1,4 @@
-"""The queues: one RQ queue per lane and batch. Jobs go in here; workers take them out (lua/4_work.lua).
+"""The queues: one RQ queue per lane and batch. Jobs go in here; workers take them out (lua/6_take.lua).
 
 A queue holds at most WINDOW jobs, about 400 bytes of Redis each. Of a larger batch the others wait in the ledger alone;
 maintenance brings them in order when the queue is half empty (`jobs.batches.reconcile`).

@@ -72,7 +72,7 @@ class LaneClient:
         self._accounts = dict(accounts)
         self._own = WorkerEntry(accounts=accounts, limits=limits, ceiling=ceiling)
         self._limits, self._ceiling = limits, ceiling
-        #: Polls are numbered, and Redis is told which reply was the last to arrive (see lua/4_work.lua).
+        #: Polls are numbered, and Redis is told which reply was the last to arrive (see lua/8_workers.lua).
         self._id, self._number, self._heard = uuid4().hex, 0, 0
 
     def poll(

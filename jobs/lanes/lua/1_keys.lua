@@ -14,7 +14,7 @@ local EPOCH = 'chartq:epoch'        -- ms since which this Redis remembers us; g
 local ALONE_TURN = 'chartq:alone-turn'      -- the worker that is emptying itself for a job that must run alone
 local NEVER_MS = 24 * 3600 * 1000   -- a wait that only somebody's help ends
 local REFUSED = 'chartq:refused'    -- list of ids set aside: forged, pickled, unknown
-local CONTROLS = 'chartq:controls'  -- JSON: what people have paused and limited, from the ledger; see 3_gates.lua
+local CONTROLS = 'chartq:controls'  -- JSON: what people have paused and limited, from the ledger
 local CLAIM = 'chartq:claim'        -- the store that works through this Redis; gone when nobody has spoken for a while
 local CLOCK = 'chartq:clock'        -- 'told ahead': what Redis's clock last told, and how far our time is before it (ms)
 local MAINTENANCE = 'chartq:maintenance'    -- the worker that looks after what is lost; for a moment
@@ -23,12 +23,12 @@ local BEYOND = 'chartq:beyond'        -- hash queue -> jobs that wait in the led
 local PRIORITIES = 'chartq:priorities'      -- hash queue -> 0 (high) | 2 (low); normal queues aren't in it
 
 local function ring_key(lane) return 'chartq:ring:' .. lane end         -- zset queue -> priority and turn
-local function gate_key(gate) return 'chartq:gate:' .. gate end         -- hash, see 3_gates.lua
+local function gate_key(gate) return 'chartq:gate:' .. gate end         -- hash, see 4_gates.lua
 local function account_key(account) return 'chartq:account:' .. account end     -- hash: hold_*, gen, proven, first_ms
 local function hour_key(gate) return 'chartq:hour:' .. gate end         -- hash minute -> calls, minute .. 'r' -> refusals
 local function permits_key(gate) return 'chartq:permits:' .. gate end   -- zset execution -> ms after which it is void
-local function last_poll_key(client) return 'chartq:last-turn:' .. client end  -- hash number, reply; see 4_work.lua
-local function streak_key(gate) return 'chartq:failing:' .. gate end    -- hash job id -> attempts and begin; see 3_gates.lua
+local function last_poll_key(client) return 'chartq:last-turn:' .. client end  -- hash number, reply; see 8_workers.lua
+local function streak_key(gate) return 'chartq:failing:' .. gate end    -- hash job id -> attempts and begin; see 4_gates.lua
 local function failers_key(gate) return 'chartq:failers:' .. gate end   -- hash job id -> answers before it first failed
 local function spent_key(gate, window_ms) return 'chartq:spent:' .. gate .. ':' .. window_ms end
 

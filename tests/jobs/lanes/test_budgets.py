@@ -16,7 +16,7 @@ from jobs.broker.embedded import embedded_redis
 from jobs.core.rates import RateLimits, Window
 from worker.engine.lane_client import LaneClient
 
-#: A permit counts for 2 % longer than the window, at most for 1 s (see lua/3_gates.lua).
+#: A permit counts for 2 % longer than the window, at most for 1 s (see lua/3_budgets.lua).
 GUARD_S = 1.0
 
 
