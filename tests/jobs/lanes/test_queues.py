@@ -1,5 +1,6 @@
 """Queues: what a producer puts in, and what RQ's own readers see of it."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -10,6 +11,7 @@ from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 from support.lanes import LANE, OTHER_LANE, Lanes, Worker
 
+from jobs.core.controls import NO_CONTROLS
 from jobs.lanes import TASK, WAKE_CHANNEL, Depth, queue_name
 from jobs.lanes.scripts import rq_prefix
 
@@ -85,6 +87,19 @@ def test_a_new_job_wakes_the_workers_and_one_that_was_there_does_not(lanes: Lane
         assert message["data"] == LANE.encode()
         lanes.queues.enqueue(job_ids, lane=LANE, batch_id="b1")
         assert listener.get_message(timeout=0.05) is None
+
+
+def test_what_people_pause_limit_or_resume_wakes_the_workers_and_what_is_known_does_not(lanes: Lanes) -> None:
+    with lanes.redis.pubsub() as listener:  # type: ignore[no-untyped-call]
+        listener.subscribe(WAKE_CHANNEL)
+        assert listener.get_message(timeout=5) is not None
+        newer = replace(NO_CONTROLS, version=2)
+        lanes.queues.set_controls(newer)
+        assert listener.get_message(timeout=5) is not None
+        lanes.queues.set_controls(newer)
+        assert listener.get_message(timeout=0.05) is None
+        lanes.gates.resume([])
+        assert listener.get_message(timeout=5) is not None
 
 
 def test_putting_in_nothing_leaves_nothing_behind(lanes: Lanes) -> None:
