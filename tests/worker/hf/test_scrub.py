@@ -21,7 +21,7 @@ TOKEN = "hf_aB/c+d=e-f.g~h%i&j<k"
 
 #: What a bearer token may hold (RFC 6750, 2.1), and what else people give out; a backslash at its end or a
 #: per cent sign before its digits would be read together with what stands around it.
-tokens = st.text(st.sampled_from(f"{ascii_letters}{digits}-._~+/=!#$&():;<>?@[]^{{|}}"), min_size=12, max_size=40)
+tokens = st.text(st.sampled_from(f"{ascii_letters}{digits}-._~+/=!#$&():;<>?@[]^{{|}}\"'"), min_size=12, max_size=40)
 
 ENCODINGS = {
     "as it is": lambda text: text,
@@ -35,12 +35,15 @@ ENCODINGS = {
     "html": html.escape,
     "html, decimal": lambda text: "".join(f"&#{ord(char)};" for char in text),
     "html, hexadecimal": lambda text: "".join(f"&#x{ord(char):X};" for char in text),
+    "html, hexadecimal, in capitals": lambda text: "".join(f"&#X{ord(char):X};" for char in text),
     "html, decimal, bare": lambda text: "".join(f"&#{ord(char)}" for char in text),
     "html, decimal, padded": lambda text: "".join(f"&#{ord(char):010};" for char in text),
     "html, hexadecimal, bare and padded": lambda text: "".join(f"&#x{ord(char):08x}" for char in text),
     # A semicolon of the token's own would be read as the name's.
     "html, bare names": lambda text: (
-        html.escape(text) if ";" in text else text.replace("&", "&amp").replace("<", "&lt")
+        html.escape(text)
+        if ";" in text
+        else text.replace("&", "&amp").replace("<", "&lt").replace(">", "&gt").replace('"', "&quot")
     ),
     "javascript": lambda text: "".join(f"\\x{ord(char):02x}" for char in text),
     "javascript, in braces": lambda text: "".join(f"\\u{{{ord(char):x}}}" for char in text),
@@ -73,6 +76,22 @@ def test_no_token_in_any_encoding_of_any_encoding_stays(token: str, inner, outer
     clean = Scrubber(token).text(said)
     assert "***" in clean
     assert token not in "\n".join(decoded(clean))
+
+
+def test_all_its_echoes_go_each_in_its_own_encoding() -> None:
+    echoes: list[str] = [encode(TOKEN) for encode in ENCODINGS.values()]  # type: ignore[operator]
+    assert Scrubber(TOKEN).text(" ".join(echoes)) == " ".join(["***"] * len(echoes))
+
+
+@pytest.mark.parametrize("said", ["hf_%41bcdefgh", "hf_Abcdefgh", "%68f_%41bcdefgh", "hf_%2541bcdefgh"])
+def test_one_that_looks_encoded_itself_goes_as_its_readers_decode_it_too(said: str) -> None:
+    assert Scrubber("hf_%41bcdefgh").text(f"key {said} is wrong") == "key *** is wrong"
+
+
+@pytest.mark.parametrize("name", ["amp", "lt", "gt", "quot"])
+def test_a_bare_name_is_read_as_html_reads_it(name: str) -> None:
+    token = html.unescape(f"hf_secret&{name};0")
+    assert Scrubber(token).text(f"hf_secret&{name}0 is wrong") == "*** is wrong"
 
 
 def test_a_bare_name_before_letters_and_a_semicolon_is_read_as_html_reads_it() -> None:
@@ -156,3 +175,14 @@ def test_a_token_that_came_in_parts_is_blotted_out_of_the_text() -> None:
         streamed = client.ask(model="m", prompt="?")
         assert streamed.text == streamed.raw["choices"][0]["message"]["content"] == "***"
         client.close()
+
+
+def test_a_token_that_came_in_parts_is_blotted_out_of_the_error_too() -> None:
+    filtered = chat_reply([{"type": "text", "text": TOKEN[:9]}, {"type": "text", "text": TOKEN[9:]}])
+    filtered["choices"][0]["finish_reason"] = "content_filter"
+    with ScriptedServer(Scripted(filtered)) as server:
+        client = HuggingFaceClient(HFConfig(api_key=TOKEN, base_url=server.url))
+        with pytest.raises(HFAPIError, match=r"after '\*\*\*'") as caught:
+            client.ask(model="m", prompt="?")
+        client.close()
+    assert TOKEN not in repr(caught.value) + str(caught.value)
