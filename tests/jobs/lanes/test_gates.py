@@ -1,10 +1,12 @@
 """Gates: closed by the first refusal for everybody, opened by one probe; held until somebody acts."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from support.lanes import LANE, OTHER_LANE, Lanes, Worker, jobs_of
 
+from jobs.lanes import account_of
 from worker.engine.exchange import Lease
 
 
@@ -698,6 +700,21 @@ def test_another_account_serves_the_lane_meanwhile(lanes: Lanes) -> None:
     assert broke.take(9) == []
     assert len(rich.take(9)) == 9
     assert sorted(gate.held for gate in lanes.gates.of_lane(LANE)) == [False, True]
+
+
+def test_an_account_is_who_pays_where_and_its_name_is_too_short_to_hold_the_token() -> None:
+    token = "hf_secret_token"
+    whose: dict[str, Any] = {"base_url": "https://a.example/v1", "token": token, "bill_to": None}
+    others: list[dict[str, Any]] = [
+        {"base_url": "https://b.example/v1"},
+        {"token": "hf_another"},
+        {"token": None},
+        {"bill_to": "team"},
+    ]
+    names = [account_of(**{**whose, **other}) for other in ({}, *others)]
+    assert len(set(names)) == len(names)
+    assert account_of(**whose) == names[0]
+    assert {len(name) for name in names} == {12}
 
 
 def test_a_closed_gate_of_one_account_does_not_close_anothers(lanes: Lanes) -> None:
