@@ -1,14 +1,17 @@
-"""A task that can't read its chart, or finds another one: not called, no attempt spent, and not for ever."""
+"""A task: it asks what its question says, and not at all where it can't read its chart or finds another one."""
 
+import base64
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
 from PIL import Image
 from support.executions import job_about, started_job, task_of
 from support.hf_server import Scripted, ScriptedServer, chat_reply
 from support.pictures import encoded
 
-from jobs.core.job import Question
+from jobs.core.job import Api, Question, Task
 from jobs.core.places import picture_name
 from jobs.ledger import StartedJob
 from worker.engine.execute import ChartChangedError
@@ -66,3 +69,30 @@ def test_a_chart_that_changed_in_all_its_places_fails_uncalled(tmp_path: Path) -
         assert task.perform(job, QUESTION).answer is not None
         client.close()
     assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("api", ["chat", "task"])
+@pytest.mark.parametrize("task", ["visual-question-answering", "image-to-text"])
+def test_what_goes_out_is_the_questions_whatever_its_worker_is_set_to(tmp_path: Path, api: Api, task: Task) -> None:
+    chart = tmp_path / "chart.png"
+    chart.write_bytes(png("red"))
+    asked: dict[str, Any] = {"prompt": "Up?", "model": "org/m", "parameters": {"max_tokens": 7}}
+    replies = [chat_reply("up"), [{"answer": "up"}], [{"generated_text": "up"}]]
+    with ScriptedServer(*map(Scripted, replies)) as server:
+        config = HFConfig(api_key=None, base_url=server.url, api=api, task=task, model_id="org/other")
+        with HuggingFaceClient(config) as client:
+            for question in (
+                Question(**asked, api="chat"),
+                Question(**asked, api="task", task="visual-question-answering"),
+                Question(**asked, api="task", task="image-to-text"),
+            ):
+                answer = task_of(client).perform(job_about(chart), question).answer
+                assert answer is not None
+                assert answer.text == "up"
+    image = base64.b64encode(png("red")).decode()
+    chat, vqa, captioned = server.seen
+    assert [seen.path for seen in server.seen] == ["/v1/chat/completions", "/v1/models/org/m", "/v1/models/org/m"]
+    assert (chat.json["model"], chat.json["max_tokens"]) == ("org/m", 7)
+    assert chat.json["messages"][0]["content"][0]["text"] == "Up?"
+    assert vqa.json == {"inputs": {"question": "Up?", "image": image}, "parameters": {"max_tokens": 7}}
+    assert captioned.json == {"inputs": image, "parameters": {"max_tokens": 7}}
