@@ -1,6 +1,8 @@
 """What the ledger keeps of a requests file: a question per row, and pictures that have no file; on both stores."""
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from support.stores import QUESTION, open_batch, sha256_of
@@ -50,6 +52,26 @@ def test_every_row_of_a_batch_may_ask_something_else(ledger: Ledger) -> None:
     assert [one.prompt for one in ledger.latest(batch, 5)] == ["question 1"] * 2
     assert ledger.job(rows[1].job_id).question.prompt == "question 2"
     assert {one.lane for one in ledger.open_jobs(0, 10)} == {QUESTION.lane}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"parameters": {"temperature": 0.2, "max_tokens": 5, "response_format": {"z": None, "a": [True, "é"]}}},
+        {"image_max_side": 300, "image_max_bytes": 70_000},
+        {"api": "task", "task": "image-to-text"},
+        {"api": "task", "task": "visual-question-answering", "image_max_side": 2048, "image_max_bytes": 3_000_000},
+    ],
+)
+def test_a_question_comes_back_as_it_was_asked_its_parameters_in_their_order(
+    ledger: Ledger, fields: dict[str, Any]
+) -> None:
+    question = Question(prompt="Up?\n", model="org/m:provider", **fields)
+    add(ledger, open_batch(ledger, now=1), [row(1, question, b"chart")])
+    back = ledger.question(question.id)
+    assert back == question
+    assert json.dumps(back.parameters) == json.dumps(question.parameters)
 
 
 def test_rows_that_bring_no_question_ask_the_batchs(ledger: Ledger) -> None:
