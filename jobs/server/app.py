@@ -91,8 +91,18 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schemes = {"key": {"type": "http", "scheme": "bearer", "description": "`chartq keys create NAME`"}}
         document.setdefault("components", {})["securitySchemes"] = schemes
         document["security"] = [{"key": []}, {}]
+        _leave_out_422(document)
         for path in OPEN_PATHS & document["paths"].keys():
             for operation in document["paths"][path].values():
                 operation["security"] = []
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _leave_out_422(document: dict[str, Any]) -> None:
+    """FastAPI tells of its own answer to what does not fit; here that is a 400 like others (`answer_errors_of`)."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            operation["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"].get("schemas", {}).pop(name, None)

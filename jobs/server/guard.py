@@ -53,7 +53,7 @@ class Guard:
         exchange = Exchange(scope, receive, send)
         try:
             exchange.check_length()
-            await self._app(scope, exchange.receive, exchange.send)
+            await self._app(exchange.routed, exchange.receive, exchange.send)
         except ClientGoneError:
             pass
         except Exception as error:  # the last one who can tell the client, and the log
@@ -108,6 +108,15 @@ class Exchange:
         scope.setdefault("state", {})["request_id"] = self.id
 
     @property
+    def routed(self) -> Scope:
+        """The request as the routes meet it: what can be got can be asked for its head too, as RFC 9110 wants."""
+        return {**self._scope, "method": "GET"} if self._is_head else self._scope
+
+    @property
+    def _is_head(self) -> bool:
+        return bool(self._scope["method"] == "HEAD")
+
+    @property
     def path(self) -> str:
         """Without the query, and with nothing in it that a log or terminal would obey."""
         return quote(self._scope["path"])[:300]
@@ -144,12 +153,17 @@ class Exchange:
             headers["x-request-id"] = self.id
             for name, value in _HEADERS:
                 headers.setdefault(name, value)
+        is_cut = self._is_head and message.get("more_body", False)
+        if self._is_head and message["type"] == "http.response.body":
+            message = {"type": "http.response.body", "body": b""}
         self._sent += len(message.get("body", b""))
         try:
             async with asyncio.timeout(_UNREAD_S):
                 await self._send(message)
         except (TimeoutError, OSError) as error:
             raise ClientGoneError from error
+        if is_cut:
+            raise ClientGoneError  # nobody reads on: an event stream has no end
 
     def log(self) -> None:
         took_s = time.monotonic() - self._began

@@ -98,4 +98,6 @@ def test_the_schema_tells_of_every_endpoint_with_its_errors_and_of_keys(tmp_path
         for method, operation in methods.items():
             assert operation["description"], (path, method)
             assert "503" in operation["responses"], (path, method)
+            assert "422" not in operation["responses"], "what does not fit is answered with 400"
             assert (operation.get("security") == []) == (path == "/health"), (path, method)
+    assert "ValidationError" not in str(document)

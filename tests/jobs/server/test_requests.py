@@ -59,6 +59,24 @@ def test_whatever_is_wrong_the_answer_has_the_one_shape(
     error_of(answer)
 
 
+def test_the_head_of_what_can_be_got_is_told_without_its_body(user: Producer, api: TestClient) -> None:
+    batch = api.post("/batches", data={"prompt": "Up?"}, files=[("files", ("a.png", png(), "image/png"))]).json()
+    paths = (
+        ("/health", 200),
+        ("/", 200),
+        ("/batches", 200),
+        (f"/batches/{batch['batch_id']}/results", 200),
+        (f"/batches/{batch['batch_id']}/events", 200),  # it has no end
+        ("/nowhere", 404),
+        ("/analyze", 405),
+    )
+    for path, status in paths:
+        head = api.head(path)
+        assert (head.status_code, head.content) == (status, b""), path
+        assert head.headers["x-request-id"]
+    assert api.head("/health").headers["content-length"] == api.get("/health").headers["content-length"]
+
+
 def test_a_form_has_a_bounded_number_of_parts(api: TestClient) -> None:
     fields = {f"field-{number}": "x" for number in range(60)}
     files = [("files", ("a.png", png(), "image/png"))]
