@@ -115,9 +115,10 @@ def make_stage(
     return replace(_order(settings, source, options), source_batch=batch.batch_id)
 
 
-def check_template(template: str, order: Order) -> None:
-    """Wrong usage is told before anything is asked: a name that no answer to the order's question has."""
+def check_stage(settings: Settings, order: Order, *, template: str, model: str | None) -> None:
+    """Wrong usage is told before anything is asked: no question, or a name that no answer to the order's question has."""
     try:
+        stage_question(settings, template=template, model=model, parameters={})
         Template.parse(template, known=names_in_answers(order.question))
     except InputError as error:
         raise click.UsageError(f"--then: {error}") from None

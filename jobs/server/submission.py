@@ -53,7 +53,8 @@ class Asked(BaseModel):
 
     def question(self, settings: Settings) -> Question:
         """Raises ApiError, InputError."""
-        if self.json_schema is None and not (self.prompt or "").strip() and settings.hf_task != "image-to-text":
+        is_caption = (settings.hf_api, settings.hf_task) == ("task", "image-to-text")
+        if self.json_schema is None and not (self.prompt or "").strip() and not is_caption:
             raise ApiError(400, "the prompt is missing: what is to be asked about each chart?", param="prompt")
         return make_question(
             settings,

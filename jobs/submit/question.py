@@ -1,7 +1,6 @@
 """From what somebody typed to a question: prompt, model, parameters, checked before anything is written."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -27,12 +26,13 @@ def make_question(
     parameters: Mapping[str, Any],
     schema: SchemaSource | None = None,
     max_side: int | None = None,
+    with_image: bool = True,
 ) -> Question:
     """The question of a submit. Raises InputError naming what is wrong with prompt, model, parameters or schema.
 
     `max_side`: pixels of a picture's longer side, instead of IMAGE_MAX_SIDE.
     """
-    limits = picture_limits(settings, max_side)
+    limits = picture_limits(settings, max_side) if with_image else {}
     chosen = check_model(model or settings.vision_model)
     if schema is not None:
         if settings.hf_api == "task":
@@ -40,7 +40,7 @@ def make_question(
         prompt, parameters = ask_for(schema, prompt=prompt, parameters=parameters)
     _check_parameters(parameters)
     _check_schema(parameters)
-    task = settings.hf_task if settings.hf_api == "task" else None
+    task = settings.hf_task if settings.hf_api == "task" and with_image else None
     # Captioning models take no prompt: it is no part of the question because none is sent.
     text = "" if task == "image-to-text" else _checked_prompt(prompt or "")
     return Question(prompt=text, model=chosen, parameters=dict(parameters), api=settings.hf_api, task=task, **limits)
@@ -72,11 +72,17 @@ def stage_question(
 
     REASONING_MODEL answers, or with the picture VISION_MODEL, unless `model` says otherwise.
     """
-    chosen = model or (settings.vision_model if with_image else settings.reasoning_model)
-    asked = make_question(
-        settings, prompt=template, model=chosen, parameters=parameters, schema=schema, max_side=max_side
+    if with_image and (settings.hf_api, settings.hf_task) == ("task", "image-to-text"):
+        raise InputError("HF_TASK=image-to-text: captioning models refuse a prompt; leave --with-image out")
+    return make_question(
+        settings,
+        prompt=template,
+        model=model or (settings.vision_model if with_image else settings.reasoning_model),
+        parameters=parameters,
+        schema=schema,
+        max_side=max_side,
+        with_image=with_image,
     )
-    return asked if with_image else replace(asked, task=None, image_max_side=None, image_max_bytes=None)
 
 
 def chat_question(

@@ -62,10 +62,38 @@ def test_what_finished_since_and_what_was_refreshed_is_added(user: Stack, server
     assert (user.folder / "report.html").read_text().count('class="source"') == 3
 
 
-def test_an_unknown_name_is_wrong_usage_before_anything_is_asked(user: Stack, server: Rehearsal) -> None:
-    said = user.run("run", "charts", "-p", "Up?", "--then", "{trend}", expect=2).stderr
-    assert "{trend}" in said
-    assert "{text}, {custom_id}" in said
+@pytest.mark.parametrize("task", ["image-to-text", "visual-question-answering"])
+def test_answers_of_the_classic_tasks_are_asked_about_too(user: Stack, server: Rehearsal, task: str) -> None:
+    user.environment |= {"HF_API": "task", "HF_TASK": task, "HF_BASE_URL": server.root_url}
+    done = user.run("run", "charts", "-p", "Up?", "--then", "{custom_id}: {text}", "--json").json()
+    answers = {row["custom_id"]: row["text"] for row in user.results(done["from"])}
+    assert len(answers) == 3
+    assert sorted(calls_of(server, TEXT)) == sorted(f"{name}: {text}" for name, text in answers.items())
+
+
+def test_a_captioning_model_is_asked_nothing_about_an_answer(user: Stack, server: Rehearsal) -> None:
+    first = user.run("run", "charts", "-p", "Up?", "--json").json()["batch_id"]
+    user.environment |= {"HF_API": "task", "HF_TASK": "image-to-text"}
+    said = user.run("submit", "--from", first, "-p", "{text}", "--with-image", expect=2).stderr
+    assert "leave --with-image out" in " ".join(said.split())
+
+
+@pytest.mark.parametrize(
+    ("second", "says"),
+    [
+        (["--then", "{trend}"], "names {trend}, and an answer has {text}, {custom_id}"),
+        (["--then", "{text"], "braces don't match"),
+        (["--then", " "], "--then: the prompt is empty"),
+        (["--then", ""], "--then: the prompt is empty"),
+        (["--then", os.fsdecode(b"\xff {text}")], "UTF-8"),
+        (["--then", "{text}", "--then-model", "a model"], "no model id"),
+    ],
+)
+def test_a_wrong_second_question_is_wrong_usage_before_anything_is_asked(
+    user: Stack, server: Rehearsal, second: list[str], says: str
+) -> None:
+    said = user.run("run", "charts", "-p", "Up?", *second, expect=2).stderr
+    assert says in " ".join(said.split())
     assert len(server.record) == 0
     assert user.run("submit", "--from", "b1", "charts", "-p", "x", expect=2).code == 2
 

@@ -12,7 +12,7 @@ from jobs.batches.tally import spent_line, tally, tally_line
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
 from jobs.cli.submit_commands import (
-    check_template,
+    check_stage,
     make_order,
     make_stage,
     nothing_to_ask,
@@ -59,7 +59,7 @@ def run(
     if template is None and then_model is not None:
         raise click.UsageError("--then-model goes with --then")
     if template is not None:
-        check_template(template, order)
+        check_stage(settings, order, template=template, model=then_model)
     configure_logging(
         # In words the panel says it better; who asks for JSON wants every job.
         "WARNING" if (settings.log_level, settings.log_format) == ("INFO", "text") else settings.log_level,
