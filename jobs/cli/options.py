@@ -33,7 +33,8 @@ class Number(click.FloatRange):
         return number
 
 
-def _given(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+def given(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """What no word stands for is all there is: an empty one, by mistake, must not mean that."""
     if value == "":
         raise click.BadParameter(_EMPTY)
     return value
@@ -45,5 +46,5 @@ batch_argument = click.argument("batch_id", shell_complete=complete_batches)
 newest_batch_argument = click.argument("batch_id", required=False, shell_complete=complete_batches)
 #: Without it everything is meant: what is given must not be empty by mistake.
 model_or_batch_argument = click.argument(
-    "model_or_batch", required=False, callback=_given, shell_complete=complete_batches
+    "model_or_batch", required=False, callback=given, shell_complete=complete_batches
 )

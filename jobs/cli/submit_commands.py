@@ -116,7 +116,7 @@ def make_stage(
 
 
 def check_stage(settings: Settings, order: Order, *, template: str, model: str | None) -> None:
-    """Wrong usage is told before anything is asked: no question, or a name that no answer to the order's question has."""
+    """Wrong usage is told before anything is asked: no question, or one about what no answer to the order's has."""
     try:
         stage_question(settings, template=template, model=model, parameters={})
         Template.parse(template, known=names_in_answers(order.question))

@@ -168,6 +168,8 @@ def test_the_program_says_what_it_can_and_which_version_it_is(user: Producer) ->
         (["pause", ""], "it is empty"),
         (["resume", ""], "it is empty"),
         (["results", "--sidecar", ""], "it is empty"),
+        (["retry", "b1", "--match", ""], "it is empty"),
+        (["retry", "b1", "--error", ""], "it is empty"),
         (["retry"], "BATCH_ID"),
         (["cancel"], "BATCH_ID"),
         (["results", "b1", "-o", "answers.xlsx"], ".jsonl, .ndjson, .json, .csv"),
