@@ -40,6 +40,7 @@ def test_a_deleted_batch_takes_along_what_nobody_else_wants(ledger: Ledger) -> N
         ledger.job(id_of("a"))
     assert [(row.custom_id, row.text) for row in ledger.results(second)] == before
     assert ledger.counts(second, recent_since=0).finished == 3
+    assert ledger.counts_of([first], recent_since=0) == {}
     assert first.batch_id not in [batch.batch_id for batch in ledger.batches()]
 
 
@@ -100,11 +101,13 @@ def test_the_number_of_a_deleted_batch_is_given_to_no_other(ledger: Ledger) -> N
     assert ledger.counts(first, recent_since=0).finished == 1
 
 
-@pytest.mark.parametrize("state", ["queued", "started"])
+@pytest.mark.parametrize("state", ["queued", "started", "unsealed"])
 def test_a_batch_in_progress_is_not_deleted(ledger: Ledger, state: str) -> None:
-    batch = submit(ledger, "ab", now=1)
+    batch = answered(ledger, "ab") if state == "unsealed" else submit(ledger, "ab", now=1)
     if state == "started":
         start(ledger, "a", now=1)
+    elif state == "unsealed":
+        ledger.unseal(batch)  # a submit goes on with it
     with pytest.raises(InputError, match=f"{batch.batch_id} is in progress: chartq cancel"):
         ledger.hide(batch, 2.0)
     assert ledger.batch(batch.batch_id)
