@@ -117,7 +117,7 @@ def test_many_batches_are_counted_as_each_is_alone(ledger: Ledger) -> None:
 
 
 def test_sealing_counts_the_batch_and_keeps_the_first_time(ledger: Ledger) -> None:
-    batch = submit(ledger, "abc", now=1)
+    batch = submit(ledger, ["a", "b", "twin=a"], now=1)
     ledger.seal(batch, 9)
     again = ledger.batch(batch.batch_id)
     assert (again.total, again.sealed_at) == (3, 1)
@@ -262,6 +262,18 @@ def test_a_submit_that_died_refreshes_nothing_twice(ledger: Ledger) -> None:
     assert (added.queue, added.cached) == ([], 0)
 
 
+def test_a_refresh_that_comes_to_a_twin_later_asks_for_both(ledger: Ledger) -> None:
+    submit(ledger, "a", now=1)
+    finish(ledger, "a", "old", now=2)
+    first, twin = members_of(["a", "twin=a"])
+    batch = submit(ledger, ["a", "twin=a"], now=3)
+    assert counts(ledger, batch) == {"finished": 2}
+    for row in (first, twin):
+        added = ledger.add_members(batch, [row], refresh=True, count_rehearsals=False, now=4)
+        assert added.queue == [id_of("a")]
+        assert counts(ledger, batch) == {"queued": 2}
+
+
 def test_a_refresh_leaves_an_open_job_alone(ledger: Ledger) -> None:
     submit(ledger, "a", now=1)
     start(ledger, "a", now=2)
@@ -373,6 +385,30 @@ def test_retry_joins_a_job_that_another_batch_has_queued_again(ledger: Ledger) -
     assert ledger.job(id_of("a")).attempts == 1
 
 
+def test_a_canceled_batch_that_is_retried_goes_on_and_takes_what_is_added(ledger: Ledger) -> None:
+    batch = submit(ledger, "abc", now=1)
+    submit(ledger, "b", now=1)
+    fail(ledger, "a", now=2)
+    ledger.cancel(batch, 3)
+    assert ledger.retry(batch, 4) == [id_of("a")]
+    assert ledger.batch(batch.batch_id).canceled_at is None
+    assert counts(ledger, batch) == {"queued": 1, "canceled": 2}
+    added = ledger.add_members(batch, members_of("abd"), refresh=False, count_rehearsals=False, now=5)
+    assert added.queue == [id_of("a"), id_of("b"), id_of("d")]
+    assert counts(ledger, batch) == {"queued": 3, "canceled": 1}
+
+
+def test_a_refresh_asks_again_what_anothers_retry_has_answered(ledger: Ledger) -> None:
+    other, batch = submit(ledger, "a", now=1), submit(ledger, "a", now=2)
+    fail(ledger, "a", now=3)
+    ledger.retry(other, 4)
+    finish(ledger, "a", now=5)
+    assert counts(ledger, batch) == {"finished": 1}
+    assert ledger.add_members(batch, members_of("a"), refresh=True, count_rehearsals=False, now=6).queue == [id_of("a")]
+    assert counts(ledger, batch) == {"queued": 1}
+    assert counts(ledger, other) == {"finished": 1}
+
+
 def test_retry_leaves_other_batches_failed(ledger: Ledger) -> None:
     one, other = submit(ledger, "a", now=1), submit(ledger, "a", now=1)
     fail(ledger, "a", now=2)
@@ -395,6 +431,14 @@ def test_cancel_ends_what_has_not_started(ledger: Ledger) -> None:
     assert counts(ledger, batch) == {"finished": 1, "started": 1, "canceled": 2}
     assert ledger.batch(batch.batch_id).canceled_at == 3
     assert ledger.start([(id_of("d"), "e2")], 4) == {}
+
+
+def test_cancel_of_some_rows_lets_the_others_and_the_batch_go_on(ledger: Ledger) -> None:
+    batch = submit(ledger, "abc", now=1)
+    assert ledger.cancel(batch, 2, shown=RowFilter(words="b.png")).count == 1
+    assert [row.status for row in ledger.results(batch)] == ["queued", "canceled", "queued"]
+    assert ledger.batch(batch.batch_id).canceled_at is None
+    assert counts(ledger, batch) == {"queued": 2, "canceled": 1}
 
 
 def test_cancel_leaves_a_twin_that_has_ended_as_it_ended(ledger: Ledger) -> None:
@@ -574,6 +618,7 @@ def test_open_jobs_are_paged_and_name_a_batch_that_wants_them(ledger: Ledger) ->
     assert [job.job_id for job in ledger.open_jobs(0, 9, batch=one)] == [id_of("a"), id_of("c")]
     ledger.cancel(two, 5)
     assert [job.batch_id for job in ledger.open_jobs(0, 9)] == [one.batch_id] * 2
+    assert ledger.open_jobs(0, 9, batch=two) == []
 
 
 # Reading
