@@ -72,8 +72,7 @@ def results(
         chosen = FORMATS[form or "jsonl"]
         files: Sequence[Path] = ()  # stays so if the reader leaves
         with writing(output):
-            # A report shows description and conclusion together; other formats if they are asked to.
-            shown = with_source or (batch.source is not None and chosen.name == "html")
+            shown = with_source or (batch.source is not None and chosen.shows_source)
             rows = session.results(batch, status=status, with_source=shown, with_raw=chosen.shows_raw)
             files = chosen.write(rows, output, ReportContext.of(session, batch, with_source=with_source))
     if len(files) > 1:

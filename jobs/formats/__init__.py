@@ -34,14 +34,43 @@ def _html(rows: Iterable[Row], out: TextIO, context: ReportContext) -> None:
     write_html(rows, out, context)
 
 
+#: What answers of line after line are over HTTP.
+_LINES = "application/x-ndjson"
 _ALL = (
-    Format(name="jsonl", suffixes=(".jsonl", ".ndjson"), write_text=lambda rows, out, _context: write_jsonl(rows, out)),
-    Format(name="json", suffixes=(".json",), write_text=lambda rows, out, _context: write_json(rows, out)),
-    Format(name="csv", suffixes=(".csv",), write_text=_csv, shows_raw=False),
-    Format(name="markdown", suffixes=(".md", ".markdown"), write_text=_markdown, shows_raw=False),
-    Format(name="html", suffixes=(".html", ".htm"), write_text=_html),
-    Format(name="parquet", suffixes=(".parquet",), write_files=write_parquet),
-    Format(name="openai", suffixes=(), write_text=write_openai_text, write_files=write_openai),
+    Format(
+        name="jsonl",
+        media_type=_LINES,
+        suffixes=(".jsonl", ".ndjson"),
+        write_text=lambda rows, out, _context: write_jsonl(rows, out),
+    ),
+    Format(
+        name="json",
+        media_type="application/json",
+        suffixes=(".json",),
+        write_text=lambda rows, out, _context: write_json(rows, out),
+    ),
+    Format(name="csv", media_type="text/csv; charset=utf-8", suffixes=(".csv",), write_text=_csv, shows_raw=False),
+    Format(
+        name="markdown",
+        media_type="text/markdown; charset=utf-8",
+        suffixes=(".md", ".markdown"),
+        write_text=_markdown,
+        shows_raw=False,
+    ),
+    Format(
+        name="html",
+        media_type="text/html; charset=utf-8",
+        suffixes=(".html", ".htm"),
+        write_text=_html,
+        shows_source=True,
+    ),
+    Format(
+        name="parquet",
+        media_type="application/vnd.apache.parquet",
+        suffixes=(".parquet",),
+        write_files=write_parquet,
+    ),
+    Format(name="openai", media_type=_LINES, suffixes=(), write_text=write_openai_text, write_files=write_openai),
 )
 
 #: Every format of `results` by its name.

@@ -51,12 +51,16 @@ class Format:
     """One way to write results. Rows are taken one after another and never kept: memory stays flat."""
 
     name: str
+    #: What it is over HTTP.
+    media_type: str
     #: Endings of file names that ask for it, lower case with the dot.
     suffixes: tuple[str, ...]
     #: Writes the rows as one stream of text.
     write_text: Callable[[Iterable[Row], TextIO, ReportContext], None] | None = None
     #: Writes them to a file, and tells which it wrote, where a stream won't do: it is binary, or more than one file.
     write_files: Callable[[Iterable[Row], Path, ReportContext], list[Path]] | None = None
+    #: Of a batch about answers it shows those too, unasked.
+    shows_source: bool = False
     #: It shows the servers' replies; to read them takes most of the time.
     shows_raw: bool = True
 

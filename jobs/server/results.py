@@ -14,15 +14,6 @@ from jobs.server.access import Access
 from jobs.server.errors import ApiError
 from jobs.server.responses import streamed
 
-_MEDIA_TYPES = {
-    "jsonl": "application/x-ndjson",
-    "csv": "text/csv; charset=utf-8",
-    "markdown": "text/markdown; charset=utf-8",
-    "html": "text/html; charset=utf-8",
-    "parquet": "application/vnd.apache.parquet",
-    "openai": "application/x-ndjson",
-}
-
 #: A report's own policy allows its script and no more; this takes it out of the server's origin as well.
 _SANDBOX = "sandbox allow-scripts allow-downloads"
 
@@ -37,7 +28,7 @@ def results_response(access: Access, batch: Batch, *, form: str, status: str | N
         raise ApiError(400, f"format {form!r} is none of {', '.join(FORMATS)}", param="format")
     headers = {"content-security-policy": _SANDBOX} if form == "html" else _download(batch, chosen)
     pieces = _pieces(access, batch, chosen, status)
-    return StreamingResponse(pieces, media_type=_MEDIA_TYPES[form], headers=headers)
+    return StreamingResponse(pieces, media_type=chosen.media_type, headers=headers)
 
 
 def comparison_response(access: Access, a: Batch, b: Batch, *, form: str) -> Response:
@@ -49,7 +40,7 @@ def comparison_response(access: Access, a: Batch, b: Batch, *, form: str) -> Res
     a_told, b_told = (ReportContext.of(session, batch) for batch in (a, b))
     pieces = streamed(lambda out: compare(a_rows, b_rows, a_told, b_told, out, form))
     headers = {"content-security-policy": _SANDBOX} if form == "html" else {}
-    return StreamingResponse(pieces, media_type=_MEDIA_TYPES[form], headers=headers)
+    return StreamingResponse(pieces, media_type=FORMATS[form].media_type, headers=headers)
 
 
 def _download(batch: Batch, form: Format) -> dict[str, str]:
@@ -58,7 +49,8 @@ def _download(batch: Batch, form: Format) -> dict[str, str]:
 
 
 def _pieces(access: Access, batch: Batch, form: Format, status: str | None) -> Iterator[bytes]:
-    rows = access.session.results(batch, status=status, with_raw=form.shows_raw)
+    with_source = batch.source is not None and form.shows_source
+    rows = access.session.results(batch, status=status, with_source=with_source, with_raw=form.shows_raw)
     context = ReportContext.of(access.session, batch)
     if (write := form.write_text) is not None:
         return streamed(lambda out: write(rows, out, context))

@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from jobs.batches import operations
 from jobs.batches.plan import plan
 from jobs.batches.shapes import JobState
+from jobs.formats import FORMATS
 from jobs.ledger import Batch as LedgerBatch
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError, below_root
@@ -99,7 +100,7 @@ async def get_batch(batch_id: str, access: Granted) -> Response:
 def results(
     batch_id: str,
     access: Granted,
-    form: Annotated[str, Query(alias="format", description="jsonl, csv, markdown, html, parquet or openai.")] = "jsonl",
+    form: Annotated[str, Query(alias="format", description=f"One of {', '.join(FORMATS)}.")] = "jsonl",
     status: Annotated[JobState | None, Query(description="Only rows of this state.")] = None,
 ) -> Response:
     """The results in the order of submission, as `chartq results` has them, streamed."""

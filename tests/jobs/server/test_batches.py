@@ -17,6 +17,7 @@ from support.stack import draw_charts
 
 from jobs import batch_status
 from jobs.core.money import Price
+from jobs.formats import FORMATS
 from jobs.server.backend import Services
 
 ENVIRONMENT = {"VISION_MODEL": "org/model"}
@@ -138,9 +139,6 @@ def test_results_come_in_every_format_and_state(user: Producer, api: TestClient)
     user.fail(user.results(batch_id)[0]["job_id"])
     user.answer(batch_id, text="<script>alert(1)</script> =1+1")
 
-    def get(form: str, **query: str) -> object:
-        return api.get(f"/batches/{batch_id}/results", params={"format": form, **query})
-
     table = list(csv.DictReader(io.StringIO(api.get(f"/batches/{batch_id}/results?format=csv").text)))
     assert [row["status"] for row in table] == ["failed", "finished"]
     report = api.get(f"/batches/{batch_id}/results?format=html")
@@ -154,6 +152,28 @@ def test_results_come_in_every_format_and_state(user: Producer, api: TestClient)
     assert len(only) == 1
     assert error_of(api.get(f"/batches/{batch_id}/results?format=exe"))["param"] == "format"
     assert error_of(api.get(f"/batches/{batch_id}/results?status=lost"))["param"] == "status"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_a_file_can_be_an_answer_can_be(user: Producer, api: TestClient, form: str) -> None:
+    batch_id = str(upload(api, 1, 2)["batch_id"])
+    user.answer(batch_id)
+    answer = api.get(f"/batches/{batch_id}/results", params={"format": form})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == FORMATS[form].media_type
+    user.run("results", batch_id, "--format", form, "-o", "answers")
+    if form != "html":  # it tells when it was written
+        assert answer.content == (user.folder / "answers").read_bytes()
+
+
+def test_a_report_of_a_second_stage_shows_the_answers_it_asks_about(user: Producer, api: TestClient) -> None:
+    first = str(upload(api, 1)["batch_id"])
+    user.answer(first, text="A long description.")
+    second = user.run("submit", "--from", first, "-p", "Bullish? {text}", "-q").stdout.strip()
+    user.answer(second, text="Bullish.")
+    report = api.get(f"/batches/{second}/results?format=html").text
+    assert 'class="source"' in report
+    assert "A long description." in report
 
 
 def test_a_plan_tells_what_was_answered_already_and_what_the_rest_takes(user: Producer, api: TestClient) -> None:
