@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from jobs.core.finish_reason import is_cut_off
 from jobs.core.text import dumps
 from jobs.formats.files import data_file
 from jobs.formats.format import ReportContext, Row
@@ -16,6 +17,10 @@ from jobs.formats.rows import tokens_of
 
 #: The API's word for a request that was canceled before it ran.
 _CANCELED_CODE = "batch_cancelled"
+
+#: Why an answer ended, and what it took, as the API says it.
+_REASONS = ("stop", "length", "tool_calls", "content_filter", "function_call")
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def errors_path(path: Path) -> Path:
@@ -65,11 +70,15 @@ def completion(row: Row) -> dict[str, Any]:
     }
     choices = raw.get("choices") if isinstance(raw, dict) else None
     if not isinstance(raw, dict) or not _are_choices(choices):
-        choice = {"index": 0, "message": _message(row), "logprobs": None, "finish_reason": "stop"}
-        return {**frame, "choices": [choice], "usage": _usage(row)}
-    told = {name: value for name, value in raw.items() if value is not None}
+        message = {"role": "assistant", "content": row["text"], "refusal": None}
+        reason = _reason(row.get("finish_reason"))
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
+        return {**frame, "choices": [choice], "usage": _usage(row, None)}
+    told = {name: raw[name] for name, value in frame.items() if isinstance(raw.get(name), type(value))}
     told["object"] = frame["object"]  # some servers say text_completion here
-    return {**raw, **frame, **told, "choices": [_choice(index, one) for index, one in enumerate(choices or [])]}
+    first, *others = (_choice(index, one) for index, one in enumerate(choices or []))
+    shaped = {"choices": [_with_answer(first, row), *others], "usage": _usage(row, raw.get("usage"))}
+    return {**raw, **frame, **told, **shaped}
 
 
 def _are_choices(choices: Any) -> bool:
@@ -82,20 +91,35 @@ def _are_choices(choices: Any) -> bool:
 
 def _choice(index: int, choice: dict[str, Any]) -> dict[str, Any]:
     message = {"content": None, **choice["message"], "role": "assistant"}
-    reason = choice.get("finish_reason") or "stop"
+    reason = _reason(choice.get("finish_reason"))
     return {"index": index, "logprobs": None, **choice, "message": message, "finish_reason": reason}
 
 
-def _message(row: Row) -> dict[str, Any]:
-    return {"role": "assistant", "content": row["text"], "refusal": None}
+def _with_answer(choice: dict[str, Any], row: Row) -> dict[str, Any]:
+    """Where its content is no text that says something, the answer stood elsewhere: in the reasoning, in parts."""
+    content = choice["message"]["content"]
+    if not isinstance(content, str) or not content.strip():
+        choice = {**choice, "message": {**choice["message"], "content": row["text"]}}
+    return {**choice, "finish_reason": _reason(row.get("finish_reason"), choice["finish_reason"])}
 
 
-def _usage(row: Row) -> dict[str, int] | None:
+def _reason(*told: Any) -> str:
+    """In the API's words, of which clients know no others; rows have the server's."""
+    said = next((one for one in told if isinstance(one, str) and one.strip()), "stop")
+    if said in _REASONS:
+        return said
+    return "length" if is_cut_off(said) else "stop"
+
+
+def _usage(row: Row, told: Any) -> dict[str, Any] | None:
+    """As the server told it, if those are the counts that clients read."""
+    if isinstance(told, dict) and all(type(told.get(name)) is int for name in _COUNTS):
+        return told
     prompt, completion_ = tokens_of(row)
     if prompt is None and completion_ is None:
         return None
-    counts = {"prompt_tokens": prompt or 0, "completion_tokens": completion_ or 0}
-    return {**counts, "total_tokens": sum(counts.values())}
+    counts = prompt or 0, completion_ or 0
+    return dict(zip(_COUNTS, (*counts, sum(counts)), strict=True))
 
 
 def _error_line(row: Row) -> dict[str, Any]:

@@ -110,5 +110,6 @@ def _row(job: JobRow) -> dict[str, Any]:
         "raw": job.raw,
         "text": job.text,
         "finished_at": iso(job.finished_at),
+        "finish_reason": job.finish_reason,
         "usage": {"prompt_tokens": job.prompt_tokens, "completion_tokens": job.completion_tokens},
     }

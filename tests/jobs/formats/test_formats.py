@@ -278,6 +278,13 @@ def test_without_pyarrow_parquet_says_what_to_install(tmp_path: Path, monkeypatc
         {"choices": [{"message": {"content": "Up.", "role": None}, "finish_reason": None}], "id": None, "object": ""},
         {"choices": [], "error": None},
         {"choices": "none"},
+        {"choices": [{"message": {"content": None, "reasoning": "Up."}, "finish_reason": "eos_token"}]},
+        {"choices": [{"message": {"content": " ", "reasoning_content": "Up."}, "finish_reason": {"type": "stop"}}]},
+        {"choices": [{"message": {"content": [{"type": "text", "text": "Up."}]}, "finish_reason": 1}]},
+        {"choices": [{"message": {"content": ""}}, {"message": {"content": "Up."}}]},
+        {**COMPLETION, "id": 7, "created": 1.5, "model": None},
+        {**COMPLETION, "usage": [1, 2]},
+        {**COMPLETION, "usage": {"prompt_tokens": "10", "completion_tokens": None}},
         [{"generated_text": "Up."}],
         None,
     ],
@@ -293,6 +300,24 @@ def test_openai_bodies_are_chat_completions(raw: Any, tmp_path: Path) -> None:
     assert body.choices[0].message.content == "Up."
     if raw == COMPLETION:
         assert line["response"]["body"] == COMPLETION
+
+
+@pytest.mark.parametrize(
+    ("told", "choice", "reason"),
+    [
+        ("length", {"message": {"content": "Up."}, "finish_reason": "stop"}, "length"),  # native_finish_reason said so
+        ("MAX_TOKENS", {"message": {"content": "Up."}, "finish_reason": "MAX_TOKENS"}, "length"),
+        ("length", {"text": "Up.", "finish_reason": "length"}, "length"),
+        ("tool_calls", {"message": {"content": "Up."}, "finish_reason": "tool_calls"}, "tool_calls"),
+        ("eos", {"message": {"content": "Up."}, "finish_reason": "eos"}, "stop"),
+        (None, {"message": {"content": "Up."}, "finish_reason": None}, "stop"),
+    ],
+)
+def test_openai_bodies_say_why_an_answer_ended(told: str | None, choice: Any, reason: str, tmp_path: Path) -> None:
+    shown = {**row(1, raw={"choices": [choice]}), "finish_reason": told}
+    path = written("openai", [shown], tmp_path / "out.jsonl")
+    body = ChatCompletion.model_validate(json.loads(path.read_text())["response"]["body"])
+    assert body.choices[0].finish_reason == reason
 
 
 def test_openai_puts_failures_into_a_file_of_their_own(tmp_path: Path) -> None:
