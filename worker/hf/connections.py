@@ -4,12 +4,15 @@ import contextlib
 import io
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from http import HTTPStatus
 from http.client import HTTPResponse as PlainResponse
 from typing import Any
+from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidProxyURL
+from requests.utils import select_proxy
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
@@ -154,6 +157,18 @@ class WatchedAdapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **kwargs)
         _report(manager)
         return manager
+
+
+def check_proxy(url: str, proxies: MutableMapping[str, str] | None) -> None:
+    """Raise InvalidProxyURL if the proxy for this URL can be none: of some addresses requests makes a TypeError."""
+    proxy: str | None = select_proxy(url, proxies)
+    try:
+        parts = None if proxy is None else urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        is_usable = parts is None or (bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise InvalidProxyURL
 
 
 def _report(manager: PoolManager) -> None:

@@ -19,7 +19,7 @@ from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
-from worker.hf.connections import WatchedAdapter, carrying
+from worker.hf.connections import WatchedAdapter, carrying, check_proxy
 from worker.hf.deadline import Call, Watchdog
 from worker.hf.errors import HFAPIError, HFBadAnswerError, HFConnectionError, HFTimeoutError, HFUnreachableError
 from worker.hf.request_body import Body
@@ -175,6 +175,7 @@ def _prepared(session: requests.Session, method: str, url: str, *, anonymous: bo
     request = session.prepare_request(requests.Request(method, url, auth=auth))
     address = request.url or url
     options: dict[str, Any] = dict(session.merge_environment_settings(address, {}, True, None, None))
+    check_proxy(address, options["proxies"])
     adapter = session.get_adapter(address)
     if not isinstance(adapter, WatchedAdapter):
         raise AssertionError(f"no adapter of ours for {address}")
@@ -232,7 +233,7 @@ def _translated(trouble: Exception, call: Call, timeout_s: float, url: str) -> H
     why = _why(trouble)
     if call.too_long:
         return HFBadAnswerError(f"The reply of {host} is longer than {MAX_BODY_BYTES:,} bytes")
-    if isinstance(trouble, requests.exceptions.ProxyError):
+    if isinstance(trouble, requests.exceptions.ProxyError | requests.exceptions.InvalidProxyURL):
         return HFUnreachableError(f"The proxy doesn't let us through to {host}: {why} (check HTTPS_PROXY)")
     if not call.connected:
         return HFUnreachableError(f"Can't reach {host}: {why} (check the network and HF_BASE_URL)")
@@ -271,6 +272,7 @@ _PLAIN_WORDS = {
     "BadStatusLine": "the reply is not HTTP",
     "LineTooLong": "the reply is not HTTP",
     "ConnectionResetError": "it was reset",
+    "InvalidProxyURL": "its address has no host, or no port that can be",
     "error": "the reply's compression is broken",
 }
 

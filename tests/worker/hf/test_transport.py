@@ -42,10 +42,11 @@ def post(transport: Transport, url: str, *, timeout_s: float = 5.0, body: Body =
 
 
 def ending(transport: Transport, url: str, *, timeout_s: float = 5.0, body: Body = EMPTY) -> errors.HFAPIError:
-    """The error that a call ends in; nothing of it may show the token or what was sent."""
+    """The error that a call ends in, in plain words; nothing of it may show the token or what was sent."""
     with pytest.raises(errors.HFAPIError) as caught:
         post(transport, url, timeout_s=timeout_s, body=body)
     assert TOKEN not in "".join(traceback.format_exception(caught.value))
+    assert "Pool(" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     return caught.value
@@ -271,9 +272,12 @@ def test_plain_http_behind_https_is_named_tls(transport: Transport) -> None:
     assert "TLS" in str(error)
 
 
-def test_proxies_of_the_environment_are_used(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_proxies_of_the_environment_are_used(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
     with ScriptedServer(Scripted({"by": "proxy"})) as proxy:
-        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1").replace("http://", scheme))
         reply = post(transport, "http://far-away.invalid/v1")
     assert b"proxy" in reply.body
     assert proxy.seen[0].path == "http://far-away.invalid/v1/chat/completions"
@@ -285,6 +289,18 @@ def test_a_proxy_that_is_down_or_refuses_spends_nothing(transport: Transport, mo
         error = ending(transport, "https://far-away.invalid/v1")
     assert type(error) is errors.HFUnreachableError
     assert "proxy" in str(error)
+    assert "password" not in str(error)
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:80x", "127.0.0.1:0", "", ":3128", "[::1"])
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_proxy_that_cannot_be_one_is_named_without_its_password(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, scheme: str, place: str
+) -> None:
+    monkeypatch.setenv("https_proxy", f"{scheme}user:password@{place}")
+    error = ending(transport, "https://far-away.invalid/v1")
+    assert type(error) is errors.HFUnreachableError
+    assert "check HTTPS_PROXY" in str(error)
     assert "password" not in str(error)
 
 
