@@ -259,6 +259,18 @@ def test_the_bytes_never_exceed_the_limit(max_bytes: int) -> None:
     assert metadata["bytes"] > max_bytes / 3 or max_bytes < 1000
 
 
+def test_what_lost_something_already_is_a_png_where_no_jpeg_of_its_size_fits() -> None:
+    file = encoded(Image.new("RGB", (60, 40), "red"), "WEBP", quality=50)
+    image, metadata = shown(file, max_bytes=600)
+    assert (metadata["format"], image.size) == ("PNG", (60, 40))
+
+
+def test_a_side_that_no_jpeg_has_is_shrunk_until_one_fits() -> None:
+    colours = Image.frombytes("RGB", (66_000, 8), random.Random(1).randbytes(66_000 * 8 * 3))
+    image, metadata = shown(encoded(colours), max_side=66_000, max_bytes=800_000)
+    assert (metadata["format"], image.width) == ("JPEG", 52_800)
+
+
 def test_a_limit_that_no_image_fits_is_a_typed_error() -> None:
     with pytest.raises(ImageError, match="IMAGE_MAX_BYTES"):
         preprocess_chart_image(noise(50), max_bytes=60)
