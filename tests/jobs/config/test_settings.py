@@ -10,6 +10,7 @@ import pytest
 from support.producer import unset_settings
 from support.repository import ROOT
 
+from jobs.config.environment import look_up
 from jobs.config.settings import ACCEPTED, Settings, load_settings, producer_settings, variables
 from jobs.core.errors import SettingsError
 
@@ -198,6 +199,13 @@ def test_nothing_secret_is_in_repr_str_or_dump() -> None:
         hf_token="hf_sesame", redis_url="redis://:sesame@host", results_url="postgresql://me:sesame@host/db"
     )
     assert "sesame" not in f"{settings!r} {settings} {dataclasses.asdict(settings)}"
+
+
+def test_what_was_looked_up_is_shown_by_its_place_alone(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("HF_TOKEN=hf_sesame\n")
+    found, _ = look_up({"hf_token": ("HF_TOKEN",)}, env_file=tmp_path / ".env")
+    assert found["hf_token"].value == "hf_sesame"
+    assert "sesame" not in repr(found)
 
 
 @pytest.mark.parametrize(

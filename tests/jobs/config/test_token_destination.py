@@ -86,6 +86,15 @@ def test_nor_anything_of_their_environment(line: str, monkeypatch: pytest.Monkey
     assert "hf_mine" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["HF_TOKEN", "HF_API_KEY", "SECRET", "PATH", "USER"])
+def test_nor_what_everybody_has_there_but_their_home(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "hf_mine")
+    Path(".env").write_text(f"VISION_MODEL=org/${{{name}}}\n")
+    with pytest.raises(SettingsError, match=f"{name}}}, which doesn't stand in that file") as caught:
+        load_settings()
+    assert "hf_mine" not in str(caught.value)
+
+
 @pytest.mark.parametrize("variable", ["VISION_MODEL", "HF_BILL_TO", "HF_BASE_URL"])
 def test_nor_a_file_of_theirs_as_anything_that_is_sent(variable: str, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("hf_mine")

@@ -117,6 +117,23 @@ def test_a_teller_that_died_is_followed_by_another_and_two_tell_once(user: Produ
         assert [one.headers.get("webhook-id") for one in server.seen] == [dying.webhook_id]
 
 
+def test_its_secret_goes_to_no_log_and_nothing_goes_where_it_is_redirected(
+    user: Producer, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ScriptedServer(Scripted({}, 200)) as elsewhere, user.session() as session:
+        with ScriptedServer(Scripted({}, 307, {"Location": elsewhere.url})) as server:
+            webhooks = teller(session, server.url, clock)
+            webhooks.round()
+            user.answer(user.submit("charts")["batch_id"])
+            webhooks.round()
+            assert len(server.seen) == 1
+        clock.now_s += AGAIN_AFTER_S[0] + 1
+        webhooks.round()  # now nobody is there
+        assert elsewhere.seen == []
+    assert caplog.text.count("was not heard") == 2
+    assert "s3cret" not in caplog.text
+
+
 def test_each_kind_of_end_has_its_word_and_a_second_end_is_told_too(user: Producer, clock: Clock) -> None:
     with ScriptedServer(Scripted({}, 200)) as server, user.session() as session:
         webhooks = teller(session, server.url, clock)
