@@ -163,6 +163,20 @@ def test_answers_that_were_there_before_say_nothing_about_the_share(ledger: Ledg
     assert held(ledger, batch), "20 of 20 that were asked"
 
 
+def test_what_was_there_before_says_nothing_however_many_pieces_the_batch_is_written_in(ledger: Ledger) -> None:
+    old, new = [f"o{n}" for n in range(300)], [f"n{n}" for n in range(30)]
+    submit(ledger, old, now=1)
+    finish(ledger, old, now=2)
+    batch = open_batch(ledger, now=3, max_failures="50%")
+    rows = members_of([*old, *new])
+    for first in range(0, len(rows), 110):
+        ledger.add_members(batch, rows[first : first + 110], refresh=False, count_rehearsals=False, now=3)
+    fail(ledger, new[:19], now=4)
+    assert not held(ledger, batch)
+    fail(ledger, new[19:20], now=4)
+    assert held(ledger, batch), "20 of 20 that were asked"
+
+
 # What it stops
 
 

@@ -591,6 +591,18 @@ def test_losses_run_again_until_there_are_too_many(ledger: Ledger) -> None:
     assert ledger.job(id_of("b")).losses == 0
 
 
+def test_all_that_was_lost_with_a_worker_runs_again_each_by_its_own_count(ledger: Ledger) -> None:
+    batch = submit(ledger, "abcd", now=1)
+    for execution, charts in [("e1", "a"), ("e2", "abcd")]:
+        for chart in charts:
+            start(ledger, chart, f"{chart} {execution}")
+        losses = [(id_of(chart), f"{chart} {execution}") for chart in charts if chart != "d"]
+        lost = ledger.lose(losses, max_losses=1, now=2)
+    assert (sorted(lost.again), lost.failed) == (sorted(map(id_of, "bc")), [id_of("a")])
+    assert counts(ledger, batch) == {"failed": 1, "queued": 2, "started": 1}
+    assert [ledger.job(id_of(chart)).losses for chart in "abcd"] == [2, 1, 1, 0]
+
+
 def test_a_loss_that_redis_did_not_hear_of_still_leads_to_running_alone(ledger: Ledger) -> None:
     submit(ledger, "a", now=1)
     start(ledger, "a", "e")
