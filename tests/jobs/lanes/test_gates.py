@@ -465,6 +465,23 @@ def test_five_failures_in_a_row_of_three_jobs_close_the_gate_and_give_the_attemp
     assert worker.take(9) == []
 
 
+def test_what_failed_in_an_outage_comes_back_behind_the_others_once(lanes: Lanes, worker: Worker) -> None:
+    lanes.submit(20)
+    first, *others = worker.take(5)
+    for lease in (first, *others):
+        worker.failed(lease, delay_s=60)
+    after_the_gate(lanes)
+    worker.answered(*worker.take(1))
+    lanes.clock.pass_s(60)
+    taken = worker.take(20)
+    assert {*jobs_of(taken)[-4:]} <= {first.job, *jobs_of(others)}, "what never failed went first"
+    [again] = [lease for lease in taken if lease.job == first.job]
+    lanes.submit(5)
+    assert worker.failed(again, delay_s=5) == {}
+    lanes.clock.pass_s(5)
+    assert jobs_of(worker.take(1)) == [first.job], "a failure like any other: ahead of what never started"
+
+
 def test_in_an_outage_one_probe_at_a_time_goes_and_no_attempt_is_spent(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(20)
     leases = worker.take(16)

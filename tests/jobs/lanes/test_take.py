@@ -635,6 +635,14 @@ def test_forged_ids_of_any_bytes_are_set_aside(lanes: Lanes, worker: Worker, for
     assert [job.encode("utf-8", "surrogateescape") for job in worker.turned.refused] == [forged]
 
 
+def test_forged_ids_among_the_delayed_leave_nothing_behind(lanes: Lanes, worker: Worker) -> None:
+    job_ids = lanes.submit(1)
+    lanes.redis.zadd(f"rq:scheduled:{LANE}@b1", {"forged": 1.0})
+    assert jobs_of(worker.take(5)) == job_ids
+    assert list(worker.turned.refused) == []
+    assert lanes.redis.exists("rq:job:forged", f"rq:scheduled:{LANE}@b1") == 0
+
+
 def test_a_key_of_another_kind_in_a_jobs_place_is_set_aside(lanes: Lanes, worker: Worker) -> None:
     lanes.redis.set("rq:job:string", "no hash")
     lanes.redis.rpush(f"rq:queue:{LANE}@b1", "string")
