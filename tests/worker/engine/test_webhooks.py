@@ -165,6 +165,27 @@ def test_a_homes_first_run_tells_of_its_end_before_it_leaves(user: Producer, mon
         eventually(lambda: len(server.seen) == 1)
 
 
+@pytest.mark.parametrize("wrong_s", [-3600, 3600])
+def test_what_is_due_and_whose_it_is_is_told_by_redis_clock(
+    user: Producer, monkeypatch: pytest.MonkeyPatch, wrong_s: int
+) -> None:
+    with ScriptedServer(Scripted({}, 200)) as server, user.session() as session:
+        monkeypatch.setenv("CHARTQ_WEBHOOK_URL", server.url)
+        monkeypatch.setenv("CHARTQ_WEBHOOK_SECRET", SECRET)
+        session.ledger.note_ends(session.now())  # from here on
+        for prompt in ("Up?", "Down?"):
+            user.answer(user.submit("charts", prompt=prompt)["batch_id"])
+        session.ledger.note_ends(session.now())
+        elsewhere = session.ledger.claim_webhook(session.now())  # another host is about to tell it
+        assert elsewhere is not None
+        right = time.time
+        monkeypatch.setattr(time, "time", lambda: right() + wrong_s)
+        with Session(user.settings) as here, webhooks_told(here):
+            eventually(lambda: len(server.seen) > 0)
+        assert [event(one)["data"]["id"] for one in server.seen] != [elsewhere.batch_id]
+        assert len(server.seen) == 1
+
+
 def test_without_a_secret_nothing_is_told(user: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARTQ_WEBHOOK_URL", "http://127.0.0.1:1/hook?token=s3cret")
     with user.session() as session, pytest.raises(SettingsError, match="CHARTQ_WEBHOOK_SECRET"), webhooks_told(session):

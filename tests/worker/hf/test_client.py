@@ -468,6 +468,25 @@ def test_the_catalogue_says_who_serves_a_model_and_at_what_price(client: MakeCli
     assert server.seen[0].path == "/v1/models/org/model"
 
 
+def test_the_hub_is_asked_without_the_token_what_the_routers_list_leaves_out(
+    client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.hf.catalogue.HUB_URL", "http://huggingface.co")
+    mapping = {"org": {"status": "live", "task": "image-text-to-text"}}
+    with ScriptedServer(
+        Scripted({}, 404), Scripted({"data": []}), Scripted({"inferenceProviderMapping": mapping})
+    ) as server:
+        monkeypatch.setenv("http_proxy", server.url.removesuffix("/v1"))
+        info = client(server, base_url="http://router.huggingface.co/v1").model_info("org/model")
+    assert (info.served, info.takes_images) == (True, True)
+    asked = [(seen.path, "Authorization" in seen.headers) for seen in server.seen]
+    assert asked == [
+        ("http://router.huggingface.co/v1/models/org/model", True),
+        ("http://router.huggingface.co/v1/models", True),
+        ("http://huggingface.co/api/models/org/model?expand%5B%5D=inferenceProviderMapping", False),
+    ]
+
+
 @pytest.mark.parametrize(
     ("replies", "model", "available", "why"),
     [
