@@ -19,6 +19,7 @@ from jobs.cli.output import print_data, reader_may_leave, say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import UnknownIdError
 from jobs.core.text import dumps, label, one_line, visible
+from jobs.core.time_text import clock
 
 #: Of a question and of a batch's name, in a line of `list`.
 _QUESTION_CHARS, _NAME_CHARS = 48, 100
@@ -95,9 +96,16 @@ def _print_job(session: Session, job_id: str, no_batch: UnknownIdError, *, as_js
         print_data(dumps(document))
         return 0
     for name, value in document.items():
-        words = visible(value) if isinstance(value, str) else dumps(value)
+        words = _words(name, value)
         print_data(f"{name}: " + words.replace("\n", "\n  "))  # no line of a prompt passes for one of ours
     return 0
+
+
+def _words(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        return dumps(value)
+    is_moment = name.endswith("_at")
+    return clock(datetime.fromisoformat(value).timestamp(), time.time()) if is_moment else visible(value)
 
 
 @click.command()

@@ -13,7 +13,7 @@ from jobs.cli.output import print_data, say
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError
 from jobs.core.text import dumps, label
-from jobs.core.time_text import iso
+from jobs.core.time_text import clock, iso
 from jobs.ledger.api_keys import ApiKey
 
 _NAME_CHARS = 100
@@ -63,12 +63,16 @@ def list_keys(as_json: bool) -> int:
         for key in listed:
             print_data(dumps(_document(key)))
         return 0
-    table = Table(box=None)
+    if not listed:
+        say("there is no key yet; make one: chartq keys create NAME")
+        return 0
+    table, now = Table(box=None), time.time()
     for column in ("name", "id", "may", "created", "revoked"):
         table.add_column(column, no_wrap=True)
     for key in listed:
         may = "read" if key.read_only else "all"
-        table.add_row(label(key.name), key.key_id, may, iso(key.created_at), iso(key.revoked_at) or "-")
+        revoked = "-" if key.revoked_at is None else clock(key.revoked_at, now)
+        table.add_row(label(key.name), key.key_id, may, clock(key.created_at, now), revoked)
     print_table(table)
     return 0
 

@@ -11,7 +11,7 @@ from jobs.batches.session import Session
 from jobs.batches.shapes import LaneDocument
 from jobs.cli.console import print_table
 from jobs.cli.options import json_option
-from jobs.cli.output import print_data
+from jobs.cli.output import print_data, say
 from jobs.config.settings import producer_settings
 from jobs.core.text import MESSAGE_CHARS, dumps, label, one_line
 from jobs.core.time_text import duration
@@ -30,6 +30,9 @@ def lanes(as_json: bool) -> int:
     if as_json:
         for row in rows:
             print_data(dumps(row))
+        return 0
+    if not rows:
+        say("there is no lane yet: a model has one from the first question on that is asked of it")
         return 0
     table = Table(box=None)
     for column in ("account", "lane", "state", "budget", "calls", "queued"):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -384,11 +385,23 @@ def test_results_are_lines_or_a_table_in_a_file_or_on_stdout(user: Producer, cha
     assert json.loads((user.folder / "answers.json").read_text()) == []
 
 
+def test_people_are_told_when_by_their_own_clock(user: Producer, charts: Path) -> None:
+    job = user.results(str(user.submit(charts)["batch_id"]))[0]["job_id"]
+    told = user.run("status", job).stdout
+    created = datetime.fromisoformat(user.run("status", job, "--json").json()["created_at"]).astimezone()
+    assert f"created_at: {created:%H:%M:%S}\n" in told or f"created_at: {created:%Y-%m-%d %H:%M}\n" in told
+    user.run("keys", "create", "ann")
+    assert "T" not in user.run("keys", "list").stdout
+
+
 def test_without_an_id_the_newest_batch_is_looked_at_and_named(user: Producer, charts: Path) -> None:
     for command in ("status", "wait", "watch", "results", "logs"):
         assert "chartq run FOLDER" in user.run(command, expect=1).stderr
     assert "chartq run FOLDER" in user.run("list").stderr
     assert user.run("list", "--json").stdout == ""
+    assert "no lane yet" in user.run("lanes").stderr
+    assert user.run("lanes", "--json").stdout == ""
+    assert "chartq keys create NAME" in user.run("keys", "list").stderr
     user.submit(charts)
     newest = user.submit(charts, prompt="And now?")["batch_id"]
     user.answer(newest)
