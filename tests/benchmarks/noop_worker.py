@@ -8,6 +8,7 @@ import os
 import struct
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from jobs.batches.session import Session
@@ -29,7 +30,10 @@ class NoTask:
     def __init__(self, ticks: int) -> None:
         self._ticks = ticks
 
-    def perform(self, _job: StartedJob, _question: Question, *, suspect: bool = False) -> ExecutionResult:
+    def perform(
+        self, _job: StartedJob, _question: Question, *, suspect: bool = False, ready: Callable[[], object]
+    ) -> ExecutionResult:
+        ready()
         os.write(self._ticks, struct.pack("d", time.monotonic()))
         return ExecutionResult(outcome=Done(), answer=Answer(text="Up.", raw=_RAW), called=True)
 

@@ -23,6 +23,9 @@ from worker.engine.lane_client import LaneClient
 
 LANE, OTHER_LANE = "chat:org/model", "chat:org/other"
 
+#: How soon a worker looks again whose pictures are not ready (see lua/6_take.lua).
+UNREADY_LOOK_S = 0.02
+
 HOUR_S = 3600.0
 
 
@@ -85,15 +88,25 @@ class Worker:
         self.turned = PollResult(leases=(), refused=(), wait_s=0, waiting=0, give_back={}, suspended=False)
 
     def take(self, want: int = 1) -> list[Lease]:
-        return list(self.poll([], want=want).leases)
+        """All pictures are ready at once."""
+        leases = list(self.poll([], want=want).leases)
+        while self.turned.leases and self.turned.wait_s == UNREADY_LOOK_S and len(leases) < want:
+            leases += self.poll([], want=want - len(leases)).leases
+        return leases
 
     def poll(
-        self, settlements: Sequence[Settlement], *, want: int, ahead: int = 0, in_hand: Sequence[Lease] = ()
+        self,
+        settlements: Sequence[Settlement],
+        *,
+        want: int,
+        unready: Sequence[str] = (),
+        ahead: int = 0,
+        in_hand: Sequence[Lease] = (),
     ) -> PollResult:
         for settled in settlements:
             self.held.pop(settled.lease.execution, None)
         self.turned = self.lane_client.poll(
-            settlements, want=want, ahead=ahead, in_flight=len(self.held), in_hand=in_hand
+            settlements, want=want, unready=unready, ahead=ahead, in_flight=len(self.held), in_hand=in_hand
         )
         self.held.update((lease.execution, lease) for lease in self.turned.leases)
         return self.turned

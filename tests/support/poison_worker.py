@@ -6,6 +6,7 @@ Its heartbeat beats fast, so that others notice within seconds; all else is the 
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 from jobs.batches.session import Session
 from jobs.config.settings import load_settings
@@ -23,10 +24,12 @@ from worker.monitoring.logging_setup import configure_logging
 class PoisonedTask(Task):
     """Dies of the chart that the command line names."""
 
-    def perform(self, job: StartedJob, question: Question, *, suspect: bool = False) -> ExecutionResult:
+    def perform(
+        self, job: StartedJob, question: Question, *, suspect: bool = False, ready: Callable[[], object] = lambda: None
+    ) -> ExecutionResult:
         if job.image.endswith(sys.argv[1]):
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().perform(job, question, suspect=suspect)
+        return super().perform(job, question, suspect=suspect, ready=ready)
 
 
 def main() -> None:

@@ -76,11 +76,14 @@ class Task:
     _faults: Counter[str] = field(default_factory=Counter)
     _shared: SharedPictures = field(default_factory=SharedPictures)
 
-    def perform(self, job: StartedJob, question: Question, *, suspect: bool = False) -> ExecutionResult:
+    def perform(
+        self, job: StartedJob, question: Question, *, suspect: bool = False, ready: Callable[[], object] = lambda: None
+    ) -> ExecutionResult:
         """Make the call. Never raises for anything that a chart, a server or a network can do; a machine without
         memory or threads can make it raise.
 
-        `suspect`: others pass where this job is refused, so that its refusals count as attempts.
+        `suspect`: others pass where this job is refused, so that its refusals count as attempts. `ready` is called when
+        the pictures are: the call leaves now.
         """
         try:
             mismatch = check_of(question)
@@ -89,6 +92,7 @@ class Task:
             return self._ended(job, error, suspect=suspect)
         except MemoryError as error:
             return self._ended(job, out_of_memory(error), suspect=suspect)
+        ready()
         started = time.monotonic()
         try:
             answer = self.client.ask(

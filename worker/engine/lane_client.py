@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,12 +82,13 @@ class LaneClient:
         *,
         want: int,
         in_flight: int,
+        unready: Sequence[str] = (),
         ahead: int = 0,
         in_hand: Sequence[Lease] = (),
         **clock: Any,
     ) -> PollResult:
         """Settle, then take up to `want` jobs, and up to `ahead` more that may wait in hand, as those `in_hand` do.
-        Only one at a time.
+        Only one at a time. `unready`: the lanes of those `in_flight` whose pictures are still made ready.
 
         May be repeated after an error: what was heard before is ignored, and what was given with a reply that never
         arrived is taken back. A Redis that knows of no controls gets them first: then there are no jobs this time.
@@ -101,6 +103,7 @@ class LaneClient:
             want=want,
             ahead=ahead,
             in_flight=in_flight,
+            unready=Counter(unready),
             in_hand=sorted({(lease.lane, lease.queue) for lease in in_hand}),
             executions=_drawn_ids(want + ahead),
             accounts=self._accounts,

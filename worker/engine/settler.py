@@ -55,10 +55,14 @@ class Settler:
         self._hear_failures()
         self._write()
 
-    def poll(self, *, want: int, ahead: int, in_flight: int, in_hand: Sequence[Lease]) -> PollResult:
+    def poll(
+        self, *, want: int, ahead: int, in_flight: int, unready: Sequence[str], in_hand: Sequence[Lease]
+    ) -> PollResult:
         """Tell Redis what is recorded, and take jobs. Raises RedisError, OSError, StoreError."""
         settlements = self._settlements
-        polled = self._lane_client.poll(settlements, want=want, ahead=ahead, in_flight=in_flight, in_hand=in_hand)
+        polled = self._lane_client.poll(
+            settlements, want=want, ahead=ahead, in_flight=in_flight, unready=unready, in_hand=in_hand
+        )
         _log_closings(polled)
         self._settlements = []
         self._owed.update(polled.give_back)
@@ -73,7 +77,7 @@ class Settler:
     def finish(self) -> None:
         """Before leaving: tell Redis the rest, and write what it gives back. Raises RedisError, OSError, StoreError."""
         if not self.is_idle:
-            self.poll(want=0, ahead=0, in_flight=0, in_hand=())
+            self.poll(want=0, ahead=0, in_flight=0, unready=(), in_hand=())
             self.record_all()
 
     def _hear_failures(self) -> None:

@@ -10,6 +10,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -73,6 +74,7 @@ class ChartWorker(RqWorker):
         self.shutdown = Shutdown(grace_s, told=self.wake)
         self._in_flight: dict[str, Lease] = {}  # by execution
         self._stopped: set[str] = set()  # executions that somebody stopped
+        self._unready: dict[str, str] = {}  # execution -> lane: its pictures are still made ready
         self._settler = Settler(ledger, self._lane_client, self._recorded)
         self._trouble: str | None = None
         self._wait_s = 0.0
@@ -171,6 +173,7 @@ class ChartWorker(RqWorker):
         """It stands in the ledger."""
         self._hooks.ended(ending)
         self._stopped.discard(ending.lease.execution)
+        self._unready.pop(ending.lease.execution, None)
         self._taken -= isinstance(ending.ended.outcome, NotBegun)
 
     # Taking --------------------------------------------------------------------------------------------
@@ -180,7 +183,9 @@ class ChartWorker(RqWorker):
         want, ahead = self._want(calls)
         in_hand = [begun.lease for begun in self._waiting()]
         settled = self._settler.executions
-        polled = self._settler.poll(want=want, ahead=ahead, in_flight=len(calls), in_hand=in_hand)
+        polled = self._settler.poll(
+            want=want, ahead=ahead, in_flight=len(calls), unready=list(self._unready.values()), in_hand=in_hand
+        )
         for execution in settled:
             self._in_flight.pop(execution, None)
         return polled
@@ -236,6 +241,7 @@ class ChartWorker(RqWorker):
             if row := started.get(lease.job):
                 log_started(lease, row)
                 self._hooks.started(lease, row)
+                self._unready[lease.execution] = lease.lane
                 self._pool.submit(Begun(lease, row, self._clock.steady(), in_hand=place >= free))
             else:
                 self._settler.settle([dropped(lease)])
@@ -274,7 +280,8 @@ class ChartWorker(RqWorker):
             if lease.execution in self._stopped:
                 raise StoppedError
             question = self._ledger.question(job.question_id)
-            ended = self._task.perform(job, question, suspect=bool(lease.suspect))
+            ready = partial(self._unready.pop, lease.execution, None)
+            ended = self._task.perform(job, question, suspect=bool(lease.suspect), ready=ready)
         except StoppedError as error:  # while it waited in hand
             ended = ExecutionResult(outcome=Refused(), error=error)
         except StoreError as error:

@@ -6,6 +6,10 @@ local STARTED_TTL_S = 24 * 3600
 -- A job that was refused this often as the probe goes behind the others, and may become suspect.
 local PROBE_REFUSALS = 3
 
+-- A permit counts from when it is given, the provider counts a call from when it comes. So no more jobs of a lane with a
+-- budget are taken while so many wait in the worker for their pictures, which it reads and prepares a few at a time.
+local MOST_UNREADY, UNREADY_LOOK_MS = 4, 20
+
 -- A time as RQ writes it. As text: Redis takes long over each number's digits.
 local function in_seconds(at_ms) return string.format('%.3f', at_ms / 1000) end
 
@@ -182,7 +186,7 @@ local function take(args, now_ms)
         if alone ~= 'drain' then claims[1] = alone end
         return taken()
     end
-    local turn_of_alone, served = kept(ALONE_TURN, args.lease_ms), {}
+    local turn_of_alone, served, unready = kept(ALONE_TURN, args.lease_ms), {}, args.unready
     while #claims < most and #lanes > 0 do
         local still = {}
         for _, lane in ipairs(lanes) do
@@ -195,13 +199,15 @@ local function take(args, now_ms)
                 if paused_ms then wait = math.max(wait or 0, paused_ms) end
                 if #claims >= args.want and not may_wait_in_hand(windows, ceiling, state, owner) then
                     wait = nil
+                elseif not wait and #windows > 0 and (unready[lane] or 0) >= MOST_UNREADY then
+                    wait = UNREADY_LOOK_MS
                 elseif not wait then
                     job, wait = pop(lane, now_ms, refused, probing_of(account .. ':' .. lane, state))
                 end
                 if job then
                     claims[#claims + 1] = claim(args, lane, account, job, state, owner, #claims + 1, now_ms, windows)
                     still[#still + 1] = lane
-                    served[lane] = #claims
+                    served[lane], unready[lane] = #claims, (unready[lane] or 0) + 1
                 elseif wait then
                     wait_ms = math.min(wait_ms, math.max(wait, 1))
                     if wait < NEVER_MS then waiting = waiting + 1 end

@@ -1,12 +1,13 @@
 """Taking jobs: a permit before a job, fair turns, and one holder at a time."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from redis import Redis
-from support.lanes import LANE, OTHER_LANE, Lanes, Worker, jobs_of
+from support.lanes import LANE, OTHER_LANE, UNREADY_LOOK_S, Lanes, Worker, jobs_of
 
 from jobs.core.controls import NO_CONTROLS, Limit, Pause
 from jobs.core.rates import Window
@@ -126,6 +127,17 @@ def test_what_is_paused_is_waited_for_if_it_goes_on_by_itself(
     assert worker.take(1) == []
     assert worker.turned.waiting == (wait_s is not None)
     assert worker.turned.wait_s == pytest.approx(wait_s or 1.0, abs=0.002)
+
+
+def test_with_a_budget_few_jobs_are_taken_before_their_pictures_are_ready(lanes: Lanes) -> None:
+    worker = lanes.worker(limits="600/m")
+    lanes.submit(9)
+    lanes.submit(9, "b2", lane=OTHER_LANE)
+    first = worker.poll([], want=20).leases
+    assert Counter(lease.lane for lease in first) == {LANE: 4, OTHER_LANE: 4}
+    assert worker.turned.wait_s == UNREADY_LOOK_S
+    unready = [lease.lane for lease in first][2:]  # two of each lane, by turns: one of each is ready
+    assert Counter(lease.lane for lease in worker.poll([], want=20, unready=unready).leases) == {LANE: 1, OTHER_LANE: 1}
 
 
 # In hand ------------------------------------------------------------------------------------------------

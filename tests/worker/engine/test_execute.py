@@ -52,6 +52,20 @@ def test_what_this_machine_fails_is_counted_for_each_job_until_it_goes_well() ->
     assert [one.last for one in outcomes(JOB, 1)] == [False]
 
 
+def test_it_says_when_its_pictures_are_ready_before_the_call_leaves(tmp_path: Path) -> None:
+    chart = tmp_path / "chart.png"
+    chart.write_bytes(png("red"))
+    job = job_about(chart)
+    calls_then: list[int] = []
+    with ScriptedServer(Scripted(chat_reply())) as server:
+        with HuggingFaceClient(HFConfig(api_key=None, base_url=server.url)) as client:
+            task = task_of(client)
+            task.perform(job, QUESTION, ready=lambda: calls_then.append(len(server.seen)))
+            chart.unlink()
+            task.perform(job, QUESTION, ready=lambda: calls_then.append(len(server.seen)))
+        assert (calls_then, len(server.seen)) == ([0], 1)
+
+
 def test_a_chart_that_changed_in_all_its_places_fails_uncalled(tmp_path: Path) -> None:
     here, there = tmp_path / "here.png", tmp_path / "there.png"
     here.write_bytes(png("red"))

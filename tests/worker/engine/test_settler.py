@@ -25,7 +25,7 @@ class Loop:
         self.settler = Settler(ledger, lanes.worker().lane_client, lambda _ending: None)
 
     def begin(self, count: int) -> Sequence[Lease]:
-        leases = self.settler.poll(want=count, ahead=0, in_flight=0, in_hand=()).leases
+        leases = self.settler.poll(want=count, ahead=0, in_flight=0, unready=(), in_hand=()).leases
         self._ledger.start([(lease.job, lease.execution) for lease in leases], 2)
         return leases
 
