@@ -98,6 +98,20 @@ def test_a_wrong_second_question_is_wrong_usage_before_anything_is_asked(
     assert user.run("submit", "--from", "b1", "charts", "-p", "x", expect=2).code == 2
 
 
+def test_where_nothing_is_answered_the_first_stages_document_is_last(user: Stack, server: Rehearsal) -> None:
+    ask = ("run", "charts", "-p", "Up?", "--then", "{text}")
+    server.behave(fault=402)
+    held = user.run(*ask, "--json", expect=3).json()
+    assert (held["status"], held["hold"]["reason"], held["from"]) == ("on_hold", "credits", None)
+    told = user.run(*ask, expect=3)
+    assert "credits" in told.stdout
+    assert "nothing was submitted" not in told.stderr
+    user.run("resume")
+    server.behave(fault=400)
+    failed = user.run(*ask, "--json", expect=1).json()
+    assert (failed["batch_id"], failed["status"]) == (held["batch_id"], "completed_with_errors")
+
+
 def test_fields_of_structured_answers_are_filled_in(user: Stack, server: Rehearsal) -> None:
     done = user.run("run", "charts", "--schema", "chart", "--then", "It goes {trend}: {support}", "--json").json()
     assert done["status"] == "completed"

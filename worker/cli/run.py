@@ -69,6 +69,11 @@ class Run:
             return ON_HOLD
         return None if not codes or None in codes else max(code for code in codes if code is not None)
 
+    @property
+    def last_document(self) -> BatchDocument | None:
+        """What the command ends with: of two stages the second one's, or the first one's where nothing came of it."""
+        return self.document or self.first_document
+
     def __post_init__(self) -> None:
         self._stopped = threading.Event()
 
@@ -121,6 +126,9 @@ class Run:
         self._stopped.wait()
         # Without a live worker a hold shows less clearly (jobs/lanes/gates.py): what was seen, was seen.
         if stage is not None:
+            if self.code is None:
+                self.first_document = look(self.session, batch) or self.first_document
+                self.document = stage.look() or self.document
             return
         last = look(self.session, batch)
         if last is not None and (self.code is None or exit_code(last) is not None):

@@ -90,7 +90,7 @@ def _last_words(session: Session, running: Run, document: Mapping[str, Any]) -> 
 
 
 def _report(session: Session, order: Order, running: Run, *, as_json: bool) -> int:
-    done, document = running.submitted, running.document
+    done, document = running.submitted, running.last_document
     if done is not None:
         tell_rejects(done.rejected)
     if as_json:
