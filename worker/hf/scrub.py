@@ -73,13 +73,19 @@ class Scrubber:
         return text
 
     def body(self, data: bytes) -> bytes:
-        """A reply's bytes likewise, in the encoding that JSON's reader would guess; then in UTF-8."""
+        """A reply's bytes likewise, in UTF-8 if there was one.
+
+        They are read in the encoding that JSON's reader would guess, and in UTF-8, as what is no JSON is read.
+        """
         if not self._needles:
             return data
-        encoding = json.detect_encoding(data)
-        text = data.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "replace")
-        clean = self.text(text)
-        return data if clean is text else clean.encode("utf-8", "surrogateescape")
+        guessed = json.detect_encoding(data)
+        for encoding in (guessed,) if guessed.startswith("utf-8") else (guessed, "utf-8"):
+            text = data.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "replace")
+            clean = self.text(text)
+            if clean is not text:
+                return clean.encode("utf-8", "surrogateescape")
+        return data
 
     def _found(self, text: str) -> bool:
         return any(one in text for one in self._needles) or any(one in text for one in self._encoded)

@@ -104,14 +104,15 @@ def test_its_bytes_in_hexadecimal_go_too(said: str) -> None:
 
 
 @pytest.mark.parametrize("lead", ["", "u", "us", "user:"])
+@pytest.mark.parametrize("trail", ["", "\n", "?", ":x", "@host"])
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
-def test_base64_is_known_wherever_the_token_begins(lead: str, encode) -> None:  # type: ignore[no-untyped-def]
-    said = encode(f"{lead}{TOKEN}".encode()).decode()
+def test_base64_is_known_wherever_the_token_begins_and_whatever_follows(lead: str, trail: str, encode) -> None:  # type: ignore[no-untyped-def]
+    said = encode(f"{lead}{TOKEN}{trail}".encode()).decode()
     clean = Scrubber(TOKEN).text(f"Basic {said} is wrong")
     assert clean.startswith("Basic ")
     assert clean.endswith(" is wrong")
     assert "***" in clean
-    assert len(clean) < len("Basic  is wrong") + 12
+    assert len(clean) < len("Basic  is wrong") + 12 + 2 * len(trail)
 
 
 @given(st.text(), tokens)
@@ -130,6 +131,19 @@ def test_what_stands_around_it_is_left_as_it_was() -> None:
 def test_a_body_may_come_in_every_encoding_that_json_is_read_in(encoding: str) -> None:
     clean = Scrubber(TOKEN).body(json.dumps({"you sent": TOKEN}).encode(encoding))
     assert json.loads(clean) == {"you sent": "***"}
+
+
+@pytest.mark.parametrize("start", [b"", b"\x80", b"\xff\xfe\x80", b"\xfe\xff", b"\0a", b"a\0", b"\0\0\xfe\xff"])
+def test_of_a_body_that_is_no_text_all_but_the_token_stays_byte_for_byte(start: bytes) -> None:
+    """Though it begins as UTF-16 or UTF-32 does."""
+    assert Scrubber(TOKEN).body(start + TOKEN.encode() + b" \xe9\n") == start + b"*** \xe9\n"
+
+
+@pytest.mark.parametrize(
+    ("secrets", "said"), [(["secret_t"], "hf_secret_token"), (["secret_t", "et_token_"], "hf_secret_token_")]
+)
+def test_of_secrets_within_each_other_nothing_stays(secrets: list[str], said: str) -> None:
+    assert Scrubber("hf_secret_token", *secrets).text(f"<{said}>") == "<***>"
 
 
 @pytest.mark.parametrize("worst", ["\\", "%25", "&amp;", "&#", "&#0", "&#x0", "\\u005c", "hf_"])
