@@ -113,6 +113,19 @@ def test_a_batch_in_progress_is_not_deleted(ledger: Ledger, state: str) -> None:
     assert ledger.batch(batch.batch_id)
 
 
+def test_a_batch_whose_answers_another_asks_about_is_not_deleted_before_that_one(ledger: Ledger) -> None:
+    source = answered(ledger, "ab")
+    stage = ledger.open_batch(
+        question=QUESTION, name=None, fingerprint="s", sources=[], priority="normal", now=2, source=source.batch_id
+    )
+    ledger.seal(stage, 2)
+    with pytest.raises(InputError, match=f"{stage.batch_id} asks about the answers of {source.batch_id}"):
+        ledger.hide(source, 3.0)
+    assert ledger.counts(source, recent_since=0).finished == 2
+    delete(ledger, stage)
+    delete(ledger, source)
+
+
 def test_a_deletion_that_was_interrupted_is_finished_by_the_next(ledger: Ledger) -> None:
     batch = answered(ledger, "abc")
     ledger.hide(batch, 9.0)  # and then the process dies

@@ -250,6 +250,17 @@ def test_retry_asks_what_failed_again_and_goes_on(ledger: Ledger) -> None:
     assert held(ledger, batch)
 
 
+def test_failures_that_were_forgiven_and_then_asked_again_count_anew(ledger: Ledger) -> None:
+    batch = submit(ledger, "abcd", now=1, max_failures="2")
+    fail(ledger, "ab", now=2)
+    assert ledger.resume(batch)
+    ledger.retry(batch, 3)
+    fail(ledger, "a", now=4)
+    assert not held(ledger, batch)
+    fail(ledger, "b", now=5)
+    assert held(ledger, batch)
+
+
 def test_cancel_ends_a_held_batch_and_keeps_what_only_others_on_hold_want(ledger: Ledger) -> None:
     one = submit(ledger, "abc", now=1)
     two = submit(ledger, "bcd", now=1, max_failures="1")
