@@ -1,6 +1,7 @@
 """The loop, within the test's process: what it takes, and when."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from jobs.core.rates import RateLimits
 from jobs.ledger import Ledger, StartedJob
 from worker.engine.execute import ExecutionResult, Task
 from worker.engine.factory import build_worker
-from worker.engine.in_hand import LONGEST_S
+from worker.engine.in_hand import LONGEST_S, LOOK_EVERY_S
 from worker.engine.lane_client import LaneClient
 from worker.engine.policy import Done, Transient
 from worker.engine.worker import ChartWorker
@@ -182,3 +183,21 @@ def test_what_waits_in_hand_goes_back_when_something_speaks_against_it(
     rows = [ledger.job(id_of(chart)) for chart in CHARTS]
     assert {row.attempts for row in rows} == {0, 1}
     assert sum(row.attempts for row in rows) == len(calls.begun)
+
+
+def test_while_the_loop_waits_for_redis_no_thread_begins_what_has_waited_too_long(lanes: Lanes, ledger: Ledger) -> None:
+    batch = submit(ledger, CHARTS, now=1)
+    lanes.queues.enqueue([id_of(chart) for chart in CHARTS], lane=LANE, batch_id=batch.batch_id)
+    clock = StoppedClock()
+    with HuggingFaceClient(HFConfig(api_key=None, base_url="http://127.0.0.1:9")) as client:
+        calls = Calls(client=client, chart_root=None, timeout_s=1, text_timeout_s=1, max_attempts=3, retry_delay_s=1)
+        with at_work(lanes, ledger, calls, clock):
+            eventually(lambda: ledger.counts(batch, recent_since=0).finished == QUICK)
+            eventually(lambda: ledger.counts(batch, recent_since=0).started > THREADS)
+            begun = len(calls.begun)
+            lanes.redis.client_pause(3000)
+            time.sleep(3 * LOOK_EVERY_S)  # it looks meanwhile
+            clock.now_s += LONGEST_S + 0.1
+            calls.fail_one.release()
+            time.sleep(0.5)
+            assert len(calls.begun) == begun
