@@ -49,7 +49,7 @@ def resume(session: Session, lanes: set[str] | None, batch: Batch | None = None)
         session.ledger.resume(batch)
     _end_pauses(session, lanes if batch is None else set())
     # An account's hold may keep a lane waiting that was never called for: it has no gate of its own yet.
-    every_gate = session.gates.all(extra_lanes=queues.lanes())
+    every_gate = session.gates.all(extra_lanes=queues.lanes(), former=True)
     gates = [gate for gate in every_gate if gate.held and (lanes is None or gate.lane in lanes)]
     opened = session.gates.resume(gates)
     return opened, put_back_all(session.ledger, queues, batch=batch)

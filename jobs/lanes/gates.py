@@ -124,21 +124,26 @@ class Gates:
         gates = [gate for gate in self.all(extra_lanes=[lane]) if gate.lane == lane]
         if not gates:
             gates = [gate for gate in [self.unbrought(lane)] if gate.held]
-        newest_s = max((gate.seen_s for gate in gates), default=0.0)
-        return [gate for gate in gates if gate.live] or [gate for gate in gates if gate.seen_s == newest_s]
+        if not gates:  # what holds an account holds for a lane too that it was never brought to
+            former = [gate for gate in self.all(extra_lanes=[lane], former=True) if gate.lane == lane]
+            return [gate for gate in _brought_last(former) if gate.held]
+        return [gate for gate in gates if gate.live] or _brought_last(gates)
 
     def unbrought(self, lane: str) -> Gate:
         """The lane's gate for any first worker: what people have paused, limited or suspended holds for it too."""
         return self._describe([("", lane)], ())[0]
 
-    def all(self, *, extra_lanes: Sequence[str] = ()) -> list[Gate]:
-        """Every gate that was ever used, and those that live workers would bring to `extra_lanes`."""
+    def all(self, *, extra_lanes: Sequence[str] = (), former: bool = False) -> list[Gate]:
+        """Every gate that was ever used, and those that live workers would bring to `extra_lanes`.
+
+        `former`: and those that the workers would have brought there that used the others.
+        """
         workers = self.workers()
         used = (text(gate).partition(":") for gate in self._redis.smembers("chartq:gates"))
         pairs = {(account, lane) for account, _, lane in used}
-        for lane in extra_lanes:
-            api = lane.partition(":")[0]
-            pairs |= {(entry.accounts[api], lane) for entry in workers if api in entry.accounts}
+        accounts = {(_api(lane), account) for account, lane in pairs if former}
+        accounts |= {brought for entry in workers for brought in entry.accounts.items()}
+        pairs |= {(account, lane) for lane in extra_lanes for api, account in accounts if api == _api(lane)}
         return self._describe(sorted(pairs), workers)
 
     def workers(self) -> list[WorkerEntry]:
@@ -195,6 +200,15 @@ class Gates:
             live=live,
             seen_s=max((entry.seen_s for entry in mine), default=0.0),
         )
+
+
+def _api(lane: str) -> str:
+    return lane.partition(":")[0]
+
+
+def _brought_last(gates: Sequence[Gate]) -> list[Gate]:
+    newest_s = max((gate.seen_s for gate in gates), default=0.0)
+    return [gate for gate in gates if gate.seen_s == newest_s]
 
 
 def parse_entry(published: Any) -> WorkerEntry | None:

@@ -90,6 +90,20 @@ def test_credits_that_run_out_hold_the_rest_until_resume(user: Stack, server: Re
     assert server.record.with_status(200) == 60
 
 
+def test_an_account_on_hold_is_on_hold_for_a_model_that_it_never_asked_too(user: Stack, server: Rehearsal) -> None:
+    server.behave(credits=0)
+    draw_charts(user.folder / "charts", 2)
+    user.run("run", "charts", "-p", "Up?", "--json", expect=3)
+    other = ("run", "charts", "-p", "Up?", "-m", "org/other", "--json")
+    held = user.run(*other, expect=3).json()
+    # Nobody works now: what the last worker's account met is still known.
+    assert user.status(held["batch_id"])["hold"]["reason"] == "credits"
+    assert user.run("wait", held["batch_id"], "--timeout", "20", expect=3)
+    server.behave(credits=None)
+    assert "1 lane opened" in user.run("resume", held["batch_id"]).stderr
+    assert user.run(*other).json()["request_counts"]["finished"] == 2
+
+
 def test_a_wrong_token_costs_one_call_and_a_right_one_serves_the_same_queue(user: Stack, server: Rehearsal) -> None:
     server.behave(token="hf_secret_token")
     batch_id = user.submit(draw_charts(user.folder / "charts", 20))
