@@ -37,6 +37,7 @@ def size(tx: Transaction, batch: Batch) -> Size:
 
 def hide(tx: Transaction, batch: Batch, now: float) -> None:
     """From now on nobody sees the batch. Raises InputError if it is in progress or another asks about its answers."""
+    tx.rows("lock_batch", batch=batch.id)  # who would go on with it, or ask about its answers, waits, or is seen here
     if why := obstacle(tx, batch):
         raise InputError(why)
     tx.run("hide_batch", batch=batch.id, now=now)

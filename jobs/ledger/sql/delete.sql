@@ -4,7 +4,10 @@ SELECT batches.id, batches.sealed_at, batches.canceled_at,
     (SELECT MIN(stages.batch_id) FROM batches AS stages
         WHERE stages.source_batch = batches.batch_id AND stages.deleted_at IS NULL) AS stage
 FROM batches JOIN batch_counts AS counts ON counts.batch = batches.id
-WHERE batches.id = :batch AND batches.deleted_at IS NULL /*postgresql FOR UPDATE OF batches */
+WHERE batches.id = :batch AND batches.deleted_at IS NULL
+
+-- name: lock_batch
+SELECT id FROM batches WHERE id = :batch /*postgresql FOR UPDATE */
 
 -- name: hide_batch
 UPDATE batches SET deleted_at = :now, hold_reason = NULL WHERE id = :batch

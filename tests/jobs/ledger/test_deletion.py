@@ -44,6 +44,13 @@ def test_a_deleted_batch_takes_along_what_nobody_else_wants(ledger: Ledger) -> N
     assert first.batch_id not in [batch.batch_id for batch in ledger.batches()]
 
 
+def test_why_a_batch_stays_is_told_without_touching_it(ledger: Ledger) -> None:
+    """`prune` asks it of every old batch: on a store that is only read from."""
+    assert ledger.obstacle_to_deletion(answered(ledger, "ab")) == ""
+    waits = submit(ledger, "c", now=2)
+    assert f"chartq cancel {waits.batch_id}" in ledger.obstacle_to_deletion(waits)
+
+
 def questions(ledger: Ledger) -> int:
     counted: int = ledger.store.read(lambda tx: tx.execute("SELECT COUNT(*) FROM questions").fetchone()[0])
     return counted
