@@ -17,6 +17,16 @@ from jobs.ledger.transaction import Row, Transaction
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+#: Ends transactions of ours on PostgreSQL whose process says nothing: it is frozen, or its host is gone, and holds its
+#: jobs' rows. The server's own time-out for that stands still after psycopg's executemany, which ends with a Flush.
+_END_SILENT = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+    AND application_name = current_setting('application_name') AND xact_start IS NOT NULL
+    AND wait_event = 'ClientRead' AND clock_timestamp() - state_change > interval '10 s'
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lost:
     """What became of jobs that were lost with their worker."""
@@ -85,7 +95,12 @@ def record(tx: Transaction, changes: Sequence[Change], now: float) -> dict[str, 
 
 
 def lose(tx: Transaction, losses: Sequence[tuple[str, str]], *, max_losses: int, now: float) -> Lost:
-    """Take jobs from executions (job id, execution id) that died; more than `max_losses` fail a job."""
+    """Take jobs from executions (job id, execution id) that died; more than `max_losses` fail a job.
+
+    PostgreSQL: transactions that such a worker has left open are ended first.
+    """
+    if tx.dialect == "postgresql":
+        tx.execute(_END_SILENT)
     reports = [
         WorkerLost(job_id=job_id, execution_id=execution_id, max_losses=max_losses) for job_id, execution_id in losses
     ]

@@ -5,6 +5,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -20,7 +21,16 @@ from support.stores import STORES, finished, id_of, members_of, new_store, open_
 
 from jobs.core.errors import SettingsError, StoreError
 from jobs.core.failure_limit import FailureLimit
-from jobs.ledger import Failed, Ledger, SchemaTooNewError, StoreUnavailableError, StoreUrl, schema
+from jobs.ledger import (
+    Failed,
+    Ledger,
+    SchemaTooNewError,
+    StoreUnavailableError,
+    StoreUrl,
+    attempts,
+    postgres_database,
+    schema,
+)
 from jobs.ledger.database import Store
 from jobs.ledger.statements import statement, written
 from jobs.ledger.transaction import Transaction
@@ -301,6 +311,33 @@ def test_an_unusable_url_names_the_variable_and_no_password(url: str) -> None:
     with pytest.raises(SettingsError, match="RESULTS_URL") as caught:
         Ledger.open(url)
     assert "s3cret" not in str(caught.value)
+
+
+def test_jobs_of_who_is_frozen_within_a_transaction_are_taken_over_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL's own time-out stands still after psycopg's executemany: a worker that was frozen there (SIGSTOP, a
+    host that is gone) kept its jobs until somebody woke it."""
+    monkeypatch.setattr(postgres_database, "LOCK_WAIT_S", 5)
+    monkeypatch.setattr(attempts, "_END_SILENT", attempts._END_SILENT.replace("10 s", "0 s"))
+    url = new_store("postgresql", tmp_path)
+    written, thawed = threading.Event(), threading.Event()
+
+    def frozen(tx: Transaction) -> None:
+        tx.run_many("start_job", [{"execution": "late", "now": 3.0, "job": row} for row in (1, 2)])
+        written.set()
+        assert thawed.wait(PATIENCE_S)
+
+    with Ledger.open(url) as ledger, closing(Store(url)) as his, ThreadPoolExecutor(1) as pool:
+        submit(ledger, ["a", "b"], now=1)
+        ledger.start([(id_of("a"), "e"), (id_of("b"), "e")], now=2)
+        his_work = pool.submit(his.write, frozen)
+        assert written.wait(PATIENCE_S)
+        lost = ledger.lose([(id_of("a"), "e"), (id_of("b"), "e")], max_losses=3, now=4)
+        assert sorted(lost.again) == sorted([id_of("a"), id_of("b")])
+        thawed.set()
+        with pytest.raises(StoreUnavailableError):
+            his_work.result(PATIENCE_S)
 
 
 # Cost
