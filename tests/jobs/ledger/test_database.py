@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from support import ledger_v1
 from support.ledger_users import SHARED, start_user
-from support.stack import PATIENCE_S
+from support.stack import PATIENCE_S, eventually
 from support.stores import STORES, finished, id_of, members_of, new_store, open_batch, start, submit
 
 from jobs.core.errors import SettingsError, StoreError
@@ -333,12 +333,12 @@ def test_jobs_of_who_is_frozen_within_a_transaction_are_taken_over(
         ledger.start([(id_of("a"), "e"), (id_of("b"), "e")], now=2)
         his_work = pool.submit(his.write, frozen)
         assert written.wait(PATIENCE_S)
-        again: list[str] = []
-        for _ in range(3):  # the first time he may not have fallen silent yet
-            with suppress(StoreUnavailableError):
-                again += ledger.lose([(id_of("a"), "e"), (id_of("b"), "e")], max_losses=3, now=4).again
-                break
-        assert sorted(again) == sorted([id_of("a"), id_of("b")])
+        # The server has answered him before it notices that he says nothing.
+        silent = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL"
+        silent += " AND wait_event = 'ClientRead'"
+        eventually(lambda: ledger.store.read(lambda tx: tx.execute(silent).fetchone()[0] == 1))
+        lost = ledger.lose([(id_of("a"), "e"), (id_of("b"), "e")], max_losses=3, now=4)
+        assert sorted(lost.again) == sorted([id_of("a"), id_of("b")])
         thawed.set()
         with pytest.raises(StoreUnavailableError):
             his_work.result(PATIENCE_S)
