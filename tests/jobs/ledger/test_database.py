@@ -333,13 +333,17 @@ def test_jobs_of_who_is_frozen_within_a_transaction_are_taken_over(
         ledger.start([(id_of("a"), "e"), (id_of("b"), "e")], now=2)
         his_work = pool.submit(his.write, frozen)
         assert written.wait(PATIENCE_S)
-        # The server has answered him before it notices that he says nothing.
-        silent = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL"
-        silent += " AND wait_event = 'ClientRead'"
-        eventually(lambda: ledger.store.read(lambda tx: tx.execute(silent).fetchone()[0] == 1))
-        lost = ledger.lose([(id_of("a"), "e"), (id_of("b"), "e")], max_losses=3, now=4)
-        assert sorted(lost.again) == sorted([id_of("a"), id_of("b")])
-        thawed.set()
+        try:
+            # The server has answered him before it notices that he says nothing.
+            silent = (
+                "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL"
+            )
+            silent += " AND wait_event = 'ClientRead'"
+            eventually(lambda: ledger.store.read(lambda tx: tx.execute(silent).fetchone()[0] == 1))
+            lost = ledger.lose([(id_of("a"), "e"), (id_of("b"), "e")], max_losses=3, now=4)
+            assert sorted(lost.again) == sorted([id_of("a"), id_of("b")])
+        finally:
+            thawed.set()
         with pytest.raises(StoreUnavailableError):
             his_work.result(PATIENCE_S)
 
