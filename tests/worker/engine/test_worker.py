@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -101,6 +102,7 @@ class Calls(Task):
     """No provider: each call ends when the test says so."""
 
     begun: list[str] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))  # each is told to one thread
     fail_one: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -109,7 +111,7 @@ class Calls(Task):
     ) -> ExecutionResult:
         ready()
         self.begun.append(job.job_id)
-        if len(self.begun) <= QUICK:
+        if next(self.numbers) <= QUICK:
             return ANSWERED
         while not self.over.wait(0.01):
             if self.fail_one.acquire(blocking=False):
@@ -194,6 +196,7 @@ def test_while_the_loop_waits_for_redis_no_thread_begins_what_has_waited_too_lon
         with at_work(lanes, ledger, calls, clock):
             eventually(lambda: ledger.counts(batch, recent_since=0).finished == QUICK)
             eventually(lambda: ledger.counts(batch, recent_since=0).started > THREADS)
+            eventually(lambda: len(calls.begun) == QUICK + THREADS)
             begun = len(calls.begun)
             lanes.redis.client_pause(3000)
             time.sleep(3 * LOOK_EVERY_S)  # it looks meanwhile
