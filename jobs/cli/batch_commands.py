@@ -14,8 +14,9 @@ from jobs.batches.session import Session
 from jobs.batches.shapes import BatchDocument
 from jobs.cli.completion import complete_batches
 from jobs.cli.newest import batch_or_newest, no_batches
-from jobs.cli.options import Number, json_option, newest_batch_argument
+from jobs.cli.options import json_option, newest_batch_argument
 from jobs.cli.output import print_data, reader_may_leave, say
+from jobs.cli.values import Number
 from jobs.config.settings import producer_settings
 from jobs.core.errors import UnknownIdError
 from jobs.core.text import dumps, label, one_line, visible

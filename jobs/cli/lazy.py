@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from jobs.cli.values import refuse_blanks
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -39,7 +41,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         place = self._places.get(cmd_name)
-        return None if place is None else cast(click.Command, load(place.where))
+        return None if place is None else refuse_blanks(load(place.where))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         """Commands that begin so, without loading them all, and options."""

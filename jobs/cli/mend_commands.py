@@ -5,7 +5,7 @@ import click
 from jobs.batches import operations
 from jobs.batches.session import Session
 from jobs.cli.control_commands import batch_or_model, lanes_of
-from jobs.cli.options import batch_argument, given, model_or_batch_argument
+from jobs.cli.options import batch_argument, model_or_batch_argument
 from jobs.cli.output import say
 from jobs.config.settings import producer_settings
 from jobs.core.job import model_of
@@ -15,10 +15,8 @@ from jobs.ledger import FailureFilter
 
 @click.command()
 @batch_argument
-@click.option(
-    "--error", "type_", metavar="TYPE", callback=given, help="Only failures of this type, as `chartq errors` names it."
-)
-@click.option("--match", metavar="TEXT", callback=given, help="Only failures with this text in their message.")
+@click.option("--error", "type_", metavar="TYPE", help="Only failures of this type, as `chartq errors` names it.")
+@click.option("--match", metavar="TEXT", help="Only failures with this text in their message.")
 def retry(batch_id: str, type_: str | None, match: str | None) -> int:
     """Queue again what failed, with fresh attempts; all of it, or one kind.
 

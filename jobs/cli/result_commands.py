@@ -9,8 +9,9 @@ import click
 
 from jobs.batches.session import Session
 from jobs.cli.newest import batch_or_newest
-from jobs.cli.options import GivenPath, newest_batch_argument
+from jobs.cli.options import newest_batch_argument
 from jobs.cli.output import reader_may_leave, say
+from jobs.cli.values import GivenPath
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError
 from jobs.core.text import counted

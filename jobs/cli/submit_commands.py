@@ -10,9 +10,10 @@ from jobs.batches.cost import PricesOf, no_prices
 from jobs.batches.plan import plan
 from jobs.batches.session import Session
 from jobs.cli.console import messages
-from jobs.cli.options import GivenPath, json_option
+from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
 from jobs.cli.progress import shown
+from jobs.cli.values import GivenPath
 from jobs.config.settings import Settings, producer_settings
 from jobs.core.errors import InputError
 from jobs.core.failure_limit import SHARE_FROM, FailureLimit

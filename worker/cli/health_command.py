@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from jobs.cli.options import Number
+from jobs.cli.values import Number
 from jobs.config.settings import producer_settings
 from jobs.core.errors import SettingsError
 from jobs.core.text import dumps, one_line

@@ -2,7 +2,7 @@
 
 import click
 
-from jobs.cli.options import Number
+from jobs.cli.values import Number
 
 #: More (11 days) is more than the clocks of some systems can wait for.
 _MAX_GRACE_S = 1_000_000

@@ -15,10 +15,11 @@ import click
 from jobs.batches.session import Session
 from jobs.cli.console import messages
 from jobs.cli.main import FAILED
-from jobs.cli.options import Number, json_option
+from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
 from jobs.cli.progress import shown
 from jobs.cli.submit_commands import make_order, nothing_to_ask, submit_options, tell_rejects
+from jobs.cli.values import Number
 from jobs.config.settings import Settings, load_settings
 from jobs.core.clock import FastClock
 from jobs.core.rates import RateLimits, Window

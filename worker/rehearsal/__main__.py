@@ -7,6 +7,7 @@ from typing import Any, cast, get_args
 
 import click
 
+from jobs.cli.values import refuse_blanks
 from jobs.core.rates import RateLimits
 from worker.rehearsal import Behaviour, Rehearsal
 from worker.rehearsal.behaviour import KINDS, Fault, Hints, Window
@@ -36,6 +37,7 @@ def parse_fail_every(text: str) -> tuple[int, Fault]:
     return int(count), parse_fault(fault or "500")
 
 
+@refuse_blanks
 @click.command()
 @click.option("--port", default=0, show_default="a free one")
 @click.option("--host", default="127.0.0.1", show_default=True, help="In a container 0.0.0.0.")

@@ -1,0 +1,52 @@
+"""What is typed as the value of an option or argument: texts, paths, numbers. None is empty by mistake."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+from click.types import StringParamType
+
+_EMPTY = "it is empty: is a variable of your script unset?"
+
+
+class _Text(StringParamType):
+    """A text; an empty or blank one, which must not pass for none or for all, is wrong usage."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and not value.strip():
+            self.fail(_EMPTY, param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class GivenPath(click.Path):
+    """A path; an empty one, which Python takes for the working directory, or a blank one is wrong usage."""
+
+    def __init__(self, *, dir_okay: bool = True, file_okay: bool = True) -> None:
+        super().__init__(path_type=Path, dir_okay=dir_okay, file_okay=file_okay)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and not value.strip():
+            self.fail(_EMPTY, param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Number(click.FloatRange):
+    """A number within bounds: `nan`, which no bound keeps out, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
+
+
+def refuse_blanks(command: click.Command) -> click.Command:
+    """The command, with all its texts and those of its sub-commands given or left out. A variable may be empty."""
+    for param in command.params:
+        if type(param.type) is StringParamType:
+            param.type = _Text()
+    if isinstance(command, click.Group):
+        for one in command.commands.values():
+            refuse_blanks(one)
+    return command
