@@ -6,6 +6,7 @@ then the operation. Plain Redis is assumed (one server, or Sentinel's master): k
 
 import json
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +35,14 @@ _SHORT_OF_MEMORY = {
 }
 
 
-def _library() -> str:
+@cache
+def _texts() -> dict[str, str]:
+    """By first line, the whole library: read once, since a worker has several who call it."""
     folder = Path(__file__).with_name("lua")
     files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".lua")), key=lambda entry: entry.name)
     parts = [file.read_text("utf-8") for file in files]
-    return "\n".join([*parts, "local reply = ops[ARGV[1]](cjson.decode(ARGV[2]))", "write_down()", "return reply"])
+    library = "\n".join([*parts, "local reply = ops[ARGV[1]](cjson.decode(ARGV[2]))", "write_down()", "return reply"])
+    return {line: line + library for line in ("", _REFUSED, _ALLOWED)}
 
 
 class Scripts:
@@ -49,8 +53,7 @@ class Scripts:
 
         self._unknown, self._prefix = NoScriptError, rq_prefix()
         self._redis, self._clock = redis, clock
-        library = _library()
-        self._scripts = {line: redis.register_script(line + library) for line in ("", _REFUSED, _ALLOWED)}
+        self._scripts = {line: redis.register_script(text) for line, text in _texts().items()}
 
     def call(self, operation: str, **args: Any) -> Any:
         """Run `ops.<operation>(args)`. Arguments that are None are left out (Lua's `nil`)."""

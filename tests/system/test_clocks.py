@@ -69,9 +69,10 @@ class SetClock(Clock):
 
 @pytest.fixture
 def lanes(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Lanes:
-    library = scripts._library()
-    assert library.count(_TIME) == 1
-    monkeypatch.setattr(scripts, "_library", lambda: library.replace(_TIME, _SET))
+    texts = scripts._texts()
+    assert {text.count(_TIME) for text in texts.values()} == {1}
+    changed = {line: text.replace(_TIME, _SET) for line, text in texts.items()}
+    monkeypatch.setattr(scripts, "_texts", lambda: changed)
     lanes = Lanes(redis, SetClock(redis))
     lanes.clock.pass_s(0)
     return lanes
