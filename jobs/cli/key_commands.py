@@ -35,7 +35,8 @@ def keys() -> None:
 def create(name: str, read_only: bool) -> int:
     """Make a key and print it, this once: only its hash is kept.
 
-    A new key of an old name sees what the old one made.
+    A new key of an old name sees what the old one made. A name may have a read-only key beside the one that acts: it
+    sees the same.
 
     \b
     Example: chartq keys create ann
@@ -90,12 +91,12 @@ def _document(key: ApiKey) -> dict[str, Any]:
 @keys.command()
 @click.argument("name")
 def revoke(name: str) -> int:
-    """Take a key back: within a second it opens nothing any more. What was made with it stays.
+    """Take a name's keys back: within a second they open nothing any more. What was made with them stays.
 
     \b
     Example: chartq keys revoke ann
     """
     with Session(producer_settings()) as session:
-        session.ledger.revoke_api_key(name, time.time())
-    say(f"the key {name} opens nothing any more")
+        revoked = session.ledger.revoke_api_key(name, time.time())
+    say(f"the key {name} opens nothing any more" if revoked == 1 else f"the {revoked} keys {name} open nothing any more")
     return 0

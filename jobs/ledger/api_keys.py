@@ -13,7 +13,7 @@ _PREFIX = "cq"
 @dataclass(frozen=True, kw_only=True)
 class ApiKey:
     key_id: str
-    #: Whose it is: who has it sees what keys of this name made.
+    #: Whose it is: who has it sees what keys of this name made. One that acts and one that reads may have the same.
     name: str
     read_only: bool
     created_at: float
@@ -21,12 +21,13 @@ class ApiKey:
 
 
 def create(tx: Transaction, name: str, *, read_only: bool, now: float) -> str:
-    """A new key, shown this once. Raises InputError: the name has one."""
+    """A new key, shown this once. Raises InputError: the name has one that may as much."""
     import secrets  # brings OpenSSL, as below: a twentieth of a command's start, and few look at keys
 
     tx.run("lock_keys")  # two who create the same name at once
-    if tx.rows("live_keys_of", name=name):
-        raise InputError(f"there is a key {name!r}: revoke it first, or choose another name")
+    if any(row.read_only == int(read_only) for row in tx.rows("live_keys_of", name=name)):
+        kind = "read-only key" if read_only else "key"
+        raise InputError(f"there is a {kind} {name!r}: revoke it first, or choose another name")
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     tx.run("insert_key", key_id=key_id, name=name, hash=_hash(secret), read_only=int(read_only), now=now)
     return f"{_PREFIX}-{key_id}-{secret}"
@@ -55,10 +56,12 @@ def count(tx: Transaction) -> tuple[int, int]:
     return ever, live
 
 
-def revoke(tx: Transaction, name: str, now: float) -> None:
-    """From now on the key of this name opens nothing. Raises UnknownIdError."""
-    if not tx.run("revoke_keys", name=name, now=now):
+def revoke(tx: Transaction, name: str, now: float) -> int:
+    """From now on no key of this name opens anything: how many did. Raises UnknownIdError."""
+    revoked = tx.run("revoke_keys", name=name, now=now)
+    if not revoked:
         raise UnknownIdError(f"no key {name!r} that is not revoked; `chartq keys list` shows all")
+    return revoked
 
 
 def is_job_of(tx: Transaction, job_id: str, name: str) -> bool:

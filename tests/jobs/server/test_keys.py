@@ -1,5 +1,6 @@
 """Keys: who has none gets nothing, each sees its own, and none is written down anywhere."""
 
+import json
 import logging
 import time
 from typing import Any
@@ -134,6 +135,33 @@ def test_a_key_that_only_reads_changes_nothing(user: Producer, api: TestClient) 
     assert api.get("/batches", headers=reader).status_code == 200
     answer = upload(api, reader)
     assert (answer.status_code, error_of(answer)["code"]) == (403, "read_only_key")
+
+
+def test_a_name_may_have_a_key_that_acts_and_one_that_reads_and_both_see_the_same(
+    user: Producer, api: TestClient
+) -> None:
+    acting, reading = key(user, "ann"), key(user, "ann", "--read-only")
+    mine = upload(api, acting).json()["batch_id"]
+    job_id = user.results(mine)[0]["job_id"]
+    for path in (f"/batches/{mine}", f"/batches/{mine}/results", f"/jobs/{job_id}", "/batches", "/lanes"):
+        seen = [api.get(path, headers=headers) for headers in (acting, reading)]
+        assert [one.status_code for one in seen] == [200, 200], path
+        assert seen[0].content == seen[1].content, path
+    told = [api.get("/key", headers=headers).json() for headers in (acting, reading)]
+    assert [(one["name"], one["read_only"]) for one in told] == [("ann", False), ("ann", True)]
+    assert api.post(f"/batches/{mine}/cancel", headers=reading).status_code == 403
+    assert api.post(f"/batches/{mine}/cancel", headers=acting).status_code == 200
+    for options, kind in ((), "key"), (("--read-only",), "read-only key"):
+        assert f"there is a {kind} 'ann'" in user.run("keys", "create", "ann", *options, expect=1).stderr
+    listed = [json.loads(line) for line in user.run("keys", "list", "--json").stdout.splitlines()]
+    assert [(one["name"], one["read_only"], one["revoked_at"]) for one in listed] == [
+        ("ann", False, None),
+        ("ann", True, None),
+    ]
+    assert "2 keys" in user.run("keys", "revoke", "ann").stderr
+    assert [api.get("/batches", headers=headers).status_code for headers in (acting, reading)] == [401, 401]
+    assert user.run("keys", "revoke", "ann", expect=1)
+    assert api.get(f"/batches/{mine}", headers=key(user, "ann", "--read-only")).status_code == 200
 
 
 def test_a_revoked_key_opens_nothing_and_neither_does_none(user: Producer, api: TestClient) -> None:
