@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from jobs.core.text import strict_json
 from jobs.server.errors import ApiError, unfit
+from jobs.server.plain_body import check_plain
 
 _KINDS = {"json": "application/json", "form": "multipart/form-data"}
 
@@ -15,6 +16,7 @@ M = TypeVar("M", bound=BaseModel)
 
 async def json_object(request: Request) -> dict[str, Any]:
     """The body's JSON object. Raises ApiError."""
+    check_plain(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != _KINDS["json"]:
         raise ApiError(415, "send JSON, with Content-Type: application/json", param="content-type")

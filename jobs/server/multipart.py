@@ -9,6 +9,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from jobs.server.errors import ApiError
+from jobs.server.plain_body import check_plain
 
 #: Bytes of a field that is no file: a long prompt in UTF-8.
 MAX_FIELD_BYTES = 1_000_000
@@ -30,7 +31,8 @@ Piece = tuple[Part, bytes | None]
 
 
 async def pieces(request: Request, *, max_files: int) -> AsyncIterator[Piece]:
-    """The form as it arrives. Raises ApiError: no form, damaged, too many parts."""
+    """The form as it arrives. Raises ApiError: no form, compressed, damaged, too many parts, one twice."""
+    check_plain(request)
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise ApiError(415, "send multipart/form-data, as `curl -F` does", param="content-type")
@@ -91,6 +93,7 @@ class _Form:
 
     def __init__(self, max_files: int) -> None:
         self._max_files, self._files, self._fields = max_files, 0, 0
+        self._given: set[str] = set()
         self._ready: list[Piece] = []
         self._part = Part("", None)
         self._header = b""
@@ -133,14 +136,24 @@ class _Form:
         name, filename = options.get(b"name"), options.get(b"filename")
         if not name:
             raise ApiError(400, "the form is damaged: a part has no name")
+        text = None if filename is None else filename.decode("utf-8", "replace")
+        self._part = Part(name.decode("utf-8", "replace"), text)
+        self._check_single(self._part)
         if filename is None:
             self._fields += 1
         else:
             self._files += 1
         if self._files > self._max_files or self._fields > _MAX_FIELDS:
             raise ApiError(413, f"the form has more than {self._max_files} files or {_MAX_FIELDS} fields")
-        text = None if filename is None else filename.decode("utf-8", "replace")
-        self._part = Part(name.decode("utf-8", "replace"), text)
+
+    def _check_single(self, part: Part) -> None:
+        """Raises ApiError: which of two is meant? Only files may be many, and what is named as a list, `name[]`."""
+        is_many = part.name.endswith("[]") or (part.filename is not None and self._max_files > 1)
+        if part.name in self._given and not is_many:
+            raise ApiError(400, f"{part.name[:100]!r} is there twice: send it once", param=part.name[:100])
+        if part.filename is not None and self._max_files == 1 and self._files:
+            raise ApiError(400, f"{part.name[:100]!r} is a second file: send one", param=part.name[:100])
+        self._given.add(part.name)
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         self._ready.append((self._part, data[start:end]))

@@ -1,8 +1,10 @@
 """What every request meets: one shape of errors, bounds, ids, a line in the log."""
 
 import dataclasses
+import gzip
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -57,6 +59,54 @@ def test_whatever_is_wrong_the_answer_has_the_one_shape(
     answer = api.request(method, path, content=body, headers=headers)
     assert answer.status_code == status, answer.text
     error_of(answer)
+
+
+@pytest.mark.parametrize(
+    "path", ["/analyze", "/batches", "/batches/plan", "/v1/files", "/v1/batches", "/v1/chat/completions"]
+)
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "x-nonsense", "GZIP", "identity, gzip"])
+def test_a_compressed_body_is_refused_with_words(api: TestClient, path: str, coding: str) -> None:
+    for kind in ("application/json", "multipart/form-data; boundary=x"):
+        headers = {"content-type": kind, "content-encoding": coding}
+        answer = api.post(path, content=gzip.compress(b"{}"), headers=headers)
+        assert answer.status_code == 415, answer.text
+        error = error_of(answer)
+        assert "uncompressed" in error["message"]
+        assert error["param"] == "content-encoding"
+        assert answer.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("coding", ["", "identity", "Identity"])
+def test_a_body_that_says_it_is_not_compressed_is_read(api: TestClient, coding: str) -> None:
+    files = {"files": ("a.png", png())}
+    answer = api.post("/batches", data={"prompt": "Up?"}, files=files, headers={"content-encoding": coding})
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("/analyze", ["file", "prompt", "model", "max_side"]),
+        ("/batches", ["prompt", "model", "name", "parameters", "schema", "priority", "max_side", "refresh"]),
+        ("/v1/files", ["file", "purpose"]),
+    ],
+)
+def test_of_what_is_one_a_form_may_not_have_two(user: Producer, api: TestClient, path: str, names: list[str]) -> None:
+    several = path == "/batches"
+    whole = [("files" if several else "file", ("a.png", png()))]
+    data = {"purpose": "batch"} if path == "/v1/files" else {"prompt": "Up?"}
+    for name in names:
+        more: Any = [("file", ("b.png", png(1)))] if name == "file" else [(name, (None, b"1")), (name, (None, b"2"))]
+        answer = api.post(path, data={} if name in data else data, files=[*whole, *more])
+        assert answer.status_code == 400, (name, answer.text)
+        error = error_of(answer)
+        assert error["param"] == name
+        assert f"'{name}' is there twice" in error["message"]
+    if not several:
+        answer = api.post(path, data=data, files=[*whole, ("image", ("b.png", png(1)))])
+        assert (answer.status_code, error_of(answer)["param"]) == (400, "image")
+    assert user.run("list", "--json").stdout == ""
+    assert api.get("/v1/files").json()["data"] == []
 
 
 def test_the_head_of_what_can_be_got_is_told_without_its_body(user: Producer, api: TestClient) -> None:
