@@ -8,6 +8,9 @@ from pathlib import Path
 
 from jobs.charts.image_check import IMAGE_SUFFIXES
 
+#: Of files whose lines are requests.
+REQUESTS_SUFFIXES = (".jsonl", ".ndjson")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
@@ -70,10 +73,11 @@ def _why_not(path: Path) -> str | None:
         return f"it can't be looked at: {getattr(error, 'strerror', None) or error}"
     if not stat.S_ISREG(mode):
         return "it is a pipe, socket or device, not an image file"
-    if path.suffix.lower() == ".jsonl":
-        return "a requests file is submitted by itself: name it as the only PATH"
+    if path.suffix.lower() in REQUESTS_SUFFIXES:
+        return "a requests file is submitted by itself: as the only PATH, or over HTTP by /v1/files and /v1/batches"
     if path.suffix.lower() not in IMAGE_SUFFIXES:
-        return f"not an image file by its name: {', '.join(sorted(s[1:] for s in IMAGE_SUFFIXES))} are taken"
+        images, requests = ", ".join(sorted(one[1:] for one in IMAGE_SUFFIXES)), " or ".join(REQUESTS_SUFFIXES)
+        return f"not an image file by its name: {images} are taken; a requests file ends in {requests}"
     return None
 
 

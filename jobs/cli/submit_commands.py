@@ -1,5 +1,6 @@
 """`submit`, and what it shares with `run`: the options, the order they make, and the words on what was refused."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -9,6 +10,8 @@ import click
 from jobs.batches.cost import PricesOf, no_prices
 from jobs.batches.plan import plan
 from jobs.batches.session import Session
+from jobs.charts.folder_walk import REQUESTS_SUFFIXES
+from jobs.charts.image_check import IMAGE_SUFFIXES
 from jobs.cli.console import messages
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
@@ -182,10 +185,19 @@ def _question(settings: Settings, options: dict[str, Any]) -> Question:
             max_side=options["max_side"],
         )
     except InputError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(f"{error}{_if_meant_as_requests(options)}") from None
     if question.task == "image-to-text" and prompt:
         say("HF_TASK=image-to-text: captioning models refuse a prompt, so it is not sent.")
     return question
+
+
+def _if_meant_as_requests(options: dict[str, Any]) -> str:
+    """Of a single file without a question: that its name is not of those whose lines ask."""
+    path, *others = options["paths"]
+    asks = any(options[name] for name, _option in _SET_BY_LINES)
+    if others or asks or not os.path.isfile(path) or path.suffix.lower() in IMAGE_SUFFIXES:
+        return ""
+    return f". If {str(path)!r} has requests: name it {' or '.join(f'{path.stem}{one}' for one in REQUESTS_SUFFIXES)}"
 
 
 def tell_sample(done: Submitted) -> None:

@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from jobs.charts.folder_walk import REQUESTS_SUFFIXES
 from jobs.charts.links import chart_of
 from jobs.core.errors import InputError, StoreError
 from jobs.core.job import Question
@@ -74,7 +75,7 @@ class BatchFile:
 
 
 def is_batch_file(path: Path) -> bool:
-    return path.suffix.lower() == ".jsonl" and not os.path.isdir(path)
+    return path.suffix.lower() in REQUESTS_SUFFIXES and not os.path.isdir(path)
 
 
 def look_at(

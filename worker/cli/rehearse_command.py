@@ -91,8 +91,8 @@ def rehearse(
     Example: chartq rehearse charts/ --rate 30/h
     """
     settings = load_settings()
-    asks = options["prompt"] or options["prompt_file"] or options["schema"] or is_batch_file(options["paths"][0])
-    if not asks:
+    brings_questions = len(options["paths"]) == 1 and is_batch_file(options["paths"][0])
+    if not (options["prompt"] or options["prompt_file"] or options["schema"] or brings_questions):
         options["prompt"] = _PROMPT
     order = make_order(settings, options)
     order = replace(order, name=f"REHEARSAL {order.name or ''}".strip())

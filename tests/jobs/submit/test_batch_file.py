@@ -211,6 +211,24 @@ def test_a_requests_file_that_cant_be_read_is_said(user: Producer) -> None:
     assert user.submit("folder.jsonl")["total"] == 1
 
 
+@pytest.mark.parametrize("name", ["requests.ndjson", "REQUESTS.JSONL"])
+def test_a_requests_file_is_known_by_its_name(user: Producer, name: str) -> None:
+    three(user)
+    (user.folder / "requests.jsonl").rename(user.folder / name)
+    assert submit(user, name)["total"] == 3
+    assert user.submit(name, draw_charts(user.folder / "charts", 1))["rejected"][0]["path"] == name
+
+
+def test_of_another_name_it_is_said_which_are_taken(user: Producer) -> None:
+    three(user)
+    (user.folder / "requests.jsonl").rename(user.folder / "requests.json")
+    assert "name it requests.jsonl or requests.ndjson" in user.run("submit", "requests.json", expect=2).stderr
+    told = user.run("submit", "requests.json", "-p", "Up?", expect=1).stderr
+    assert "ends in .jsonl or .ndjson" in told
+    draw_charts(user.folder / "charts", 1)
+    assert "requests" not in user.run("submit", "charts", expect=2).stderr
+
+
 def test_lines_come_with_their_numbers_whatever_ends_them(tmp_path: Path) -> None:
     file = tmp_path / "r.jsonl"
     file.write_bytes(b'\xef\xbb\xbf{"a":1}\r\n \n' + b"x" * 101 + b"\n" + b"y" * 100 + b"\nlast")

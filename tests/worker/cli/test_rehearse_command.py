@@ -102,6 +102,11 @@ def test_what_cannot_be_rehearsed_is_wrong_usage(
         assert says in _rehearse(user, *args).stderr
 
 
+def test_without_a_path_nothing_is_rehearsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with producer_in(tmp_path, monkeypatch) as user:
+        assert "PATH" in user.run("rehearse", expect=2, commands=chartq).stderr
+
+
 def _rehearse(user: Producer, *args: str) -> Any:
     return user.run("rehearse", "charts", *args, expect=2, commands=chartq)
 
