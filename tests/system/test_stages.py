@@ -83,8 +83,7 @@ def test_a_captioning_model_is_asked_nothing_about_an_answer(user: Stack, server
     [
         (["--then", "{trend}"], "names {trend}, and an answer has {text}, {custom_id}"),
         (["--then", "{text"], "braces don't match"),
-        (["--then", " "], "--then: the prompt is empty"),
-        (["--then", ""], "--then: the prompt is empty"),
+        (["--then", " "], "'--then': it is empty"),
         (["--then", os.fsdecode(b"\xff {text}")], "UTF-8"),
         (["--then", "{text}", "--then-model", "a model"], "no model id"),
     ],
