@@ -105,7 +105,7 @@ def make_stage(
     try:
         question = stage_question(
             settings,
-            template=read_prompt_file(options["prompt_file"]) if options["prompt_file"] else options["prompt"],
+            template=_prompt(options),
             model=options["model"],
             parameters=parse_parameters(options["params"]),
             schema=options["schema"],
@@ -171,11 +171,16 @@ def _batch_file(settings: Settings, options: dict[str, Any]) -> BatchFile | None
     )
 
 
+def _prompt(options: dict[str, Any]) -> str | None:
+    """As typed, or from its file. Raises InputError."""
+    if options["prompt"] is not None and options["prompt_file"] is not None:
+        raise InputError("give the prompt with -p or with --prompt-file, not both")
+    return read_prompt_file(options["prompt_file"]) if options["prompt_file"] else options["prompt"]
+
+
 def _question(settings: Settings, options: dict[str, Any]) -> Question:
     try:
-        if options["prompt"] is not None and options["prompt_file"] is not None:
-            raise InputError("give the prompt with -p or with --prompt-file, not both")
-        prompt = read_prompt_file(options["prompt_file"]) if options["prompt_file"] else options["prompt"]
+        prompt = _prompt(options)
         question = make_question(
             settings,
             prompt=prompt,
@@ -247,7 +252,7 @@ def submit(
     if source is None and with_image:
         raise click.UsageError("--with-image goes with --from: charts are shown anyway")
     if source is not None:
-        _check_stage(options)
+        _check_stage(options, with_image=with_image)
     first = make_order(settings, options) if source is None else None
     with Session(settings) as session:
         order = first or make_stage(
@@ -269,18 +274,20 @@ def submit(
     return 0 if done.total else 1
 
 
-def _check_stage(options: dict[str, Any]) -> None:
-    """What says where charts are has no meaning for answers."""
+def _check_stage(options: dict[str, Any], *, with_image: bool) -> None:
+    """What says where charts are, or how they are shown, has no meaning for answers."""
     if options["paths"]:
         raise click.UsageError("--from and PATHs: the answers of one batch are asked about, or charts")
     if options["sample"] is not None:
         raise click.UsageError("--sample is for folders: take a sample of the charts, and ask about its answers")
+    if options["max_side"] is not None and not with_image:
+        raise click.UsageError("--max-side is for pictures: of answers they are shown with --with-image only")
 
 
 def nothing_to_ask(order: Order, done: Submitted) -> str:
     """Why there is no batch: everything was refused, or nothing is there."""
     if done.rejected:
-        return "no image was accepted"
+        return f"no {'image' if order.source_batch is None else 'answer'} was accepted"
     return f"nothing to ask about was found in {', '.join(map(repr, order.source.labels[:_REJECTS_NAMED]))}"
 
 

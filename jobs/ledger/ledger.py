@@ -274,9 +274,12 @@ class Ledger:
         """The batch's rows in the order of submission, of one status or of all; read as they are taken."""
         return _in_order(partial(self._results_page, batch, status=status or "", with_raw=with_raw))
 
-    def unasked_answers(self, batch: Batch, stage: Batch | None) -> Iterator[SourceAnswer]:
-        """The batch's answers that `stage` has not asked about yet, in order; read as they are taken."""
-        return _in_order(partial(self._unasked_page, batch, stage))
+    def unasked_answers(self, batch: Batch, stage: Batch | None, charts: Batch | None) -> Iterator[SourceAnswer]:
+        """The batch's answers that `stage` has not asked about yet, in order; read as they are taken.
+
+        `charts`: the batch whose rows of the same names have the pictures; None: they are not wanted.
+        """
+        return _in_order(partial(self._unasked_page, batch, stage, charts))
 
 
 def _in_order(next_page: Callable[..., Sequence[R]]) -> Iterator[R]:

@@ -106,13 +106,14 @@ def count_results(tx: Transaction, batch: Batch, only: RowFilter) -> int:
 
 
 def unasked_page(
-    tx: Transaction, batch: Batch, stage: Batch | None, *, position: int, custom_id: str
+    tx: Transaction, batch: Batch, stage: Batch | None, charts: Batch | None, *, position: int, custom_id: str
 ) -> list[SourceAnswer]:
     """The batch's next answers that `stage` has no row about: none at all, or one about an earlier answer."""
     rows = tx.rows(
         "unasked_answers",
         batch=batch.id,
         stage=0 if stage is None else stage.id,
+        charts=0 if charts is None else charts.id,
         position=position,
         custom_id=custom_id,
         page=PAGE,

@@ -89,6 +89,7 @@ class SourceAnswer:
     position: int
     custom_id: str
     job_id: str
+    #: Of its chart, and where that lies; empty: it has none, or nobody asked.
     image_sha256: str
     image: str
     finished_at: float

@@ -44,26 +44,34 @@ class AnswersOf:
 
     def _rows(self, template: Template, stage: Batch | None) -> Iterator[NewMember | Rejected]:
         structured = template.names - set(ALWAYS)
-        for answer in self.ledger.unasked_answers(self.batch, stage):
+        for answer in self.ledger.unasked_answers(self.batch, stage, self._charts() if self.with_image else None):
             try:
                 question = self._question(template, answer, structured=bool(structured))
             except InputError as error:
                 yield Rejected(path=answer.custom_id, error=str(error))
                 continue
-            subject = answer.image_sha256 if self.with_image else ""
             yield NewMember(
                 position=answer.position,
                 custom_id=answer.custom_id,
-                job_id=job_id(subject, question.id),
-                image_sha256=subject,
-                image=answer.image if self.with_image else "",
+                job_id=job_id(answer.image_sha256, question.id),
+                image_sha256=answer.image_sha256,
+                image=answer.image,
                 question=question,
                 source_job=answer.job_id,
                 source_at=answer.finished_at,
             )
 
+    def _charts(self) -> Batch:
+        """The first batch of the chain, which asks about the charts themselves."""
+        batch = self.batch
+        while batch.source is not None:
+            batch = self.ledger.batch(batch.source)
+        return batch
+
     def _question(self, template: Template, answer: SourceAnswer, *, structured: bool) -> Question:
-        """Raises InputError: the answer lacks a field, or is too long."""
+        """Raises InputError: the answer lacks a field, or is too long, or there is no picture to show."""
+        if self.with_image and not answer.image:
+            raise InputError("it is the answer to a text without a picture: ask without --with-image")
         prompt = template.fill(_values(answer, structured=structured))
         if len(prompt) > MAX_PROMPT_CHARS:
             raise InputError(f"with its answer the prompt has {len(prompt):,} characters; at most {MAX_PROMPT_CHARS:,}")

@@ -69,9 +69,10 @@ FROM members JOIN jobs ON jobs.id = members.job
 WHERE members.batch = :batch AND {fits}
 
 -- name: unasked_answers
-SELECT page.position, page.custom_id, page.job_id, page.image_sha256, page.image, page.finished_at, answers.text
+SELECT page.position, page.custom_id, page.job_id, page.finished_at, answers.text,
+    COALESCE(asked.image_sha256, '') AS image_sha256, COALESCE(charts.image, '') AS image
 FROM (
-    SELECT members.position, members.custom_id, members.job, jobs.job_id, jobs.image_sha256, members.image, jobs.finished_at
+    SELECT members.position, members.custom_id, members.job, jobs.job_id, jobs.finished_at
     FROM members JOIN jobs ON jobs.id = members.job
     WHERE members.batch = :batch AND members.position >= :position
         AND (members.position > :position OR members.custom_id > :custom_id)
@@ -84,6 +85,8 @@ FROM (
     ORDER BY members.position, members.custom_id LIMIT :page
 ) AS page
 JOIN answers ON answers.job = page.job
+LEFT JOIN members AS charts ON charts.batch = :charts AND charts.custom_id = page.custom_id
+LEFT JOIN jobs AS asked ON asked.id = charts.job
 ORDER BY page.position, page.custom_id
 
 -- name: sources_of
