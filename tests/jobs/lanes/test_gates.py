@@ -7,6 +7,7 @@ import pytest
 from support.lanes import LANE, OTHER_LANE, Lanes, Worker, jobs_of
 
 from jobs.lanes import account_of
+from jobs.lanes.scripts import text
 from worker.engine.exchange import Lease
 
 
@@ -212,6 +213,7 @@ def test_concurrency_never_grows_past_the_ceiling(lanes: Lanes) -> None:
         assert len(leases) <= 4
         worker.answered(*leases)
     assert len(leases) == 4
+    assert lanes.gate().limit is None, "nothing below the ceiling is in force any more"
 
 
 @pytest.mark.parametrize("verdict", ["throttled", "unused", "ok", "gone"])
@@ -240,21 +242,65 @@ def test_near_the_count_that_was_refused_before_one_at_a_time_goes_on(
     assert len(worker.take(64)) == 1
 
 
-def test_it_nears_that_count_one_at_a_time_after_every_refusal_anew(lanes: Lanes, worker: Worker) -> None:
+@pytest.mark.parametrize("meanwhile", ["nothing", "the probe is refused too", "permits are not used"])
+def test_it_nears_that_count_one_at_a_time_after_every_refusal_anew(
+    lanes: Lanes, worker: Worker, meanwhile: str
+) -> None:
     lanes.submit(300)
     leases = worker.take(40)
     worker.answered(*leases[:30])
     worker.refused(*leases[30:], hint_s=5)
     for _ in range(3):
         after_the_gate(lanes)
+        if meanwhile == "the probe is refused too":
+            worker.refused(*worker.take(1), hint_s=5)
+            after_the_gate(lanes)
         granted = 0
         while granted < 30:
+            if meanwhile == "permits are not used":
+                worker.unused(*worker.take(1))
             leases = worker.take(64)
             granted += len(leases)
             worker.answered(*leases)
         assert granted == 30
         [lease] = worker.take(64)
         worker.refused(lease, hint_s=5)
+
+
+def test_where_that_count_is_passed_it_grows_again(lanes: Lanes, worker: Worker) -> None:
+    lanes.submit(300)
+    leases = worker.take(20)
+    worker.answered(*leases[:10])
+    worker.refused(*leases[10:], hint_s=5)
+    after_the_gate(lanes)
+    rounds: list[int] = []
+    while sum(rounds) < 30:
+        leases = worker.take(64)
+        rounds.append(len(leases))
+        worker.answered(*leases)
+    past = rounds[rounds.index(1, 1) :]
+    assert past == sorted(past), "one at a time at the edge, then ever more"
+    assert past[-1] > 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "verdict", "why", "at_once"),
+    [
+        ("", "throttled", "throttled", 1),
+        ("30/m", "throttled", "throttled", 5),  # the budget says when to go on
+        ("30/m", "throttled", "loading", 1),
+        ("30/m", "unreachable", "unreachable", 1),
+    ],
+)
+def test_one_probe_goes_first_where_no_budget_says_that_calls_will_pass(
+    lanes: Lanes, limits: str, verdict: Any, why: str, at_once: int
+) -> None:
+    worker = lanes.worker(limits=limits)
+    lanes.submit(20)
+    worker.settle(worker.take(10)[:1], verdict=verdict, to="front", why=why)
+    worker.answered(*worker.held.values())
+    after_the_gate(lanes)
+    assert len(worker.take(9)) == at_once
 
 
 # Generations --------------------------------------------------------------------------------------------
@@ -567,6 +613,71 @@ def test_a_lone_bad_job_is_no_outage(lanes: Lanes, worker: Worker) -> None:
     assert closed_for_s(lanes) == 0
 
 
+def test_calls_that_fail_while_one_that_began_later_is_answered_are_no_outage(lanes: Lanes, worker: Worker) -> None:
+    lanes.submit(20)
+    leases = worker.take(8)
+    lanes.clock.pass_s(0.1)
+    worker.answered(*worker.take(1))
+    assert [worker.failed(lease, delay_s=60) for lease in leases] == [{}] * 8
+    assert closed_for_s(lanes) == 0
+
+
+def test_what_failed_and_is_gone_leaves_nothing_behind_when_an_outage_gives_back(lanes: Lanes, worker: Worker) -> None:
+    lanes.submit(20)
+    canceled, *others = worker.take(5)
+    worker.settle([canceled], verdict="transient", to="drop")
+    for lease in others:
+        given_back = worker.failed(lease)
+    assert given_back == dict.fromkeys(jobs_of([canceled, *others]), 1)
+    assert not lanes.redis.exists(f"rq:job:{canceled.job}")
+
+
+def in_an_outage(lanes: Lanes, worker: Worker) -> None:
+    """Five have failed, and every probe since, for just under a minute."""
+    for lease in worker.take(5):
+        worker.failed(lease)
+    began_s = lanes.clock.now()
+    while lanes.clock.now() - began_s + closed_for_s(lanes) < 60:
+        after_the_gate(lanes)
+        [probe] = worker.take(64)
+        worker.failed(probe)
+
+
+@pytest.mark.parametrize(("charts", "at_once"), [(32, 32), (33, 1)])
+def test_after_a_minute_of_an_outage_a_few_that_are_left_go_at_once_and_more_do_not(
+    lanes: Lanes, worker: Worker, charts: int, at_once: int
+) -> None:
+    lanes.submit(charts)
+    in_an_outage(lanes, worker)
+    after_the_gate(lanes)
+    assert len(worker.take(64)) == at_once
+
+
+def test_in_an_outage_attempts_count_again_once_all_that_are_left_were_asked_in_it(
+    lanes: Lanes, worker: Worker
+) -> None:
+    job_ids = lanes.submit(20)
+    in_an_outage(lanes, worker)
+    asked = {text(job) for job in lanes.redis.hkeys(f"chartq:failing:{worker.account}:{LANE}")}
+    after_the_gate(lanes)
+    given_back = {lease.job: worker.failed(lease) for lease in worker.take(64)}
+    assert given_back == {job: {} if job in asked else {job: 1} for job in job_ids}
+
+
+def test_an_outage_is_probed_from_here_and_there(lanes: Lanes, worker: Worker) -> None:
+    """Charts that can't be asked about lie side by side: one after the other they would be the probe for long."""
+    job_ids = lanes.submit(100)
+    for lease in worker.take(5):
+        worker.failed(lease, delay_s=900)
+    probed = []
+    for _ in range(4):
+        after_the_gate(lanes)
+        [probe] = worker.take(9)
+        probed.append(job_ids.index(probe.job))
+        worker.failed(probe)
+    assert len({place // 25 for place in probed}) >= 3, probed
+
+
 def test_failures_with_a_success_between_them_are_no_outage(lanes: Lanes, worker: Worker) -> None:
     lanes.submit(40)
     for _ in range(4):
@@ -811,6 +922,22 @@ def test_after_resume_five_more_find_out_whether_every_job_fails_alike(lanes: La
             assert not lanes.gate().held
             fail()
         assert lanes.gate().reason == "every_job"
+
+
+def test_one_job_that_fails_alike_again_and_again_is_not_every_job(lanes: Lanes, worker: Worker) -> None:
+    job_ids = lanes.submit(1)
+    for _ in range(8):
+        worker.settle(worker.take(1), verdict="ok", to="failed", kind="HFRequestError 400: no")
+        lanes.queues.enqueue(job_ids, lane=LANE, batch_id="b1")
+    assert not lanes.gate().held
+
+
+def test_calls_that_fail_alike_after_a_hold_leave_its_reason(lanes: Lanes, worker: Worker) -> None:
+    lanes.submit(20)
+    first, *others = worker.take(8)
+    worker.held_up(first, scope="lane", reason="model")
+    worker.settle(others, verdict="ok", to="failed", kind="HFRequestError 400: no")
+    assert lanes.gate().reason == "model"
 
 
 def test_a_late_refusal_of_credits_after_resume_does_not_hold_again(lanes: Lanes, worker: Worker) -> None:

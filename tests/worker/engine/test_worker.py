@@ -18,6 +18,7 @@ from support.stores import id_of, submit
 
 from jobs.core.clock import Clock
 from jobs.core.controls import EVERYTHING
+from jobs.core.errors import ImageError
 from jobs.core.job import Question
 from jobs.core.rates import RateLimits
 from jobs.ledger import Ledger, StartedJob
@@ -25,7 +26,7 @@ from worker.engine.execute import ExecutionResult, Task
 from worker.engine.factory import build_worker
 from worker.engine.in_hand import LONGEST_S, LOOK_EVERY_S
 from worker.engine.lane_client import LaneClient
-from worker.engine.policy import Done, Transient
+from worker.engine.policy import Done, Refused, Transient
 from worker.engine.worker import ChartWorker
 from worker.hf.client import HuggingFaceClient
 from worker.hf.config import HFConfig
@@ -34,24 +35,37 @@ from worker.hf.replies import Answer
 
 
 class SlowPictures:
-    """Stands in for `worker.engine.execute.Task`: pictures are ready when the test says so, answers at once."""
+    """Stands in for `worker.engine.execute.Task`: pictures are ready, and calls answered, when the test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, until: str) -> None:
         self.begun: SimpleQueue[threading.Event] = SimpleQueue()
+        self._until = until
 
     def perform(
         self, _job: StartedJob, _question: Question, *, suspect: bool, ready: Callable[[], object]
     ) -> ExecutionResult:
-        picture = threading.Event()
-        self.begun.put(picture)
-        assert picture.wait(PATIENCE_S)
+        if self._until == "answered":
+            ready()
+        told = threading.Event()
+        self.begun.put(told)
+        assert told.wait(PATIENCE_S)
+        if self._until == "broken":
+            return ExecutionResult(outcome=Refused(), error=ImageError("no picture"))
         ready()
         return ExecutionResult(outcome=Done(), answer=Answer(text="Up.", raw={}), called=True)
 
 
-@pytest.mark.parametrize(("budget", "at_once"), [("600/m", 4), (None, 12)])
+@pytest.mark.parametrize(
+    ("budget", "until", "at_once"),
+    [
+        ("600/m", "ready", 4),
+        ("600/m", "broken", 4),  # what can't be read is never ready, and keeps no place
+        ("600/m", "answered", 12),  # a call in flight keeps none
+        (None, "ready", 12),
+    ],
+)
 def test_with_a_budget_few_jobs_are_taken_before_their_pictures_are_ready(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: str | None, at_once: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: str | None, until: str, at_once: int
 ) -> None:
     """A permit counts from when it is given. A hundred that wait for their pictures would meet the next hundred."""
     with producer_in(tmp_path, monkeypatch) as user:
@@ -60,7 +74,7 @@ def test_with_a_budget_few_jobs_are_taken_before_their_pictures_are_ready(
             monkeypatch.setenv("HF_RATE_LIMIT", budget)
         batch_id = user.submit(draw_charts(tmp_path / "charts", 20))["batch_id"]
         with user.session() as session:
-            task = SlowPictures()
+            task = SlowPictures(until=until)
             worker: Any = build_worker(session, concurrency=12, grace_s=5)
             worker._task = task
             thread = threading.Thread(target=lambda: worker.run(burst=True), daemon=True)
@@ -75,7 +89,7 @@ def test_with_a_budget_few_jobs_are_taken_before_their_pictures_are_ready(
             for picture in waiting:
                 picture.set()
             thread.join(PATIENCE_S)
-        assert user.status(batch_id)["request_counts"]["finished"] == 20
+        assert user.status(batch_id)["request_counts"]["failed" if until == "broken" else "finished"] == 20
 
 
 # What waits in hand ---------------------------------------------------------------------------------------
