@@ -154,6 +154,7 @@ def test_of_a_reply_that_comes_late_only_what_is_still_held_is_told(lanes: Lanes
     assert jobs_of(other.take(1)) == [first]
     assert jobs_of(repeated.take(2)) == [second]
     assert other.lane_client.expired(10) == [], "it has its whole lease again"
+    assert lanes.gate().in_flight == 2, "and its permit"
 
 
 def test_who_leaves_gives_back_what_it_never_heard_of(lanes: Lanes, way: BrokenWay) -> None:

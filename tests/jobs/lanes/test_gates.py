@@ -1,11 +1,13 @@
 """Gates: closed by the first refusal for everybody, opened by one probe; held until somebody acts."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from support.lanes import LANE, OTHER_LANE, Lanes, Worker, jobs_of
 
+from jobs.core.controls import NO_CONTROLS, Pause
 from jobs.lanes import account_of
 from jobs.lanes.scripts import text
 from worker.engine.exchange import Lease
@@ -632,9 +634,9 @@ def test_what_failed_and_is_gone_leaves_nothing_behind_when_an_outage_gives_back
     assert not lanes.redis.exists(f"rq:job:{canceled.job}")
 
 
-def in_an_outage(lanes: Lanes, worker: Worker) -> None:
-    """Five have failed, and every probe since, for just under a minute."""
-    for lease in worker.take(5):
+def in_an_outage(lanes: Lanes, worker: Worker, *, at_first: int = 5) -> None:
+    """So many have failed, and every probe since, for just under a minute."""
+    for lease in worker.take(at_first):
         worker.failed(lease)
     began_s = lanes.clock.now()
     while lanes.clock.now() - began_s + closed_for_s(lanes) < 60:
@@ -643,14 +645,62 @@ def in_an_outage(lanes: Lanes, worker: Worker) -> None:
         worker.failed(probe)
 
 
-@pytest.mark.parametrize(("charts", "at_once"), [(32, 32), (33, 1)])
-def test_after_a_minute_of_an_outage_a_few_that_are_left_go_at_once_and_more_do_not(
-    lanes: Lanes, worker: Worker, charts: int, at_once: int
+@pytest.mark.parametrize(("charts", "asked", "at_once"), [(32, 5, 32), (33, 5, 1), (33, 33, 33)])
+def test_after_a_minute_of_an_outage_a_few_that_are_left_or_were_all_asked_go_at_once(
+    lanes: Lanes, worker: Worker, charts: int, asked: int, at_once: int
 ) -> None:
     lanes.submit(charts)
-    in_an_outage(lanes, worker)
+    in_an_outage(lanes, worker, at_first=asked)
     after_the_gate(lanes)
     assert len(worker.take(64)) == at_once
+
+
+def test_no_attempt_counts_in_an_outage_while_a_paused_batch_was_not_asked(lanes: Lanes, worker: Worker) -> None:
+    lanes.submit(6)
+    lanes.submit(40, "b2")
+    paused = {"batch b2": Pause(by="ann", since=0)}
+    lanes.queues.set_controls(replace(NO_CONTROLS, version=1, pauses=paused))
+    in_an_outage(lanes, worker)
+    for _ in range(3):
+        after_the_gate(lanes)
+        [probe] = worker.take(64)
+        assert worker.failed(probe) == {probe.job: 1}
+
+
+def test_a_job_that_failed_where_others_passed_does_not_lengthen_an_outage(lanes: Lanes, worker: Worker) -> None:
+    [bad] = lanes.submit(1, "bad", priority="high")
+    lanes.submit(40)
+    assert worker.failed(worker.take(1)[0]) == {}
+    lanes.clock.pass_s(0.1)
+    again, passes, *others = worker.take(7)
+    worker.answered(passes)
+    for lease in others:
+        worker.failed(lease)
+    worker.unused(again)
+    after_the_gate(lanes)
+    [probe] = worker.take(9)
+    assert (probe.job, probe.probe) == (bad, 1)
+    worker.failed(probe)
+    assert closed_for_s(lanes) == 0
+    assert [(lease.job == bad, lease.probe) for lease in worker.take(9)] == [(False, 1)], "another one finds out"
+
+
+@pytest.mark.parametrize(("to", "outage"), [("finished", True), ("failed", False)])
+def test_once_a_job_that_failed_is_answered_it_was_the_server_and_all_begin_anew(
+    lanes: Lanes, worker: Worker, to: Any, outage: bool
+) -> None:
+    lanes.submit(20)
+    for lease in worker.take(4):
+        worker.failed(lease, delay_s=1)
+    lanes.clock.pass_s(0.5)
+    worker.answered(*worker.take(1))
+    lanes.clock.pass_s(0.5)
+    first, *others = worker.take(6)
+    assert sorted(jobs_of([first, *others]))[:4] == ["b1-0", "b1-1", "b1-2", "b1-3"]
+    worker.settle([first], verdict="ok", to=to)
+    for lease in others:
+        given_back = worker.failed(lease)
+    assert given_back == (dict.fromkeys(jobs_of(others), 1) if outage else {})
 
 
 def test_in_an_outage_attempts_count_again_once_all_that_are_left_were_asked_in_it(

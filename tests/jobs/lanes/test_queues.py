@@ -148,6 +148,11 @@ def test_what_an_ended_job_leaves_behind_goes_away_by_itself(lanes: Lanes, worke
     worker.settle([second], verdict="ok", to="failed", error="HTTP 400")
     for key in (f"rq:job:{finished}", f"rq:job:{failed}", f"rq:finished:{QUEUE}", f"rq:failed:{QUEUE}"):
         assert lanes.redis.ttl(key) > 0, key
+    assert lanes.redis.ttl(f"rq:failed:{QUEUE}") > 12 * 3600 > lanes.redis.ttl(f"rq:finished:{QUEUE}")
+    [third] = lanes.submit(1)
+    lanes.clock.pass_s(3600)
+    worker.answered(*worker.take(1))
+    assert lanes.redis.zrange(f"rq:finished:{QUEUE}", 0, -1) == [third.encode()], "it doesn't grow for ever"
 
 
 def test_the_depth_of_a_lane_is_that_of_all_its_batches_to_the_last_job(lanes: Lanes, worker: Worker) -> None:

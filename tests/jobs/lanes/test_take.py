@@ -11,7 +11,7 @@ from support.lanes import LANE, OTHER_LANE, UNREADY_LOOK_S, Lanes, Worker, jobs_
 
 from jobs.core.controls import NO_CONTROLS, Limit, Pause
 from jobs.core.rates import Window
-from jobs.lanes import TASK, queue_name
+from jobs.lanes import TASK, Depth, queue_name
 from jobs.lanes.scripts import text
 from worker.engine.exchange import Lease, Move, Settlement
 from worker.engine.lane_client import EXECUTION_TTL_S, LEASE_S
@@ -90,6 +90,36 @@ def test_a_worker_that_fell_silent_is_something_to_wait_for(lanes: Lanes) -> Non
     lanes.clock.pass_s(10)
     worker.take(1)
     assert worker.turned.waiting == 1
+
+
+def test_a_lease_on_what_is_no_job_any_more_is_nothing_to_wait_for(lanes: Lanes, worker: Worker) -> None:
+    lanes.submit(1)
+    [lease] = worker.take(1)
+    lanes.redis.delete(f"rq:job:{lease.job}")
+    lanes.clock.pass_s(LEASE_S)
+    assert lost(worker) == []
+    worker.take(1)
+    assert worker.turned.waiting == 0
+
+
+def test_what_waits_in_the_ledger_alone_is_something_to_wait_for(lanes: Lanes, worker: Worker) -> None:
+    lanes.redis.hset("chartq:beyond", queue_name(LANE, "b1"), 5)
+    worker.take(1)
+    assert worker.turned.waiting == 1
+    lanes.queues.nothing_beyond(lane=LANE, batch_id="b1")
+    worker.take(1)
+    assert worker.turned.waiting == 0
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "another project's"])
+def test_nothing_is_taken_from_a_redis_whose_pauses_are_not_ours(lanes: Lanes, worker: Worker, whose: str) -> None:
+    lanes.submit(3)
+    assert len(worker.take(1)) == 1
+    lanes.redis.delete("chartq:controls")
+    if whose == "another project's":
+        told(lanes, store="another")
+    assert worker.poll([], want=1, in_hand=list(worker.held.values())).leases == []
+    assert worker.turned.recalled
 
 
 def test_a_held_lane_is_nothing_to_wait_for(lanes: Lanes, worker: Worker) -> None:
@@ -197,6 +227,29 @@ def test_what_speaks_against_a_call_recalls_the_jobs_in_hand(lanes: Lanes, again
 
 def told(lanes: Lanes, **controls: Any) -> None:
     lanes.queues.set_controls(replace(NO_CONTROLS, version=1, **controls))
+
+
+@pytest.mark.parametrize(
+    ("own", "own_ceiling", "windows", "concurrency", "at_once"),
+    [
+        ("3/m", None, (Window(calls=5, window_ms=60_000),), None, 3),
+        ("5/m", None, (Window(calls=3, window_ms=60_000),), None, 3),
+        ("5/m", None, (Window(calls=3, window_ms=3_600_000),), None, 3),
+        ("3/m", None, (Window(calls=5, window_ms=3_600_000),), None, 3),
+        ("", None, (Window(calls=3, window_ms=60_000),), None, 3),
+        ("", 3, (), 5, 3),
+        ("", 5, (), 3, 3),
+        ("", None, (), 3, 3),
+        ("", 3, (Window(calls=5, window_ms=60_000),), None, 3),
+    ],
+)
+def test_what_somebody_has_set_and_what_the_worker_has_hold_side_by_side(
+    lanes: Lanes, own: str, own_ceiling: int | None, windows: tuple[Window, ...], concurrency: int | None, at_once: int
+) -> None:
+    worker = lanes.worker(limits=own, ceiling=own_ceiling)
+    lanes.submit(20)
+    told(lanes, limits={"org/model": Limit(by="ann", since=0, windows=windows, concurrency=concurrency)})
+    assert len(worker.take(9)) == at_once
 
 
 # Order --------------------------------------------------------------------------------------------------
@@ -397,6 +450,7 @@ def test_a_heartbeat_writes_down_anew_what_redis_has_lost(lanes: Lanes) -> None:
     known_since = worker.heartbeat().known_since_ms
     assert known_since == lanes.clock.now_ms
     assert lanes.queues.unknown([job]) == [], "resume doesn't put it back while it runs"
+    assert lanes.redis.smembers("rq:queues") == {f"rq:queue:{LANE}@b1".encode()}
     assert lanes.redis.zcard(f"chartq:permits:{worker.account}:{LANE}") == 1
     lanes.clock.pass_s(5)
     assert worker.heartbeat().known_since_ms == known_since
@@ -453,6 +507,44 @@ def test_a_worker_that_was_killed_is_forgotten_by_the_others_heartbeats(lanes: L
     lanes.clock.pass_s(60)
     lanes.worker("alive")
     assert lanes.redis.hkeys("chartq:workers") == [b"alive"]
+
+
+def test_another_worker_that_leaves_does_not_end_a_workers_turn_to_empty_itself(lanes: Lanes) -> None:
+    first, second, third = (lanes.worker(name) for name in ("w1", "w2", "w3"))
+    lanes.submit(2)
+    first.take(2)
+    send_alone(lanes)
+    assert first.take(1) == []
+    second.lane_client.leave()
+    assert third.take(1) == []
+    first.answered(*first.held.values())
+    assert [lease.alone for lease in first.take(1)] == [1]
+
+
+def test_a_heartbeat_brings_no_permit_back_whose_answer_the_gate_has_heard(lanes: Lanes) -> None:
+    """A failure is heard before it is written, and its job moved after that."""
+    worker = lanes.worker(ceiling=1)
+    lanes.submit(2)
+    [lease] = worker.take(1)
+    worker.settle([lease], verdict="transient")
+    worker.held[lease.execution] = lease
+    worker.heartbeat()
+    assert lanes.gate().in_flight == 0
+    assert len(worker.take(1)) == 1
+
+
+def test_what_rq_sees_of_a_worker_that_was_killed_goes_away_by_itself_and_lives_as_long_as_it_does(
+    lanes: Lanes, worker: Worker
+) -> None:
+    lanes.submit(1)
+    worker.take(1)
+    keys = [*lanes.redis.keys("rq:execution*"), f"rq:worker:{worker.name}:executions"]
+    assert len(keys) == 3
+    for _ in range(2):
+        for key in keys:
+            assert LEASE_S < lanes.redis.ttl(key) <= EXECUTION_TTL_S, key
+            lanes.redis.expire(key, 10)
+        worker.heartbeat()
 
 
 # Alone --------------------------------------------------------------------------------------------------
@@ -523,6 +615,64 @@ def test_a_lone_job_finds_a_place_while_another_worker_fills_the_lane_to_its_cei
             assert [(lease.job, lease.alone) for lease in leases] == [(job, 1)]
             return
     raise AssertionError("the other worker took every place")
+
+
+def test_a_lone_job_that_is_lost_again_is_found_among_the_lone_jobs(lanes: Lanes) -> None:
+    first, second = lanes.worker("w1"), lanes.worker("w2")
+    [job] = send_alone(lanes)
+    first.take(1)
+    lanes.clock.pass_s(LEASE_S)
+    assert [(lease.job, lease.queue) for lease, _ in lost(second)] == [(job, f"{LANE}@alone")]
+    second.lane_client.move([Settlement(lease=lease, to="alone", worker=name) for lease, name in lost(second)])
+    assert lanes.queues.depths([LANE]) == [Depth(lane=LANE, queued=1, scheduled=0, started=0)]
+
+
+def test_a_lone_job_waits_while_its_lane_is_paused(lanes: Lanes, worker: Worker) -> None:
+    [job] = send_alone(lanes)
+    told(lanes, pauses={"model org/model": Pause(by="ann", since=0)})
+    assert worker.take(1) == []
+    lanes.queues.set_controls(replace(NO_CONTROLS, version=2))
+    assert jobs_of(worker.take(1)) == [job]
+
+
+def test_a_lone_job_waits_for_a_place_below_the_ceiling(lanes: Lanes) -> None:
+    send_alone(lanes, 2)
+    worker, other = (lanes.worker(name, ceiling=1) for name in ("w1", "w2"))
+    busy = other.take(1)
+    lanes.redis.delete("chartq:alone-turn")  # it has run out
+    assert worker.take(1) == []
+    other.answered(*busy)
+    assert [lease.alone for lease in worker.take(1)] == [1]
+
+
+def test_while_a_lone_job_runs_no_place_is_kept_for_the_next(lanes: Lanes) -> None:
+    first, second = (lanes.worker(name, ceiling=2) for name in ("w1", "w2"))
+    send_alone(lanes, 2)
+    lanes.submit(5)
+    assert [lease.alone for lease in first.take(2)] == [1]
+    assert [lease.alone for lease in second.take(2)] == [0]
+
+
+def test_a_place_that_is_kept_for_a_lone_job_does_not_keep_the_probe_out(lanes: Lanes) -> None:
+    first, second = (lanes.worker(name, ceiling=1) for name in ("w1", "w2"))
+    send_alone(lanes)
+    lanes.submit(5)
+    first.refused(*first.take(1))
+    lanes.clock.pass_s(1)
+    assert [(lease.probe, lease.alone) for lease in second.take(1)] == [(1, 0)]
+
+
+@pytest.mark.parametrize("to", ["delay", "back"])
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_lone_job_that_failed_lets_the_others_go_first_if_they_may_go(
+    lanes: Lanes, worker: Worker, to: Move, paused: bool
+) -> None:
+    [job] = send_alone(lanes)
+    [other] = lanes.submit(1)
+    worker.settle(worker.take(1), verdict="ok", to=to, delay_s=0)
+    if paused:
+        told(lanes, pauses={"batch b1": Pause(by="ann", since=0)})
+    assert jobs_of(worker.take(1)) == [job if paused else other]
 
 
 def test_a_lone_job_that_comes_back_later_is_alone_again(lanes: Lanes, worker: Worker) -> None:
