@@ -15,7 +15,7 @@ from jobs.schemas import SchemaSource
 from jobs.submit.batch_file import look_at
 from jobs.submit.folder import ChartFiles
 from jobs.submit.question import make_question, picture_limits
-from jobs.submit.submit import Order
+from jobs.submit.submit import Order, check_name
 
 #: An image file or a folder.
 Source = str | os.PathLike[str]
@@ -62,7 +62,7 @@ def submit_folder(
     )
     order = Order(
         source=charts,
-        name=name,
+        name=check_name(name),
         refresh=refresh,
         count_rehearsals=settings.rehearsal,
         max_failures=None if max_failures is None else FailureLimit.parse(str(max_failures)),
@@ -90,7 +90,7 @@ def submit_requests(
         source=look_at(
             Path(path), model=model, chart_root=settings.chart_root, limits=picture_limits(settings, max_side)
         ),
-        name=name,
+        name=check_name(name),
         refresh=refresh,
         count_rehearsals=settings.rehearsal,
     )

@@ -23,6 +23,9 @@ from jobs.core.time_text import clock
 from jobs.ledger import Batch, Size
 from jobs.submit.question import check_model
 
+#: Calls of a model, all workers together.
+_MOST_IN_FLIGHT = 10_000
+
 
 def batch_or_model(session: Session, name: str | None) -> tuple[Batch | None, str | None]:
     """The batch of this id, or the model of this name that was ever asked. Raises InputError."""
@@ -84,7 +87,10 @@ def pause(model_or_batch: str | None, until: str | None) -> int:
 @click.argument("model")
 @click.argument("rate", metavar="RATE|none")
 @click.option(
-    "--concurrency", type=click.IntRange(min=1), metavar="N", help="Most calls in flight, all workers together."
+    "--concurrency",
+    type=click.IntRange(1, _MOST_IN_FLIGHT),
+    metavar="N",
+    help="Most calls in flight, all workers together.",
 )
 def limit(model: str, rate: str, concurrency: int | None) -> int:
     """Set a model's budget for all workers while they run; the smaller of it and the workers' own holds.

@@ -41,8 +41,10 @@ def create(name: str, read_only: bool) -> int:
     \b
     Example: chartq keys create ann
     """
-    if not name.strip() or len(name) > _NAME_CHARS or not name.isprintable():
-        raise InputError(f"{name!r} is no name for a key: at most {_NAME_CHARS} characters that can be shown")
+    if name != name.strip() or len(name) > _NAME_CHARS or not name.isprintable():
+        raise InputError(
+            f"{name!r} is no name for a key: at most {_NAME_CHARS} characters that can be shown, no space around it"
+        )
     with Session(producer_settings()) as session:
         key = session.ledger.create_api_key(name, read_only=read_only, now=time.time())
     print_data(key)

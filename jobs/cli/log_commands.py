@@ -12,6 +12,7 @@ from jobs.cli.completion import complete_batches
 from jobs.cli.newest import batch_or_newest
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data, reader_may_leave, say
+from jobs.cli.values import Count
 from jobs.config.log_dir import Entry, log_folder, read_entries
 from jobs.config.settings import producer_settings
 from jobs.core.errors import UnknownIdError
@@ -31,7 +32,7 @@ _ENDS = {
 
 @click.command()
 @click.argument("batch_or_job_id", required=False, shell_complete=complete_batches)
-@click.option("-n", "--last", type=click.IntRange(min=1), metavar="N", help="Only the last N lines.")
+@click.option("-n", "--last", type=Count(), metavar="N", help="Only the last N lines.")
 @json_option
 def logs(batch_or_job_id: str | None, last: int | None, as_json: bool) -> int:
     """Tell what happened to a batch (the newest, if none is named) or a job: started, refused, failed, finished.

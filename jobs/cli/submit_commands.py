@@ -16,7 +16,7 @@ from jobs.cli.console import messages
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data, say
 from jobs.cli.progress import shown
-from jobs.cli.values import GivenPath
+from jobs.cli.values import Count, GivenPath
 from jobs.config.settings import Settings, producer_settings
 from jobs.core.errors import InputError
 from jobs.core.failure_limit import SHARE_FROM, FailureLimit
@@ -28,6 +28,7 @@ from jobs.submit.answers import AnswersOf, names_in_answers
 from jobs.submit.batch_file import BatchFile, is_batch_file, look_at
 from jobs.submit.folder import ChartFiles
 from jobs.submit.question import (
+    MAX_SIDE,
     MIN_SIDE,
     make_question,
     parse_parameters,
@@ -36,7 +37,7 @@ from jobs.submit.question import (
     stage_question,
 )
 from jobs.submit.source import Rejected, Source
-from jobs.submit.submit import Order, Submitted, find_batch
+from jobs.submit.submit import Order, Submitted, check_name, find_batch
 from jobs.submit.template import Template
 
 #: Rejected files that are named to people.
@@ -58,7 +59,7 @@ def submit_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--schema", metavar="FILE|chart", help="Answers are JSON that fits this JSON schema."),
             click.option(
                 "--max-side",
-                type=click.IntRange(min=MIN_SIDE),
+                type=click.IntRange(MIN_SIDE, MAX_SIDE),
                 metavar="PX",
                 help="Pixels of a picture's longer side, as it is sent; default: IMAGE_MAX_SIDE.",
             ),
@@ -67,7 +68,7 @@ def submit_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--refresh", is_flag=True, help="Ask again, even where there is an answer."),
             click.option(
                 "--sample",
-                type=click.IntRange(min=1),
+                type=Count(),
                 metavar="N",
                 help="Ask N charts first, spread over all; the same command without it asks the rest.",
             ),
@@ -131,11 +132,12 @@ def check_stage(settings: Settings, order: Order, *, template: str, model: str |
 def _order(settings: Settings, source: Source, options: dict[str, Any]) -> Order:
     try:
         max_failures = FailureLimit.parse(options["max_failures"]) if options["max_failures"] is not None else None
+        name = check_name(options["name"])
     except InputError as error:
         raise click.UsageError(str(error)) from None
     return Order(
         source=source,
-        name=options["name"],
+        name=name,
         refresh=options["refresh"],
         priority=cast(Priority, options["priority"]),
         count_rehearsals=settings.rehearsal,

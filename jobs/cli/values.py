@@ -1,13 +1,20 @@
 """What is typed as the value of an option or argument: texts, paths, numbers. None is empty by mistake."""
 
 import math
+import os
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 from click.types import StringParamType
 
+#: More than there are charts, and no more than every store takes.
+_MOST = 1_000_000_000
+
 _EMPTY = "it is empty: is a variable of your script unset?"
+
+_URL = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class _Text(StringParamType):
@@ -20,7 +27,7 @@ class _Text(StringParamType):
 
 
 class GivenPath(click.Path):
-    """A path; an empty one, which Python takes for the working directory, or a blank one is wrong usage."""
+    """A path; an empty one, which Python takes for the working directory, a blank one or a URL is wrong usage."""
 
     def __init__(self, *, dir_okay: bool = True, file_okay: bool = True) -> None:
         super().__init__(path_type=Path, dir_okay=dir_okay, file_okay=file_okay)
@@ -28,7 +35,22 @@ class GivenPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, str) and not value.strip():
             self.fail(_EMPTY, param, ctx)
+        if _URL.match(str(value)) and not os.path.lexists(value):
+            self.fail(f"{value!r} is a URL: give a file or folder here; pictures by URL: a requests file", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class Count(click.IntRange):
+    """A whole number from 1 on that can be the number of something here."""
+
+    def __init__(self) -> None:
+        super().__init__(min=1)  # the help needs no billion
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if number > _MOST:
+            self.fail(f"{value} is more than {_MOST:,}.", param, ctx)
+        return number
 
 
 class Number(click.FloatRange):

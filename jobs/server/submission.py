@@ -22,9 +22,9 @@ from jobs.server.errors import ApiError
 from jobs.server.json_body import fitting, json_object
 from jobs.server.multipart import Fields, files_of
 from jobs.submit.folder import ChartFiles
-from jobs.submit.question import MIN_SIDE, make_question
+from jobs.submit.question import MAX_SIDE, MIN_SIDE, make_question
 from jobs.submit.source import Rejected, Source
-from jobs.submit.submit import Order
+from jobs.submit.submit import NAME_CHARS, Order
 from jobs.submit.upload import UploadedPicture, Uploads, name_of_upload
 
 #: Files of one upload.
@@ -41,13 +41,13 @@ class Asked(BaseModel):
 
     prompt: str | None = Field(None, description="The question; only `chart` answers' `schema` brings its own.")
     model: str | None = Field(None, description="Default: VISION_MODEL.")
-    name: str | None = Field(None, max_length=500, description="A name for people.")
+    name: str | None = Field(None, max_length=NAME_CHARS, description="A name for people.")
     parameters: dict[str, Any] = Field({}, description='Sent along, as in `{"max_tokens": 300}`.')
     json_schema: Literal["chart"] | dict[str, Any] | None = Field(
         None, alias="schema", description="Answers are JSON that fits it."
     )
     priority: Literal["high", "normal", "low"] = "normal"
-    max_side: int | None = Field(None, ge=MIN_SIDE, le=100_000, description="Pixels, instead of IMAGE_MAX_SIDE.")
+    max_side: int | None = Field(None, ge=MIN_SIDE, le=MAX_SIDE, description="Pixels, instead of IMAGE_MAX_SIDE.")
     refresh: bool = Field(False, description="Ask again, even where there is an answer.")
     max_failures: str | int | None = Field(None, description="So many failures, or `5%`, put the batch on hold.")
 

@@ -17,6 +17,9 @@ MAX_PROMPT_CHARS = 200_000
 #: Pixels of the smallest picture that is worth a question.
 MIN_SIDE = 16
 
+#: And of a picture as it is sent, at most.
+MAX_SIDE = 100_000
+
 
 def make_question(
     settings: Settings,
@@ -108,9 +111,14 @@ def chat_question(
 def read_prompt_file(path: Path) -> str:
     """The prompt in a file, without the final newline and a byte order mark. Raises InputError."""
     try:
-        return path.read_text("utf-8-sig").removesuffix("\n")
+        with path.open(encoding="utf-8-sig") as file:
+            prompt = file.read(MAX_PROMPT_CHARS + 2).removesuffix("\n")  # no more: it may be a film
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the prompt file {str(path)!r} can't be read as UTF-8 text: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"the prompt file {str(path)!r} can't be read as UTF-8 text: {why}") from error
+    if len(prompt) > MAX_PROMPT_CHARS:
+        raise InputError(f"the prompt file {str(path)!r} has more than {MAX_PROMPT_CHARS:,} characters")
+    return prompt
 
 
 def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
@@ -120,6 +128,8 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals or not name.strip():
             raise InputError(f"--param {pair!r}: write NAME=VALUE, as in --param max_tokens=300")
+        if name.strip() in parameters:
+            raise InputError(f"--param {name.strip()} is there twice: which one is meant?")
         parameters[name.strip()] = _value(value)
     return parameters
 

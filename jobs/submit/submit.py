@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jobs.core.errors import InputError
 from jobs.core.failure_limit import FailureLimit
 from jobs.core.job import Question, canonical_json
 from jobs.core.text import counted
@@ -19,6 +20,17 @@ _CHUNK = 500
 
 #: Bytes of pictures per transaction: past it a chunk has fewer rows.
 _CHUNK_BYTES = 16_000_000
+
+
+#: Of a batch's name.
+NAME_CHARS = 500
+
+
+def check_name(name: str | None) -> str | None:
+    """The batch's name as it is. Raises InputError: too long to be shown."""
+    if name is not None and len(name) > NAME_CHARS:
+        raise InputError(f"the name has {len(name):,} characters; at most {NAME_CHARS} are taken")
+    return name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,6 +52,8 @@ def test_what_cant_be_done_is_an_error_with_words(user: Producer, monkeypatch: p
     assert "no such file" in nothing["rejected"][0]["error"]
     with pytest.raises(InputError, match="prompt is empty"):
         submit_folder(user.folder, " ")
+    with pytest.raises(InputError, match="501 characters"):
+        submit_folder(user.folder, "Up?", name="n" * 501)
     with pytest.raises(InputError, match="no path"):
         submit_folder([], "Up?")
     with pytest.raises(InputError, match="no path"):

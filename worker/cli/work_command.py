@@ -3,6 +3,7 @@
 import click
 
 from jobs.batches.session import Session
+from jobs.cli.values import Count
 from jobs.config.log_dir import log_folder
 from worker.cli.options import concurrency_option, grace_option
 from worker.engine.factory import build_worker
@@ -17,7 +18,7 @@ from worker.monitoring.logging_setup import configure_logging
 @click.command()
 @concurrency_option
 @click.option("--burst", is_flag=True, help="Leave when there is nothing to do (jobs that wait are waited for).")
-@click.option("--max-jobs", type=click.IntRange(min=1), help="Leave after N jobs.")
+@click.option("--max-jobs", type=Count(), help="Leave after N jobs.")
 @grace_option
 @click.option(
     "--metrics-port", type=click.IntRange(1, 65535), metavar="PORT", help="Serve metrics for Prometheus there."

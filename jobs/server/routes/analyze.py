@@ -17,7 +17,7 @@ from jobs.server.responses import Document
 from jobs.server.shapes import Analysis
 from jobs.server.shapes import Pending as PendingShape
 from jobs.server.waiting import Pending, answer_to
-from jobs.submit.question import MIN_SIDE, make_question
+from jobs.submit.question import MAX_SIDE, MIN_SIDE, make_question
 from jobs.submit.single import SingleQuestion
 
 router = APIRouter(tags=["analyze"])
@@ -36,7 +36,7 @@ class Asked(BaseModel):
 
     prompt: str = DEFAULT_PROMPT
     model: str | None = Field(None, description="Default: VISION_MODEL.")
-    max_side: int | None = Field(None, ge=MIN_SIDE, le=100_000, description="Default: IMAGE_MAX_SIDE.")
+    max_side: int | None = Field(None, ge=MIN_SIDE, le=MAX_SIDE, description="Default: IMAGE_MAX_SIDE.")
 
 
 class AskedOfUpload(Asked):

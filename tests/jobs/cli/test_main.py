@@ -167,6 +167,11 @@ def test_the_program_says_what_it_can_and_which_version_it_is(user: Producer) ->
         (["submit", "", "-p", "a"], "PATH...': it is empty"),
         (["submit", "charts", "", "-p", "a"], "PATH...': it is empty"),
         (["submit", "charts", "-p", "a", "--name", " "], "'--name': it is empty"),
+        (["submit", "charts", "-p", "a", "--name", "n" * 501], "501 characters"),
+        (["submit", "charts", "-p", "a", "--param", "top_k=1", "--param", "top_k=2"], "top_k is there twice"),
+        (["submit", "https://example.com/a.png", "-p", "a"], "is a URL"),
+        (["submit", "charts", "--prompt-file", "long"], "more than 200,000 characters"),
+        (["submit", "charts", "--prompt-file", "charts"], "text: Is a directory"),
         (["retry"], "BATCH_ID"),
         (["cancel"], "BATCH_ID"),
         (["results", "b1", "-o", "answers.xlsx"], ".jsonl, .ndjson, .json, .csv"),
@@ -186,6 +191,7 @@ def test_wrong_usage_is_told_in_words_and_leaves_with_2(
 ) -> None:
     (user.folder / "binary").write_bytes(b"\x80\x81")
     (user.folder / "nul").write_bytes(b"a\0b")
+    (user.folder / "long").write_text("x" * 200_001)
     done = user.run(*args, expect=2)
     assert says in done.stderr
     assert done.stdout == ""
@@ -293,6 +299,11 @@ def test_resume_tells_the_pauses_that_it_ends(user: Producer, charts: Path) -> N
         user.run("pause", *named)
         assert "1 pause ended" in user.run("resume", *named).stderr
     assert "pause" not in user.run("resume").stderr
+
+
+@pytest.mark.parametrize("name", [" ann", "ann ", "a\nb", "n" * 101])
+def test_a_keys_name_is_one_that_can_be_told_from_others(user: Producer, name: str) -> None:
+    assert "no name for a key" in user.run("keys", "create", name, expect=1).stderr
 
 
 def test_an_id_of_any_bytes_is_an_unknown_id(user: Producer) -> None:

@@ -48,6 +48,20 @@ def test_an_empty_value_is_wrong_usage_of_what_it_was_given_for(
     assert not isinstance(refused.value, click.MissingParameter)
 
 
+@pytest.mark.parametrize(
+    ("command", "param"),
+    [
+        pytest.param(command, param, id=f"{name} {param.name}")
+        for name, command, param in ALL
+        if isinstance(param.type, click.types.IntParamType) and command is not rehearsal
+    ],
+)
+def test_a_whole_number_is_one_that_every_store_takes(command: click.Command, param: click.Parameter) -> None:
+    with pytest.raises(click.BadParameter) as refused:
+        command.make_context(command.name, line_with(command, param, "9" * 20))
+    assert refused.value.param is param
+
+
 def test_an_empty_variable_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
     command = refuse_blanks(click.Command("ask", params=[click.Option(["--name"], envvar="CHARTQ_TEST_NAME")]))
     for value, name in (("", None), ("ann", "ann")):
