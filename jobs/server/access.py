@@ -15,6 +15,7 @@ from jobs.ledger.files import StoredFile
 from jobs.ledger.openai_batches import OpenAIBatch
 from jobs.server.auth import Caller
 from jobs.server.backend import Backend
+from jobs.server.query import check_query
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,7 @@ def backend_of(request: Request) -> Backend:
 
 
 async def _access(request: Request) -> Access:
+    check_query(request)
     backend = backend_of(request)
     return Access(backend=backend, session=backend.session(), caller=request.state.caller)
 

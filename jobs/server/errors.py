@@ -1,7 +1,7 @@
 """Errors in OpenAI's shape: `{"error": {"message", "type", "param", "code"}}`, whatever went wrong."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,12 @@ def below_root(message: str, chart_root: Path | None) -> str:
     if chart_root is None:
         return message
     return message.replace(f"{chart_root}/", "").replace(f" ({chart_root})", "").replace(str(chart_root), "CHART_ROOT")
+
+
+def unknown(word: str, known: Sequence[str]) -> ApiError:
+    """A word or field that a request doesn't have: misspelt it would leave out what was meant."""
+    told = f"known are {', '.join(known)}" if known else "none is"
+    return ApiError(400, f"{word[:100]!r} is not known here: {told}", param=word[:100])
 
 
 def unfit(first: Mapping[str, Any], whole: str) -> ApiError:

@@ -1,12 +1,13 @@
 """JSON bodies, read by hand: bounded, and with errors that say what to mend."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from jobs.core.text import strict_json
-from jobs.server.errors import ApiError, unfit
+from jobs.server.errors import ApiError, unfit, unknown
 from jobs.server.plain_body import check_plain
 
 _KINDS = {"json": "application/json", "form": "multipart/form-data"}
@@ -37,11 +38,25 @@ def parsed(body: bytes) -> dict[str, Any]:
 
 
 def fitting(model: type[M], value: dict[str, Any]) -> M:
-    """The value as a model. Raises ApiError naming the first field that doesn't fit."""
+    """The value as a model. Raises ApiError naming the first field that it doesn't know, or that doesn't fit."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise unfit(error.errors(include_url=False, include_context=False)[0], "the body") from None
+        errors = error.errors(include_url=False, include_context=False)
+        if odd := [one for one in errors if one["type"] == "extra_forbidden"]:
+            raise unknown(str(odd[0]["loc"][-1]), names_of(model)) from None
+        raise unfit(errors[0], "the body") from None
+
+
+def filled(model: type[BaseModel], texts: Mapping[str, str]) -> dict[str, Any]:
+    """A form's texts: what is empty is not given, unless the model doesn't know it at all."""
+    names = names_of(model)
+    return {name: text for name, text in texts.items() if text.strip() or name not in names}
+
+
+def names_of(model: type[BaseModel]) -> list[str]:
+    """Of its fields, as they are sent."""
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def body_of(**models: type[BaseModel]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from jobs.ledger import Ledger
 from jobs.server.access import Access
 from jobs.server.backend import Backend
 from jobs.server.errors import ApiError
-from jobs.server.json_body import fitting, json_object
+from jobs.server.json_body import filled, fitting, json_object
 from jobs.server.multipart import Fields, files_of
 from jobs.submit.folder import ChartFiles
 from jobs.submit.question import MAX_SIDE, MIN_SIDE, make_question
@@ -151,8 +151,8 @@ async def _receive_uploads(request: Request, access: Access) -> Order:
 
 
 def _values(texts: Mapping[str, str]) -> dict[str, Any]:
-    """A form's texts as the values that they stand for; what is empty is not given."""
-    values: dict[str, Any] = {name: text for name, text in texts.items() if text}
+    """A form's texts as the values that they stand for."""
+    values = filled(Asked, texts)
     for name in ("parameters", "schema"):
         if name in values and values[name] != "chart":
             try:

@@ -11,7 +11,7 @@ from jobs.formats.rows import finish_reason_of
 from jobs.ledger import JobRow
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
-from jobs.server.json_body import body_of, fitting
+from jobs.server.json_body import body_of, filled, fitting
 from jobs.server.multipart import Fields, files_of
 from jobs.server.responses import Document
 from jobs.server.shapes import Analysis
@@ -102,6 +102,6 @@ async def _receive(request: Request, access: Access) -> SingleQuestion:
 
 def _question(access: Access, picture: bytes, texts: dict[str, str]) -> SingleQuestion:
     settings = access.session.settings
-    asked = fitting(Asked, {name: text for name, text in texts.items() if text.strip()})
+    asked = fitting(Asked, filled(Asked, texts))
     question = make_question(settings, prompt=asked.prompt, model=asked.model, parameters={}, max_side=asked.max_side)
     return SingleQuestion(question=question, charts=[chart_of_bytes(picture)], count_rehearsals=settings.rehearsal)

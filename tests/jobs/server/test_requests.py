@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from support.http_api import client_of, error_of, png
 from support.producer import Producer
 
+from jobs.config.settings import Settings
 from jobs.core.secret import Secret
 from jobs.server import create_app
 from jobs.server.guard import body_limit
@@ -107,6 +108,73 @@ def test_of_what_is_one_a_form_may_not_have_two(user: Producer, api: TestClient,
         assert (answer.status_code, error_of(answer)["param"]) == (400, "image")
     assert user.run("list", "--json").stdout == ""
     assert api.get("/v1/files").json()["data"] == []
+
+
+def operations() -> list[tuple[str, str, list[str]]]:
+    """Method, path and the words of the query of every request of ours that takes a query by the rule."""
+    return [
+        (method.upper(), path, [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"])
+        for path, methods in create_app(Settings()).openapi()["paths"].items()
+        for method, operation in methods.items()
+        if not path.startswith(("/v1/", "/health"))
+    ]
+
+
+@pytest.mark.parametrize(("method", "path", "words"), operations())
+def test_a_query_has_only_words_that_the_request_knows_each_once_and_filled(
+    api: TestClient, method: str, path: str, words: list[str]
+) -> None:
+    place = path.format(batch_id="b000000-nobody", job_id="0" * 64)
+    refused = [("nmae=x", "nmae"), ("nmae=", "nmae"), ("=x", ""), ("until=", "until")]
+    refused += [(f"{word}=", word) for word in words] + [(f"{word}=1&{word}=1", word) for word in words]
+    for query, param in refused:
+        answer = api.request(method, f"{place}?{query}")
+        assert answer.status_code == 400, (query, answer.text)
+        error = error_of(answer)
+        assert error["param"] == param
+        assert f"{param!r} is" in error["message"]
+        if param == "nmae":
+            assert all(word in error["message"] for word in words)
+
+
+def test_a_misspelt_filter_acts_on_nothing(user: Producer, api: TestClient) -> None:
+    files = [("files", ("a.png", png(), "image/png"))]
+    batch_id = api.post("/batches", data={"prompt": "Up?"}, files=files).json()["batch_id"]
+    for action in ("cancel?eror=ImageError", "cancel?error=", "cancel?q=b&q=a", "pause?untill=18:00", "pause?until="):
+        assert api.post(f"/batches/{batch_id}/{action}").status_code == 400, action
+    assert api.post("/batches?nmae=x", data={"prompt": "Up?"}, files=files).status_code == 400
+    [batch] = api.get("/batches").json()["data"]
+    assert (batch["status"], batch["request_counts"]["queued"]) == ("in_progress", 1)
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/files", "/v1/batches?limit=5", "/health"])
+def test_openais_clients_and_monitors_may_add_words_to_a_query(api: TestClient, path: str) -> None:
+    joined = "&" if "?" in path else "?"
+    assert api.get(f"{path}{joined}extra=1&extra=2&empty=").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "known"),
+    [
+        ("/batches", {"json": {"path": ["a.png"], "prompt": "Up?"}}, "paths"),
+        ("/batches", {"json": {"paths": ["a.png"], "prompt": "Up?", "json_schema": "chart"}}, "schema"),
+        ("/batches/plan", {"json": {"sha": ["x"], "prompt": "Up?"}}, "sha256"),
+        ("/batches", {"data": {"promt": "Up?"}, "files": {"files": ("a.png", png())}}, "prompt"),
+        ("/batches", {"data": {"promt": "", "prompt": "Up?"}, "files": {"files": ("a.png", png())}}, "prompt"),
+        ("/analyze", {"data": {"promt": "Up?"}, "files": {"file": ("a.png", png())}}, "prompt"),
+        ("/analyze", {"data": {"promt": ""}, "files": {"file": ("a.png", png())}}, "prompt"),
+    ],
+)
+def test_a_field_that_is_not_known_is_named_beside_those_that_are(
+    user: Producer, api: TestClient, path: str, sent: dict[str, Any], known: str
+) -> None:
+    answer = api.post(path, **sent)
+    assert answer.status_code == 400, answer.text
+    error = error_of(answer)
+    assert error["param"] in ("path", "json_schema", "sha", "promt")
+    assert f"{error['param']!r} is not known here" in error["message"]
+    assert known in error["message"].partition("known are")[2].replace(",", "").split()
+    assert user.run("list", "--json").stdout == ""
 
 
 def test_the_head_of_what_can_be_got_is_told_without_its_body(user: Producer, api: TestClient) -> None:
