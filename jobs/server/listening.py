@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from jobs.core.errors import ChartqError
+from jobs.core.text import one_line
 from jobs.server.errors import ApiError
 
 #: Seconds that a client gets to send a request's head, and that an idle connection is kept.
@@ -108,7 +109,10 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=512)
     except (OSError, UnicodeError) as error:
-        raise CantListenError(f"{host}:{port} can't be listened at: {error}; another one: --host, --port") from error
+        why = getattr(error, "strerror", None) or error
+        raise CantListenError(
+            f"{one_line(host)}:{port} can't be listened at: {why}; another one: --host, --port"
+        ) from error
 
 
 def server(app: Any, *, grace_s: float, leaving: Callable[[], None]) -> ChartqServer:

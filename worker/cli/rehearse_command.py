@@ -35,7 +35,7 @@ from worker.engine.exchange import Lease
 from worker.engine.hooks import Hooks
 from worker.engine.settlement import FinishedExecution
 from worker.monitoring.logging_setup import configure_logging
-from worker.rehearsal import Behaviour, Rehearsal
+from worker.rehearsal import Behaviour, Fault, Rehearsal
 from worker.rehearsal.__main__ import parse_fail_every
 
 #: Nothing real is in flight that would be worth waiting for.
@@ -60,7 +60,11 @@ _PROMPT = "Is the trend up, down or sideways?"
     help="Seconds that an answer takes.",
 )
 @click.option(
-    "--fail-every", multiple=True, metavar="N:FAULT", help="Every Nth call fails, like 50:502; also several times."
+    "--fail-every",
+    callback=lambda _context, _parameter, texts: tuple(map(parse_fail_every, texts)),
+    multiple=True,
+    metavar="N:FAULT",
+    help="Every Nth call fails, like 50:502; also several times.",
 )
 @click.option(
     "--speed",
@@ -76,7 +80,7 @@ def rehearse(
     untold: bool,
     hints: bool,
     latency_s: float,
-    fail_every: tuple[str, ...],
+    fail_every: tuple[tuple[int, Fault], ...],
     speed: float,
     concurrency: int,
     as_json: bool,
@@ -182,13 +186,13 @@ def _windows(rate: str | None, settings: Settings, model: str) -> tuple[Window, 
         raise click.BadParameter(str(error), param_hint="--rate") from None
 
 
-def _behaviour(provider: Provider, *, hints: bool, fail_every: Sequence[str]) -> Behaviour:
+def _behaviour(provider: Provider, *, hints: bool, fail_every: Sequence[tuple[int, Fault]]) -> Behaviour:
     budgets = [(window.calls, window.window_ms / 1000) for window in provider.windows]
     return Behaviour(
         latency_s=provider.latency_s,
         budgets=budgets,
         hints="retry-after" if hints else "none",
-        fail_every=[parse_fail_every(text) for text in fail_every],
+        fail_every=list(fail_every),
         look=False,
     )
 

@@ -25,13 +25,17 @@ from worker.monitoring.logging_setup import configure_logging
 )
 @click.option(
     "--metrics-host",
-    default=LOCALHOST,
-    show_default=True,
+    show_default=LOCALHOST,
     metavar="ADDRESS",
     help="Address that metrics are served at; in a container 0.0.0.0.",
 )
 def worker(
-    concurrency: int, burst: bool, max_jobs: int | None, grace_s: float, metrics_port: int | None, metrics_host: str
+    concurrency: int,
+    burst: bool,
+    max_jobs: int | None,
+    grace_s: float,
+    metrics_port: int | None,
+    metrics_host: str | None,
 ) -> int:
     """Work on what is queued: up to N calls in flight, within the provider's limits.
 
@@ -40,12 +44,14 @@ def worker(
     \b
     Example: chartq worker --concurrency 32
     """
+    if metrics_host is not None and metrics_port is None:
+        raise click.UsageError("--metrics-host goes with --metrics-port")
     settings = worker_settings()
     configure_logging(settings.log_level, settings.log_format, folder=log_folder(settings))
     with (
         Session(settings) as session,
         liveness_file(settings.chartq_home) as liveness,
-        metered(session, port=metrics_port, host=metrics_host) as metrics,
+        metered(session, port=metrics_port, host=metrics_host or LOCALHOST) as metrics,
         webhooks_told(session),
     ):
         hooks = Hooks(polled=liveness.stamp)

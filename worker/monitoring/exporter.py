@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jobs.batches.session import Session
 from jobs.core.errors import InputError, InstallationError
+from jobs.core.text import one_line
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -35,8 +36,9 @@ def serve_metrics(session: Session, *, port: int, host: str) -> "Iterator[Collec
     registry.register(FleetMetrics(session.redis))
     try:
         server, _ = start_http_server(port, addr=host, registry=registry)
-    except OSError as error:
-        raise InputError(f"metrics can't be served at {host}:{port}: {error.strerror}") from None
+    except (OSError, UnicodeError) as error:  # the latter of what can be no host's name
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"metrics can't be served at {one_line(host)}:{port}: {why}") from None
     try:
         yield registry
     finally:

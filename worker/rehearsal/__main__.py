@@ -23,7 +23,7 @@ def parse_budgets(text: str | None) -> list[tuple[int, float]]:
 
 def parse_fault(text: str) -> Fault:
     """A status, or the name of a fault."""
-    if text.isdigit() and 400 <= int(text) <= 599:
+    if text.isdecimal() and 400 <= int(text) <= 599:
         return int(text)
     if text not in KINDS:
         raise click.BadParameter(f"{text!r} is neither a status of 400 to 599 nor one of {', '.join(sorted(KINDS))}")
@@ -32,7 +32,7 @@ def parse_fault(text: str) -> Fault:
 
 def parse_fail_every(text: str) -> tuple[int, Fault]:
     count, _, fault = text.partition(":")
-    if not count.isdigit() or int(count) < 1:
+    if not count.isdecimal() or int(count) < 1:
         raise click.BadParameter(f"{text!r} is not like 10:502")
     return int(count), parse_fault(fault or "500")
 

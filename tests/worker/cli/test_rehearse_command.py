@@ -89,7 +89,8 @@ def test_ctrl_c_ends_it_and_says_how_far_it_came(user: Stack) -> None:
     ("args", "says"),
     [
         (["--rate", "plenty"], "write 30/h"),
-        (["--fail-every", "often"], "10:502"),
+        (["--fail-every", "often"], "'--fail-every': 'often' is not like 10:502"),
+        (["--fail-every", "²:502"], "10:502"),
         (["--latency", "200"], "VISION_TIMEOUT"),
         (["--speed", "0.5"], "0.5"),
     ],

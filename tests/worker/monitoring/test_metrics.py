@@ -288,6 +288,8 @@ def test_a_port_that_is_taken_is_said_to_be(server: Rehearsal, tmp_path: Any) ->
         port = taken.getsockname()[1]
         ended = user.run("worker", "--burst", "--metrics-port", str(port), expect=1)
         assert f"metrics can't be served at 127.0.0.1:{port}" in ended.stderr
+        no_host = ("--metrics-host", "n" * 100, "--metrics-port", str(port))
+        assert "metrics can't be served at nnn" in user.run("worker", "--burst", *no_host, expect=1).stderr
 
 
 def test_gates_that_nobody_brings_are_not_shown(redis: Redis) -> None:
