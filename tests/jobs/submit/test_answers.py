@@ -6,6 +6,7 @@ import pytest
 from support.producer import Producer
 from support.request_lines import ask, body, request, write
 from support.stack import draw_charts
+from support.stores import STORES, new_store
 
 
 def answered(user: Producer, *source: str) -> str:
@@ -32,7 +33,11 @@ def test_asked_again_it_tells_what_waits_and_what_has_an_answer(user: Producer) 
     assert (again["batch_id"], again["total"], again["queued"], again["cached"]) == (first["batch_id"], 4, 0, 4)
 
 
-def test_with_image_shows_the_chart_however_many_texts_lie_between(user: Producer) -> None:
+@pytest.mark.parametrize("store", STORES)
+def test_with_image_shows_the_chart_however_many_texts_lie_between(
+    user: Producer, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    monkeypatch.setenv("RESULTS_URL", new_store(store, user.folder))
     draw_charts(user.folder / "charts", 3)
     charts = answered(user, "charts", "-p", "Up?")
     stages = [charts]
