@@ -113,6 +113,19 @@ def test_a_window_never_refills_early_and_is_whole_again_after_its_length(lanes:
     assert len(worker.take(64)) == 30
 
 
+@pytest.mark.parametrize(("limits", "calls", "whole_again_s"), [("3/10s", 3, 10.4), ("3/m", 3, 61.0), ("1/s", 1, 1.02)])
+def test_a_permit_counts_a_little_longer_as_calls_take_a_while_to_arrive(
+    lanes: Lanes, limits: str, calls: int, whole_again_s: float
+) -> None:
+    worker = lanes.worker(limits=limits)
+    lanes.submit(20)
+    assert len(take_and_settle(lanes, worker, 9)) == calls
+    lanes.clock.pass_s(whole_again_s - 0.001)
+    assert worker.take(9) == []
+    lanes.clock.pass_s(0.001)
+    assert len(worker.take(9)) == calls
+
+
 def test_permits_leave_the_window_one_by_one_as_they_came(lanes: Lanes) -> None:
     worker = lanes.worker(limits="3/h")
     lanes.submit(20)

@@ -159,6 +159,41 @@ def test_what_is_paused_is_waited_for_if_it_goes_on_by_itself(
     assert worker.turned.wait_s == pytest.approx(wait_s or 1.0, abs=0.002)
 
 
+@pytest.mark.parametrize(
+    ("pauses", "wait_s"),
+    [
+        ({"*": 0.3}, 0.3),
+        ({"model org/model": 0.3}, 0.3),
+        ({"model org/model:novita": 0.3}, 0.3),
+        ({"batch b1": 0.3}, 0.3),
+        ({"*": 0.6, "model org/model": 0.3}, 0.6),
+        ({"*": 0.3, "model org/model": 0.6}, 0.6),
+        ({"*": -0.1, "batch b1": -0.1}, None),
+        ({"model org/other": 0.3, "model org/model:together": 0.3, "batch b2": 0.3}, None),
+    ],
+)
+def test_a_pause_keeps_what_it_names_until_it_is_over(
+    lanes: Lanes, worker: Worker, pauses: dict[str, float], wait_s: float | None
+) -> None:
+    lanes.submit(1, lane=f"{LANE}:novita")
+    now = lanes.clock.now()
+    told(lanes, pauses={name: Pause(by="ann", since=0, until=now + ends_s) for name, ends_s in pauses.items()})
+    assert len(worker.take(1)) == (wait_s is None)
+    assert worker.turned.wait_s == pytest.approx(wait_s or 1.0, abs=0.002)
+    lanes.clock.pass_s(wait_s or 0)
+    assert len([*worker.held, *worker.take(1)]) == 1
+
+
+@pytest.mark.parametrize(("also", "at_once"), [({}, 3), ({"org/model:novita": 5}, 5), ({"org/model:together": 1}, 3)])
+def test_a_limit_on_a_model_holds_for_each_provider_that_has_none_of_its_own(
+    lanes: Lanes, worker: Worker, also: dict[str, int], at_once: int
+) -> None:
+    lanes.submit(9, lane=f"{LANE}:novita")
+    limits = {"org/model": 3, **also}
+    told(lanes, limits={name: Limit(by="ann", since=0, concurrency=most) for name, most in limits.items()})
+    assert len(worker.take(9)) == at_once
+
+
 def test_with_a_budget_few_jobs_are_taken_before_their_pictures_are_ready(lanes: Lanes) -> None:
     worker = lanes.worker(limits="600/m")
     lanes.submit(9)
@@ -375,6 +410,19 @@ def test_no_two_workers_ever_hold_the_same_job(lanes: Lanes) -> None:
     lanes.submit(50)
     taken = [job for _ in range(5) for worker in workers for job in jobs_of(worker.take(3))]
     assert len(taken) == len(set(taken)) == 50
+
+
+def test_a_job_that_stands_in_a_queue_while_somebody_has_it_is_not_given_twice(lanes: Lanes) -> None:
+    first, second = lanes.worker("w1"), lanes.worker("w2")
+    job, other = lanes.submit(2)
+    first.take(1)
+    lanes.redis.lpush(f"rq:queue:{LANE}@b1", job)
+    assert jobs_of(second.take(2)) == [other]
+
+
+def test_one_worker_at_a_time_looks_after_what_is_lost(lanes: Lanes) -> None:
+    first, second = lanes.worker("w1").lane_client, lanes.worker("w2").lane_client
+    assert [client.may_maintain(3600) for client in (first, second, first)] == [True, False, True]
 
 
 @pytest.mark.parametrize("to", ["finished", "failed", "front", "back", "delay", "alone", "drop", "refuse"])
@@ -747,9 +795,13 @@ def test_lone_jobs_that_fail_take_turns_with_the_others_where_few_calls_may_be_i
     assert 10 <= lone.count(0) < 21
 
 
-def test_where_nobody_else_waits_a_lone_job_is_the_probe(lanes: Lanes, worker: Worker) -> None:
+@pytest.mark.parametrize("paused", [0, 3])
+def test_where_nobody_else_may_go_a_lone_job_is_the_probe(lanes: Lanes, worker: Worker, paused: int) -> None:
     [job] = send_alone(lanes)
     worker.refused(*worker.take(1))
+    if paused:
+        lanes.submit(paused)
+        told(lanes, pauses={"batch b1": Pause(by="ann", since=0)})
     lanes.clock.pass_s(300)
     assert [(lease.job, lease.probe) for lease in worker.take(9)] == [(job, 1)]
 
