@@ -918,6 +918,7 @@ def test_the_first_hold_counts_and_its_companions_change_nothing(lanes: Lanes, w
     first, *others = worker.take(8)
     worker.held_up(first, reason="credits")
     since = lanes.gate().since_s
+    assert since == lanes.clock.now()
     lanes.clock.pass_s(3)
     worker.held_up(*others, reason="token")
     assert (lanes.gate().reason, lanes.gate().since_s) == ("credits", since)
