@@ -55,7 +55,7 @@ local function closed_for_ms(gate, account, windows, ceiling, now_ms, reserved)
         return owner.first_ms + PROVING_MS - now_ms, state, owner
     end
     local now_flying = in_flight(gate, now_ms)
-    if state.probe and state.probe_execution and redis.call('ZSCORE', permits_key(gate), state.probe_execution) then
+    if state.probe_execution and redis.call('ZSCORE', permits_key(gate), state.probe_execution) then
         return 1000, state, owner
     end
     local kept_free = not state.probe and reserved or 0

@@ -204,7 +204,7 @@ end
 local function never_used(gate, state, owner, outcome, windows)
     refund(gate, windows, outcome.spent_ms)
     if generation(state, owner) == outcome.generation then add_to(state, 'granted', -1) end
-    if not owner.proven then owner.first_ms = nil end
+    owner.first_ms = nil
 end
 
 local HOUR, MINUTE_MS = 60, 60 * 1000       -- minutes
@@ -243,7 +243,6 @@ local function feedback(outcome, windows, ceiling, now_ms)
     note_call(gate, verdict)
     forget_old_trouble(gate, state, now_ms)
     outcome.was_probe = state.probe_execution == outcome.execution
-    if outcome.was_probe then state.probe_execution = nil end
     if verdict == 'unused' then
         never_used(gate, state, owner, outcome, windows)
         return {}

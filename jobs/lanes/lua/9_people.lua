@@ -35,7 +35,6 @@ end
 local function open(held)
     if not held.hold_reason then return 0 end
     held.hold_reason, held.hold_message, held.hold_since = nil, nil, nil
-    add_to(held, 'gen', 1)
     return 1
 end
 
