@@ -107,7 +107,7 @@ def _send_again(lost: "sys.UnraisableHookArgs") -> None:
     if number is None:
         sys.__unraisablehook__(lost)
         return
-    again = threading.Timer(0.01, os.kill, (os.getpid(), number))  # not at once: it would be raised, and dropped, here
+    again = threading.Timer(0.1, os.kill, (os.getpid(), number))  # not at once: it would be raised, and dropped, here
     again.daemon = True
     with suppress(RuntimeError):  # no thread begins any more: it is leaving
         again.start()
