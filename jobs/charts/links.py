@@ -62,7 +62,11 @@ def _checked_url(url: str) -> str:
     stored = f"https://{url[8:]}"
     if len(stored) > _MAX_URL_CHARS or any(char.isspace() or not char.isprintable() for char in stored):
         raise InputError(f"the picture is at {url[:_SHOWN_CHARS]!r}: that is no URL that can be fetched")
-    if not urlsplit(stored).hostname:
+    try:
+        host = urlsplit(stored).hostname
+    except ValueError as error:  # half an IPv6 address
+        raise InputError(f"the picture is at {url[:_SHOWN_CHARS]!r}: that is no URL: {error}") from None
+    if not host:
         raise InputError(f"the picture is at {url[:_SHOWN_CHARS]!r}: it names no host")
     return stored
 

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -125,12 +125,20 @@ def check_origin(headers: Headers, *, loopback_only: bool) -> None:
     A page may send forms to 127.0.0.1 without asking, and by a name of its own that leads here it could read too.
     """
     host = headers.get("host", "")
-    if loopback_only and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+    if loopback_only and not is_loopback(_parts(f"//{host}").hostname or ""):
         raise ApiError(403, f"there is no host {host[:100]!r} here: use 127.0.0.1 or localhost", code="wrong_host")
     origin = headers.get("origin")
-    from_elsewhere = origin is not None and urlsplit(origin).netloc != host
+    from_elsewhere = origin is not None and _parts(origin).netloc != host
     if from_elsewhere or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         raise ApiError(403, "web pages of elsewhere are not let in", code="cross_site")
+
+
+def _parts(url: str) -> SplitResult:
+    """Those of nothing, if it is no URL."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def _digest(authorization: str) -> bytes:

@@ -15,7 +15,7 @@ _TOLERANT = ("/v1/", "/health")
 
 
 def check_query(request: Request) -> None:
-    """Raises ApiError naming the first word that this request doesn't know, that is empty, or there twice."""
+    """Raises ApiError naming the first word that this request doesn't know, that says nothing, or is there twice."""
     route = request.scope["route"]
     if not request.scope["query_string"] or route.path.startswith(_TOLERANT):
         return
@@ -25,6 +25,8 @@ def check_query(request: Request) -> None:
             raise unknown(word, known)
         if not value:
             raise _unfit(word, "is empty: leave it out, or say which")
+        if "\0" in value:
+            raise _unfit(word, "has a NUL character: nothing has one")
         if word in given:
             raise _unfit(word, "is there twice: send it once")
         given.add(word)

@@ -15,8 +15,7 @@ def _row_filter(
     field: Annotated[str, Query(max_length=200, description="Only structured answers that have this field,")] = "",
     value: Annotated[str, Query(max_length=200, description="with this value.")] = "",
 ) -> RowFilter:
-    error, words, field, value = (text.replace("\0", "") for text in (error, q, field, value))
-    return RowFilter(status=status or "", error=error, words=words, field=field, value=value)
+    return RowFilter(status=status or "", error=error, words=q, field=field, value=value)
 
 
 #: What handlers ask for.

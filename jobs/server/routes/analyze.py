@@ -1,5 +1,6 @@
 """One chart, one question, one answer."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
@@ -56,18 +57,24 @@ _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where th
     },
     openapi_extra=body_of(form=AskedOfUpload),
 )
-async def analyze(request: Request, access: Granted, prefer: Annotated[str | None, Header()] = None) -> Document:
+async def analyze(request: Request, access: Granted, prefer: Annotated[list[str] | None, Header()] = None) -> Document:
     """Ask about one picture, ahead of folders; the same picture with the same question is one call.
 
     202 with `Prefer: respond-async`, and when the lane is closed for longer than VISION_TIMEOUT.
     """
     asked = await _receive(request, access)
-    answer = await answer_to(access, asked, wait="respond-async" not in (prefer or "").lower())
+    answer = await answer_to(access, asked, wait=not _wants_no_wait(prefer or ()))
     if isinstance(answer, Pending):
         place = f"{request.scope.get('root_path', '')}/jobs/{answer.job_id}"
         headers = {"location": place, "retry-after": str(answer.retry_after_s)}
         return Document({"job_id": answer.job_id, "status": "queued", "resume_at": answer.resume_at}, 202, headers)
     return Document(_analysis(answer))
+
+
+def _wants_no_wait(prefer: Iterable[str]) -> bool:
+    """Whether `Prefer` says `respond-async`, in a list of any length (RFC 7240)."""
+    preferences = (one.partition(";")[0].partition("=")[0] for header in prefer for one in header.split(","))
+    return any(one.strip().lower() == "respond-async" for one in preferences)
 
 
 def _analysis(row: JobRow) -> dict[str, Any]:

@@ -107,6 +107,30 @@ def test_who_does_not_want_to_wait_is_told_where_to_look(user: Producer, api: Te
         assert analyze(api, prompt="Up?").json()["job_id"] == job_id
 
 
+@pytest.mark.parametrize(
+    ("headers", "waits"),
+    [
+        (["Respond-Async"], False),
+        (["return=minimal, respond-async; wait=10"], False),
+        (["return=minimal", "respond-async"], False),
+        (['respond-async=""'], False),
+        (["no-respond-async"], True),
+        (['x="respond-async"'], True),
+        ([""], True),
+    ],
+)
+def test_a_preference_is_read_as_http_spells_it(
+    user: Producer, api: TestClient, headers: list[str], waits: bool
+) -> None:
+    preferences = [("prefer", value) for value in headers]
+    if waits:
+        with answering(user):
+            answer = api.post("/analyze", files={"file": ("a.png", png())}, headers=preferences)
+    else:
+        answer = api.post("/analyze", files={"file": ("a.png", png())}, headers=preferences)
+    assert answer.status_code == (200 if waits else 202)
+
+
 def test_nobody_waits_for_ever(user: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "_QUEUE_S", 0.1)
     with client_of(dataclasses.replace(user.settings, vision_timeout_s=0.1)) as api:

@@ -220,6 +220,10 @@ def test_a_key_is_remembered_for_a_second_and_no_longer(user: Producer, monkeypa
         ({"host": "localhost:8000"}, 200),
         ({"host": "[::1]:8000"}, 200),
         ({"host": "127.0.0.1.evil.example"}, 403),
+        ({"host": "[::1"}, 403),
+        ({"host": ""}, 403),
+        ({"origin": "http://[::1"}, 403),
+        ({"host": "[::1", "origin": "http://[::1"}, 403),
     ],
 )
 def test_without_keys_no_web_page_of_elsewhere_gets_in(user: Producer, headers: dict[str, str], status: int) -> None:

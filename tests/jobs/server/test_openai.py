@@ -124,6 +124,7 @@ def test_what_came_out_is_told_to_who_asked_and_to_no_other_key(user: Producer, 
         ([line("a", "file:///etc/passwd")], "invalid_image_url", 1),
         ([line("a", "../up.png")], "invalid_image_url", 1),
         ([line("a", "http://127.0.0.1/x")], "invalid_image_url", 1),
+        ([line("a"), line("b", "https://[::1")], "invalid_image_url", 2),
         ([b" "], "empty_file", None),
     ],
 )

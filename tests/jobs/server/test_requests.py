@@ -140,7 +140,14 @@ def test_a_query_has_only_words_that_the_request_knows_each_once_and_filled(
 def test_a_misspelt_filter_acts_on_nothing(user: Producer, api: TestClient) -> None:
     files = [("files", ("a.png", png(), "image/png"))]
     batch_id = api.post("/batches", data={"prompt": "Up?"}, files=files).json()["batch_id"]
-    for action in ("cancel?eror=ImageError", "cancel?error=", "cancel?q=b&q=a", "pause?untill=18:00", "pause?until="):
+    for action in (
+        "cancel?eror=ImageError",
+        "cancel?error=",
+        "cancel?q=b&q=a",
+        "cancel?q=%00",
+        "pause?untill=18:00",
+        "pause?until=",
+    ):
         assert api.post(f"/batches/{batch_id}/{action}").status_code == 400, action
     assert api.post("/batches?nmae=x", data={"prompt": "Up?"}, files=files).status_code == 400
     [batch] = api.get("/batches").json()["data"]

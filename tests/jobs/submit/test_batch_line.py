@@ -222,6 +222,8 @@ def test_a_path_is_never_the_name_of_a_picture_in_the_ledger(tmp_path: Path) -> 
     [
         ("https://exa mple.com/a.png", "no URL that can be fetched"),
         ("https:///a.png", "it names no host"),
+        ("https://[::1", "that is no URL: Invalid IPv6 URL"),
+        ("https://[a]/x.png", "that is no URL"),
         ("https://example.com/" + "a" * 8000, "no URL that can be fetched"),
         ("HTTP://example.com/a.png", "write an https:// URL, which the provider fetches, a data URI"),
         ("s3://bucket/a.png", "a file:// URL or a path"),
