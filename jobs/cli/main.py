@@ -5,8 +5,10 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -23,6 +25,9 @@ FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 #: What a command leaves with that a signal interrupted.
 SIGNAL_CODES: Mapping[int, int] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+
+#: Seconds between looks whether a hook of Python's is through.
+_HOOK_LOOK_S = 0.01
 
 _HELP = "Ask a Hugging Face vision model about every chart in a folder: once each, as fast as it allows."
 _EPILOG = "Each has help of its own, with an example: chartq submit --help"
@@ -107,10 +112,24 @@ def _send_again(lost: "sys.UnraisableHookArgs") -> None:
     if number is None:
         sys.__unraisablehook__(lost)
         return
-    again = threading.Timer(0.1, os.kill, (os.getpid(), number))  # not at once: it would be raised, and dropped, here
-    again.daemon = True
+    again = threading.Thread(target=_send_beyond_hook, args=(number,), daemon=True)
     with suppress(RuntimeError):  # no thread begins any more: it is leaving
         again.start()
+
+
+def _send_beyond_hook(number: int) -> None:
+    """Send it once the main thread is through with the hook above: there it would be raised, and dropped, too."""
+    while _is_in_hook(sys._current_frames().get(threading.main_thread().ident or 0)):
+        time.sleep(_HOOK_LOOK_S)
+    os.kill(os.getpid(), number)
+
+
+def _is_in_hook(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code is _send_again.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 producer = group(PRODUCER_COMMANDS, "jobs")

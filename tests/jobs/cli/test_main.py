@@ -61,9 +61,15 @@ run(group, ["work"])
 @pytest.mark.parametrize(("number", "code", "said"), [("SIGTERM", 143, ""), ("SIGINT", 130, "\ninterrupted\n")])
 def test_a_signal_within_a_finalizer_ends_the_program_as_any_other(number: str, code: int, said: str) -> None:
     script = f"""
-import signal, time
+import signal, threading, time
 import click
 from jobs.cli.main import run
+
+start = threading.Thread.start
+def start_and_wait(thread):  # a busy machine: who has begun a thread doesn't get on for a while
+    start(thread)
+    time.sleep(0.5)
+threading.Thread.start = start_and_wait
 
 class Dropped:
     def __del__(self):
