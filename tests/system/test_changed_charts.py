@@ -76,7 +76,7 @@ def test_a_prompt_of_100_kb_is_asked_whole_and_a_longer_one_than_providers_take_
     too_long.write_text("x" * (MAX_PROMPT_CHARS + 1))
     refused = user.run("submit", "charts", "--prompt-file", too_long, expect=None)
     assert refused.code != 0
-    assert "at most" in refused.stderr
+    assert "more than 200,000 characters" in refused.stderr
     batch_id = user.run("submit", "charts", "--prompt-file", long, "-q").stdout.strip()
     work()
     [row] = user.results(batch_id)

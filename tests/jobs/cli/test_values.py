@@ -1,6 +1,7 @@
 """What is typed as a value: an empty one never passes for none, or for all. No command is started here, only parsed."""
 
 from collections.abc import Iterator
+from copy import copy
 
 import click
 import pytest
@@ -29,6 +30,11 @@ def line_with(command: click.Command, param: click.Parameter, value: str) -> lis
     return [*("a" for one in before if isinstance(one, click.Argument)), value]
 
 
+def parse(command: click.Command, words: list[str]) -> None:
+    """A copy does: click keeps what it found out about a command that stands alone, such as how help is asked for."""
+    copy(command).make_context(command.name, words)
+
+
 ALL = [
     *(value for name in names_of(chartq) for value in values_of(name, command_of(chartq, name))),
     *values_of("python -m worker.rehearsal", rehearsal),
@@ -43,7 +49,7 @@ def test_an_empty_value_is_wrong_usage_of_what_it_was_given_for(
     command: click.Command, param: click.Parameter, value: str
 ) -> None:
     with pytest.raises(click.BadParameter) as refused:
-        command.make_context(command.name, line_with(command, param, value))
+        parse(command, line_with(command, param, value))
     assert (refused.value.param, refused.value.exit_code) == (param, 2)
     assert not isinstance(refused.value, click.MissingParameter)
 
@@ -58,7 +64,7 @@ def test_an_empty_value_is_wrong_usage_of_what_it_was_given_for(
 )
 def test_a_whole_number_is_one_that_every_store_takes(command: click.Command, param: click.Parameter) -> None:
     with pytest.raises(click.BadParameter) as refused:
-        command.make_context(command.name, line_with(command, param, "9" * 20))
+        parse(command, line_with(command, param, "9" * 20))
     assert refused.value.param is param
 
 
