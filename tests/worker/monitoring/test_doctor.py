@@ -161,7 +161,7 @@ def test_it_sees_a_worker_that_runs(tmp_path: Path, rehearsal: Rehearsal) -> Non
 
 def test_a_redis_that_would_drop_jobs_or_is_nearly_full_is_told(tmp_path: Path) -> None:
     with embedded_redis(tmp_path) as socket, closing(redis.Redis(unix_socket_path=str(socket))) as client:
-        settings = Settings(redis_url=Secret(f"unix://{socket}"))
+        settings = Settings(chartq_home=tmp_path, redis_url=Secret(f"unix://{socket}"))
         assert check_redis(settings)[0].ok is True
         client.config_set("maxmemory-policy", "allkeys-lru")
         evicting = check_redis(settings)[0]
@@ -184,7 +184,8 @@ def test_a_redis_that_refuses_to_write_is_a_failure(tmp_path: Path) -> None:
         client.acl_setuser(
             "reader", enabled=True, passwords=["+reader-pw"], keys=["*"], categories=["+@all", "-@write"]
         )
-        [server, workers] = check_redis(Settings(redis_url=Secret(f"unix://reader:reader-pw@{socket}")))
+        settings = Settings(chartq_home=tmp_path, redis_url=Secret(f"unix://reader:reader-pw@{socket}"))
+        [server, workers] = check_redis(settings)
     assert (server.ok, workers.ok) == (False, None)
     assert "permission" in server.message
     assert server.todo
