@@ -114,7 +114,12 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             # Noted before it is sent: a client that has its answer must find it in the record.
             part.call.status, part.call.ended_at = reply.status, time.time()
-            self._send(reply, drips=fault == "drip")
+            try:
+                self._send(reply, drips=fault == "drip")
+            except ConnectionError:
+                if self.server.closing.is_set():  # cut off by ourselves: the client has nothing
+                    part.call.status = None
+                raise
 
     def _path(self) -> str:
         return unquote(urlsplit(self.path).path)
@@ -132,8 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(head)
         for start in range(0, len(reply.body), _DRIP_BYTES):
             if self.server.closing.wait(_DRIP_S):
-                self.close_connection = True
-                return
+                raise ConnectionAbortedError("the server stops")
             self.wfile.write(reply.body[start : start + _DRIP_BYTES])
 
     def _head(self, reply: Reply) -> bytes:

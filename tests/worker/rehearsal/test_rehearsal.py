@@ -477,6 +477,16 @@ def test_stopping_is_quick_even_with_calls_that_hang_and_the_port_stays() -> Non
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("rehearsal-")]
 
 
+def test_what_it_cuts_off_as_it_stops_is_no_answer_in_the_record() -> None:
+    server = Rehearsal(Behaviour(fault="drip"), port=free_port()).start()
+    with ThreadPoolExecutor(1) as pool:
+        cut_off = pool.submit(ask, server)
+        eventually(lambda: [call.status for call in server.record] == [200])
+        server.stop()
+        assert isinstance(cut_off.exception(timeout=PATIENCE_S), requests.RequestException)
+    assert [call.status for call in server.record] == [None]
+
+
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_on_a_command_line_it_prints_its_address_and_ends_cleanly(ending: signal.Signals) -> None:
     options = ["--latency", "0", "--budget", "1/h,100/s", "--hints", "message"]
