@@ -72,6 +72,10 @@ class BoundedProtocol(H11Protocol):
             headers = [(b"content-type", b"application/json"), (b"content-length", length), (b"connection", b"close")]
             for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
+        if self.cycle is not None and not self.cycle.response_complete:
+            # As once the connection is lost, which may come later than what the route answers to nobody.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         self.transport.close()
 
 

@@ -1,5 +1,6 @@
 """What somebody ill-disposed would try: files of elsewhere, bodies that never end, forms of nonsense, others' ids."""
 
+import asyncio
 import dataclasses
 import json
 import logging
@@ -22,6 +23,7 @@ from support.stack import PATIENCE_S
 
 from jobs.server import guard, listening
 from jobs.server.guard import Pace
+from jobs.server.listening import BoundedProtocol
 
 
 @pytest.fixture
@@ -215,6 +217,30 @@ def test_a_body_that_is_no_http_ends_its_connection_and_no_more(
         with raw(url) as connection:
             connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_an_answer_that_comes_after_the_body_was_refused_is_for_nobody(
+    user: Producer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = BoundedProtocol.connection_made
+
+    def made_to_close_late(protocol: BoundedProtocol, transport: asyncio.Transport) -> None:
+        close = transport.close  # as on a busy machine: it has taken effect only after the route's answer
+        monkeypatch.setattr(transport, "close", lambda: protocol.loop.call_later(0.2, close))
+        made(protocol, transport)
+
+    monkeypatch.setattr(BoundedProtocol, "connection_made", made_to_close_late)
+    with served(user.settings) as url:
+        for path in (b"/batches", b"/nowhere"):
+            with raw(url) as connection:
+                head = b"POST " + path + b" HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+                connection.sendall(head + b"zz\r\nno chunk")
+                answer = b""
+                while piece := _received(connection):
+                    answer += piece
+            assert answer.startswith(b"HTTP/1.1 400 ")
+            assert answer.count(b"content-length:") == 1
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
