@@ -16,9 +16,10 @@ from jobs.batches.session import Session
 from jobs.cli.console import messages
 from jobs.cli.main import FAILED
 from jobs.cli.options import json_option
+from jobs.cli.order import make_order, submit_options
 from jobs.cli.output import print_data, say
 from jobs.cli.progress import shown
-from jobs.cli.submit_commands import make_order, nothing_to_ask, submit_options, tell_rejects
+from jobs.cli.submit_commands import nothing_to_ask, tell_rejects
 from jobs.cli.values import Number
 from jobs.config.settings import Settings, load_settings
 from jobs.core.clock import FastClock

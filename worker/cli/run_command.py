@@ -10,16 +10,9 @@ from jobs.batches.follow import summary
 from jobs.batches.session import Session
 from jobs.batches.tally import spent_line, tally, tally_line
 from jobs.cli.options import json_option
+from jobs.cli.order import check_stage, make_order, make_stage, submit_options
 from jobs.cli.output import print_data, say
-from jobs.cli.submit_commands import (
-    check_stage,
-    make_order,
-    make_stage,
-    nothing_to_ask,
-    submit_options,
-    tell_rejects,
-    tell_sample,
-)
+from jobs.cli.submit_commands import nothing_to_ask, tell_rejects, tell_sample
 from jobs.config.log_dir import log_folder
 from jobs.core.text import dumps, visible
 from jobs.ledger import Batch
