@@ -97,7 +97,7 @@ def _wanted(session: Session, batch_or_job_id: str) -> tuple[Callable[[Entry], b
 
 def is_about(entry: Entry, batch: Batch, jobs: dict[str, str], ended: str | None) -> bool:
     """Whether an entry tells something of the batch: of its jobs, its model's gates, or trouble of a worker."""
-    since = str(iso(batch.created_at))
+    since = iso(batch.created_at)
     if "job_id" in entry:
         return entry["job_id"] in jobs and _moment(entry["ts"]) >= _moment(since)
     within = _moment(since) <= _moment(entry["ts"]) and (ended is None or _moment(entry["ts"]) <= _moment(ended))

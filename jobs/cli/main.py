@@ -44,10 +44,10 @@ _SECTIONS: Mapping[str, Sequence[str]] = {
 }
 
 
-def group(places: Mapping[str, CommandSpec], name: str, *, obj: object = None) -> click.Group:
+def group(specs: Mapping[str, CommandSpec], name: str, *, obj: object = None) -> click.Group:
     """A group of commands with the help and version that all faces share; `obj` is for commands that ask for it."""
     settings = {"help_option_names": ["-h", "--help"], "obj": obj}
-    made = LazyGroup(name, places, _SECTIONS, help=_HELP, epilog=_EPILOG, context_settings=settings)
+    made = LazyGroup(name, specs, _SECTIONS, help=_HELP, epilog=_EPILOG, context_settings=settings)
     return click.version_option(package_name="chartq")(made)
 
 
@@ -87,10 +87,8 @@ def _exit_code(commands: click.Group, argv: Sequence[str] | None) -> int:
         say(f"chartq: {error}")
         return FAILED
     except load("redis.exceptions:RedisError") as error:  # looked up only now: help waits for no client
-        trouble = load("jobs.broker.error_text:redis_trouble")(
-            error
-        )  # in the middle of its work: Redis was there at first
-        say(f"chartq: {trouble}. Nothing is lost: mend it and run the same command again")
+        redis_trouble = load("jobs.broker.error_text:redis_trouble")
+        say(f"chartq: {redis_trouble(error)}. Nothing is lost: mend it and run the same command again")
         return FAILED
     except BrokenPipeError:
         silence_stdout()

@@ -14,6 +14,7 @@ from jobs.cli.output import reader_may_leave, say
 from jobs.cli.values import GivenPath
 from jobs.config.settings import producer_settings
 from jobs.core.errors import InputError
+from jobs.core.job import ENDED_STATES, OPEN_STATES
 from jobs.core.text import counted
 from jobs.formats import FORMATS, ReportContext, format_of
 
@@ -29,11 +30,7 @@ output_option = click.option("-o", "--output", type=GivenPath(dir_okay=False), h
     type=click.Choice(sorted(FORMATS)),
     help="Default: by the file's name; else a table for people in a terminal, and jsonl on a pipe.",
 )
-@click.option(
-    "--status",
-    type=click.Choice(["finished", "failed", "canceled", "queued", "started", "scheduled"]),
-    help="Only rows of this state.",
-)
+@click.option("--status", type=click.Choice([*ENDED_STATES, *OPEN_STATES]), help="Only rows of this state.")
 @click.option(
     "--sidecar",
     type=GivenPath(file_okay=False),

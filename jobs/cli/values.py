@@ -12,17 +12,19 @@ from click.types import StringParamType
 #: More than there are charts, and no more than every store takes.
 _MOST = 1_000_000_000
 
-_EMPTY = "it is empty: is a variable of your script unset?"
-
 _URL = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def _check_given(value: Any, param: click.Parameter | None, ctx: click.Context | None) -> None:
+    if isinstance(value, str) and not value.strip():
+        raise click.BadParameter("it is empty: is a variable of your script unset?", ctx, param)
 
 
 class _Text(StringParamType):
     """A text; an empty or blank one, which must not pass for none or for all, is wrong usage."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, str) and not value.strip():
-            self.fail(_EMPTY, param, ctx)
+        _check_given(value, param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -33,8 +35,7 @@ class GivenPath(click.Path):
         super().__init__(path_type=Path, dir_okay=dir_okay, file_okay=file_okay)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, str) and not value.strip():
-            self.fail(_EMPTY, param, ctx)
+        _check_given(value, param, ctx)
         if _URL.match(str(value)) and not os.path.lexists(value):
             self.fail(f"{value!r} is a URL: give a file or folder here; pictures by URL: a requests file", param, ctx)
         return super().convert(value, param, ctx)
