@@ -12,7 +12,7 @@ Locks are taken in one order everywhere: jobs by row, then counts by batch, then
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobs.core.finish_reason import is_cut_off
 from jobs.core.job import ENDED_STATES, OPEN_STATES
@@ -33,7 +33,7 @@ RECENT_S, LATELY_S = 60, 600
 class Change:
     """What a batch gains or loses, by the names of its counts; `ended_at`: when a row of it ended."""
 
-    sums: Counter[str]
+    sums: Counter[str] = field(default_factory=Counter)
     ended_at: float | None = None
 
     def add(self, status: str, rows: int, *, cut_off: int, prompt_tokens: int, completion_tokens: int) -> None:
@@ -60,7 +60,7 @@ Changes = dict[int, Change]
 def note_starts(tx: Transaction, started: Sequence[tuple[int, str]]) -> None:
     """Jobs (row id, the open status they had) are started now."""
     statuses = {job: status for job, status in started if status != "started"}
-    changes: Changes = defaultdict(lambda: Change(Counter()))
+    changes: Changes = defaultdict(Change)
     for claim in tx.rows("claims_of", jobs=list(statuses)) if statuses else ():
         if claim.ended is None:
             changes[claim.batch].sums[statuses[claim.job]] -= claim.rows
@@ -70,7 +70,7 @@ def note_starts(tx: Transaction, started: Sequence[tuple[int, str]]) -> None:
 
 def note_changes(tx: Transaction, changed: Sequence[tuple[State, State]], now: float) -> Changes:
     """Jobs are not in the first state any more but in the second. Returns what their batches gained."""
-    changes: Changes = defaultdict(lambda: Change(Counter()))
+    changes: Changes = defaultdict(Change)
     states = {new.id: (old, new) for old, new in changed}
     for claim in tx.rows("claims_of", jobs=list(states)):
         old, new = states[claim.job]
@@ -105,7 +105,7 @@ def recounted(
     done: list[Changes] = []
 
     def settle(more: Iterable[int] = ()) -> Changes:
-        changes: Changes = defaultdict(lambda: Change(Counter()))
+        changes: Changes = defaultdict(Change)
         came = [row for row in _tally(tx, set(more) - before_jobs) if row.batch == newcomers_of]
         for row, sign in [*((row, -1) for row in before), *((row, 1) for row in [*_tally(tx, before_jobs), *came])]:
             status = member_status_of(row.status, row.ended)

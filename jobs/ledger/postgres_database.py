@@ -8,11 +8,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
-from jobs.core.errors import SettingsError
 from jobs.ledger.pool import Pool
 from jobs.ledger.sqlite_database import LOCK_WAIT_S
 from jobs.ledger.statements import Dialect
-from jobs.ledger.store_url import StoreUrl
+from jobs.ledger.store_url import StoreUrl, unusable
 
 #: Connections of one process: threads take turns, a hundred workers must fit a small server.
 _CONNECTIONS = 8
@@ -44,9 +43,7 @@ class PostgresDatabase:
         try:
             self._settings = {**_DEFAULTS, **conninfo_to_dict(url.uri)}
         except psycopg.Error:  # libpq's words, and the caught error's frames, hold parts of the URL
-            raise SettingsError(
-                f"RESULTS_URL for {url.label!r} can't be used: take out the options after the ?, and odd characters"
-            ) from None
+            raise unusable(repr(url.label)) from None
         self._pool: Pool[psycopg.Connection[Any]] = Pool(
             self._connect, is_sound=_is_idle, size=_CONNECTIONS, wait_s=LOCK_WAIT_S
         )

@@ -47,17 +47,18 @@ STEPS: Sequence[Step] = (
 
 def current_version(tx: Transaction) -> int | None:
     """The version of the tables that are there; None if there are none."""
-    if not tx.execute(_HAS_TABLES[tx.dialect]).fetchone()[0]:
-        return None
-    version: int = tx.execute("SELECT version FROM schema_info").fetchone()[0]
-    return version
+    return _version(tx) if tx.execute(_HAS_TABLES[tx.dialect]).fetchone()[0] else None
 
 
 def write_nothing_new(tx: Transaction) -> int:
     """The version, after a write that changes nothing and yet needs the rights, the locks and the room of one."""
     tx.execute("UPDATE schema_info SET version = version")
-    version: int = tx.execute("SELECT version FROM schema_info").fetchone()[0]
-    return version
+    return _version(tx)
+
+
+def _version(tx: Transaction) -> int:
+    found: int = tx.execute("SELECT version FROM schema_info").fetchone()[0]
+    return found
 
 
 def store_id(tx: Transaction) -> str:

@@ -13,8 +13,6 @@ from jobs.ledger.statements import Dialect
 #: As the variable may begin; `+psycopg` names the driver, which there is one of.
 _POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 
-_OPTIONS_SAY = "take out the options after the ?, and odd characters"
-
 
 @dataclass(frozen=True)
 class StoreUrl:
@@ -64,9 +62,16 @@ class StoreUrl:
             options = dict(parse_qsl(parts.query))
             host, port = parts.hostname or options.get("host") or "local socket", parts.port or options.get("port")
         except ValueError:  # the error, and the caught one's frames, would show parts of the URL
-            raise SettingsError(f"RESULTS_URL for postgresql can't be used: {_OPTIONS_SAY} (its port)") from None
+            raise unusable("postgresql", hint=" (its port)") from None
         label = f"postgresql at {host}{f':{port}' if port else ''}/{unquote(parts.path.lstrip('/'))}"
         return cls(dialect="postgresql", label=label, uri=uri)
+
+
+def unusable(shown: str, hint: str = "") -> SettingsError:
+    """What to say of a URL that no driver takes. Raised `from None`: the driver's words may show a password."""
+    return SettingsError(
+        f"RESULTS_URL for {shown} can't be used: take out the options after the ?, and odd characters{hint}"
+    )
 
 
 def _timeout_s(label: str, options: str) -> float | None:
@@ -79,4 +84,4 @@ def _timeout_s(label: str, options: str) -> float | None:
         os.fsencode(label)
         return float(given["timeout"]) if given else None
     except ValueError:
-        raise SettingsError(f"RESULTS_URL for {label!r} can't be used: {_OPTIONS_SAY}") from None
+        raise unusable(repr(label)) from None

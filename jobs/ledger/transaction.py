@@ -40,14 +40,12 @@ class Transaction:
 
     def rows(self, name: str, /, **values: Any) -> list[Row]:
         """Run a statement; its rows, with its columns as attributes."""
-        cursor = self._connection.execute(statement(name, self.dialect), self._bound(values))
+        cursor = self._run(name, values)
         return list(map(_row_class(tuple(column[0] for column in cursor.description))._make, cursor.fetchall()))
 
     def tuples(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
         """Run a statement; its rows as plain tuples, for the few that are read by the hundred thousand."""
-        found: list[tuple[Any, ...]] = self._connection.execute(
-            statement(name, self.dialect), self._bound(values)
-        ).fetchall()
+        found: list[tuple[Any, ...]] = self._run(name, values).fetchall()
         return found
 
     def row(self, name: str, /, **values: Any) -> Row | None:
@@ -61,7 +59,7 @@ class Transaction:
 
     def run(self, name: str, /, **values: Any) -> int:
         """Run a statement that gives no rows. Returns how many it changed."""
-        changed: int = self._connection.execute(statement(name, self.dialect), self._bound(values)).rowcount
+        changed: int = self._run(name, values).rowcount
         return changed
 
     def run_many(self, name: str, values: Iterable[Mapping[str, Any]]) -> None:
@@ -75,6 +73,9 @@ class Transaction:
     def execute(self, sql: str, **values: Any) -> Any:
         """Run SQL that has no name: of the schema."""
         return self._connection.execute(sql, self._bound(values)) if values else self._connection.execute(sql)
+
+    def _run(self, name: str, values: Mapping[str, Any]) -> Any:
+        return self._connection.execute(statement(name, self.dialect), self._bound(values))
 
     def _bound(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {

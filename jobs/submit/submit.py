@@ -157,7 +157,7 @@ def submit(
         progress(done)
     if done.batch is not None and not more_to_come:
         ledger.seal(done.batch, queues.now(), sampled_of=done.sample_of)
-    if done.batch is not None and order.source.grows:
+    if order.source.grows:
         _tell_of_whole_batch(ledger, done)
     return done
 
