@@ -60,7 +60,7 @@ def chart_at(path: Path, chart_root: Path | None) -> LinkedChart:
 def _checked_url(url: str) -> str:
     """The URL in the ledger's spelling. Raises InputError: no provider could fetch it."""
     stored = f"https://{url[8:]}"
-    if len(stored) > _MAX_URL_CHARS or any(char.isspace() or not char.isprintable() for char in stored):
+    if len(stored) > _MAX_URL_CHARS or " " in stored or not stored.isprintable():
         raise InputError(f"the picture is at {url[:_SHOWN_CHARS]!r}: that is no URL that can be fetched")
     try:
         host = urlsplit(stored).hostname

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from jobs.core.job import is_model_id
 from jobs.core.rates import RateLimits
 from jobs.core.secret import Secret
 
@@ -20,8 +21,6 @@ WEBHOOK_URL = "write http(s)://host[:port]/path"
 WEBHOOK_KEY = "write whsec_ and 24 to 64 random bytes in base64, as `openssl rand -base64 32` makes them"
 BASE_URL = "write http(s)://host[:port][/path] without user, password, ? and #"
 
-#: Characters, more than any model's name has: then something else was pasted.
-_LONGEST_MODEL_ID = 300
 _ON, _OFF = ("1", "true", "t", "yes", "y", "on"), ("0", "false", "f", "no", "n", "off")
 
 
@@ -38,7 +37,7 @@ def _text(value: object) -> str:
 def _without_gaps(value: object) -> str:
     """White space and control characters inside come from bad copying, and would break headers and logs."""
     text = _text(value)
-    if any(char.isspace() or not char.isprintable() for char in text):
+    if " " in text or not text.isprintable():  # which no other white space is
         raise UnusableError("it has white space or control characters inside: copy it again")
     return text
 
@@ -52,7 +51,7 @@ def header_word(value: object) -> str:
 
 def model_id(value: object) -> str:
     text = _without_gaps(value)
-    if not 1 <= len(text) <= _LONGEST_MODEL_ID:
+    if not is_model_id(text):
         raise ValueError
     return text
 

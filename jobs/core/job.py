@@ -81,6 +81,11 @@ class Question:
         return f"{self.api}:{self.model}"
 
 
+def is_model_id(text: str) -> bool:
+    """Whether a model may be called so. Of more characters than any name has, something else was pasted."""
+    return 1 <= len(text) <= 300 and " " not in text and text.isprintable()
+
+
 def model_of(lane: str) -> str:
     """The model id within a lane's name."""
     return lane.partition(":")[2]

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from jobs.config.settings import Settings
 from jobs.core.errors import InputError
-from jobs.core.job import MESSAGES, Question, canonical_json
+from jobs.core.job import MESSAGES, Question, canonical_json, is_model_id
 from jobs.core.parameters import refused_parameter
 from jobs.core.text import strict_json
 from jobs.schemas import SchemaSource, ask_for, schema_in
@@ -167,7 +167,7 @@ def _check_schema(parameters: Mapping[str, Any]) -> None:
 
 def check_model(model: str) -> str:
     """The model's id as it is. Raises InputError if it can be none."""
-    if not model.strip() or any(char.isspace() or not char.isprintable() for char in model) or len(model) > 300:
+    if not is_model_id(model):
         raise InputError(f"{model!r} is no model id: write it as on its page, org/name or org/name:provider")
     return model
 
