@@ -42,7 +42,7 @@ def read_messages(messages: Any) -> Conversation:
         raise InputError("it asks nothing: neither a text nor a picture is in its user messages")
     if prompt.strip() and messages in ([{"role": "user", "content": one}] for one in _plain(prompt, urls)):
         return Conversation(prompt=prompt, image_urls=urls, messages=None)
-    return Conversation(prompt=prompt, image_urls=urls, messages=[_kept(message) for message in messages])
+    return Conversation(prompt=prompt, image_urls=urls, messages=[with_urls(IMAGE_SLOT, one) for one in messages])
 
 
 def _plain(prompt: str, urls: list[str]) -> list[Any]:
@@ -82,14 +82,13 @@ def _text(message: dict[str, Any]) -> str:
     return "\n\n".join(texts)
 
 
-def _kept(message: dict[str, Any]) -> dict[str, Any]:
+def with_urls(url: str, message: dict[str, Any]) -> dict[str, Any]:
+    """The message, this in the place of each picture's URL."""
     content = message.get("content")
     if not isinstance(content, list):
         return message
-    return {**message, "content": [_kept_part(part) for part in content]}
-
-
-def _kept_part(part: dict[str, Any]) -> dict[str, Any]:
-    if part.get("type") != "image_url":
-        return part
-    return {**part, "image_url": {**part["image_url"], "url": IMAGE_SLOT}}
+    parts = [
+        {**part, "image_url": {**part["image_url"], "url": url}} if part.get("type") == "image_url" else part
+        for part in content
+    ]
+    return {**message, "content": parts}

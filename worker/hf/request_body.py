@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.core.parameters import refused_parameter
+from jobs.submit.messages import with_urls
 from worker.hf.errors import HFRequestError
 
 #: Tokens that an answer may take when `parameters` don't say: a page of text, and an end to what a run costs.
@@ -189,18 +190,7 @@ def _around_images(messages: Sequence[Any]) -> list[bytes]:
     """The messages as JSON, cut where the URLs of their images go: one piece more than there are images."""
     # No text in the messages can be the hash of these very messages.
     mark = hashlib.sha256(_json(messages)).hexdigest()
-    return _json([_marked(message, mark) for message in messages]).split(mark.encode())
-
-
-def _marked(message: Any, mark: str) -> Any:
-    content = message.get("content")
-    if not isinstance(content, list):
-        return message
-    marked = [
-        {**part, "image_url": {**part["image_url"], "url": mark}} if part.get("type") == "image_url" else part
-        for part in content
-    ]
-    return {**message, "content": marked}
+    return _json([with_urls(mark, message) for message in messages]).split(mark.encode())
 
 
 def _check_parameters(parameters: Mapping[str, Any]) -> None:
