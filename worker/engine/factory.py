@@ -3,6 +3,7 @@
 import resource
 from collections.abc import Mapping
 from functools import partial
+from typing import get_args
 
 from jobs.batches.session import Session
 from jobs.core.job import Api
@@ -19,9 +20,6 @@ from worker.hf.from_settings import check_token, client_config, token_of
 #: Files that are open besides those of calls: Redis, the store, logs, libraries.
 _OTHER_DESCRIPTORS = 200
 
-#: The API kinds; each may have an endpoint, hence an account, of its own.
-_APIS: tuple[Api, ...] = ("chat", "task")
-
 
 def build_worker(session: Session, *, concurrency: int, grace_s: float, hooks: Hooks = NO_HOOKS) -> ChartWorker:
     """A worker for the session's settings, Redis and ledger. Raises SettingsError, QueueError, StoreError."""
@@ -31,9 +29,9 @@ def build_worker(session: Session, *, concurrency: int, grace_s: float, hooks: H
     give_memory_back()
     _allow_descriptors(3 * concurrency + _OTHER_DESCRIPTORS)
     config = client_config(settings, pool_size=concurrency)
-    accounts: dict[str, str] = {
+    accounts: dict[str, str] = {  # each kind may have an endpoint, hence an account, of its own
         api: account_of(base_url=config.url_of(api), token=token_of(settings), bill_to=settings.hf_bill_to)
-        for api in _APIS
+        for api in get_args(Api)
     }
     task = Task(
         client=HuggingFaceClient(config),
@@ -75,5 +73,5 @@ def _lane_client(session: Session, worker: str, *, accounts: Mapping[str, str]) 
         ceiling=session.settings.hf_max_concurrency,
         clock=session.clock,
         controls=controls_told(session.claim),
-        redis_is_ours=session.settings.redis_url is None,
+        redis_is_ours=session.pair.redis_is_ours,
     )

@@ -144,20 +144,10 @@ class LaneClient:
 
     def heartbeat(self, leases: Sequence[Lease]) -> HeartbeatReply:
         """Tell Redis that this worker lives, with all it has in flight; learn the limits that hold."""
-        held = [
-            {
-                "job": lease.job,
-                "execution": lease.execution,
-                "queue": lease.queue,
-                "lane": lease.lane,
-                "account": lease.account,
-            }
-            for lease in leases
-        ]
         reply = self._scripts.call_json(
             "heartbeat",
             worker=self._worker,
-            claims=held,
+            claims=list(map(_named, leases)),
             entry=self._own.to_dict(),
             live_s=WORKER_LIVE_S * self._clock.speed,
             task=TASK,
@@ -228,11 +218,7 @@ class LaneClient:
     def _spoken(self, settlement: Settlement) -> dict[str, Any]:
         lease = settlement.lease
         return {
-            "job": lease.job,
-            "execution": lease.execution,
-            "queue": lease.queue,
-            "lane": lease.lane,
-            "account": lease.account,
+            **_named(lease),
             "generation": lease.generation,
             "spent_ms": lease.spent_ms,
             "probe": lease.probe,
@@ -250,6 +236,12 @@ class LaneClient:
             "took_s": round(settlement.took_s, 3),
             "jitter": settlement.jitter,
         }
+
+
+def _named(lease: Lease) -> dict[str, str]:
+    """Which execution it is."""
+    names = ("job", "execution", "queue", "lane", "account")
+    return {name: getattr(lease, name) for name in names}
 
 
 def _drawn_ids(count: int) -> list[str]:

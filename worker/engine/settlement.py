@@ -60,7 +60,7 @@ def change(ending: FinishedExecution) -> Change:
         return Finished(job_id=lease.job, execution_id=lease.execution, answer=_answer_row(ended))
     if ending.outage:
         return returned(lease)
-    if isinstance(outcome, Refused) or (isinstance(outcome, Transient) and outcome.last):
+    if _move(ending) == "failed":
         error = described(ended.error)
         return Failed(
             job_id=lease.job,

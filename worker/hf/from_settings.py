@@ -26,9 +26,9 @@ def worker_settings() -> Settings:
     return settings if saved is None else dataclasses.replace(settings, hf_token=Secret(saved))
 
 
-def token_origin(*, env_file: Path | None = Path(".env")) -> str | None:
+def token_origin() -> str | None:
     """Where the token of `worker_settings` comes from, for people; None: there is none."""
-    found, _ = look_up({"hf_token": variables("hf_token")}, env_file=env_file, secret={"hf_token"})
+    found, _ = look_up({"hf_token": variables("hf_token")}, env_file=Path(".env"), secret={"hf_token"})
     if found:
         return found["hf_token"].origin
     saved = saved_token()
