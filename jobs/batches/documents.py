@@ -177,8 +177,7 @@ def lane_opens_at(gates: "Sequence[Gate]") -> float | None:
     usable = [gate for gate in gates if not gate.held]
     if not usable:
         return None
-    closings = [max((gate.until_s or 0.0) - gate.now_s, gate.budget_wait_s) for gate in usable]
-    soonest_s = min(closings)
+    soonest_s = min(gate.opens_in_s for gate in usable)
     return usable[0].now_s + soonest_s if soonest_s >= _SHORTEST_CLOSURE_S else None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from jobs.batches.session import Session
-from jobs.batches.shapes import JOB_STATES, BatchDocument, open_rows
+from jobs.batches.shapes import JOB_STATES, BatchDocument, open_rows, tokens_text
 from jobs.core.text import MESSAGE_CHARS, counted, label, one_line
 from jobs.core.time_text import clock, duration
 from jobs.ledger import Batch, StoreUnavailableError
@@ -35,16 +35,13 @@ def exit_code(document: BatchDocument) -> int | None:
 
 def look(session: Session, batch: Batch) -> BatchDocument | None:
     """The batch's document; None while Redis or the store is away, which is no reason to stop watching."""
-    from redis.exceptions import (
-        ConnectionError as RedisConnectionError,  # who only needs a sentence waits for no client
-    )
-    from redis.exceptions import RedisError
+    from redis import exceptions as redis_errors  # who only needs a sentence waits for no client
 
     try:
         return session.status(batch)
-    except RedisConnectionError:
+    except redis_errors.ConnectionError:
         session.revive_redis()
-    except (RedisError, StoreUnavailableError):
+    except (redis_errors.RedisError, StoreUnavailableError):
         pass
     return None
 
@@ -54,9 +51,7 @@ def follow(
     batch: Batch,
     *,
     timeout_s: float | None = None,
-    poll_interval_s: float = POLL_INTERVAL_S,
     show: Callable[[BatchDocument], None] = lambda _document: None,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[int, BatchDocument]:
     """Look until the batch has an exit code or `timeout_s` seconds are over. Returns code and last document."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -70,11 +65,11 @@ def follow(
         left_s = None if deadline is None else deadline - time.monotonic()
         if left_s is not None and left_s <= 0:
             return TIMED_OUT, document
-        sleep(poll_interval_s if left_s is None else min(poll_interval_s, left_s))
+        time.sleep(POLL_INTERVAL_S if left_s is None else min(POLL_INTERVAL_S, left_s))
 
 
-def summary(document: BatchDocument, now: float | None = None) -> str:
-    """Where a batch stands, in a line for people. `now`: seconds since the epoch, the clock by default."""
+def summary(document: BatchDocument) -> str:
+    """Where a batch stands, in a line for people."""
     counts = document["request_counts"]
     states = ", ".join(f"{counts[state]} {state}" for state in JOB_STATES if counts[state])
     line = f"{document['batch_id']} {document['status']}: {states or 'nothing yet'} of {counts['total']}"
@@ -84,7 +79,7 @@ def summary(document: BatchDocument, now: float | None = None) -> str:
         why = one_line(document["hold"]["message"] or "", MESSAGE_CHARS)
         line += f" — on hold ({document['hold']['reason']}): {why}"
     elif document["resume_at"]:
-        line += f" — {waiting(document['resume_at'], time.time() if now is None else now)}"
+        line += f" — {waiting(document['resume_at'], time.time())}"
     if document["eta_s"]:
         line += f" — about {duration(document['eta_s'])} to go"
     if document["cut_off"]:
@@ -100,18 +95,17 @@ def waiting(until: str, now: float) -> str:
     return f"waits until {clock(at, now)}, in {duration(max(0.0, at - now))}"
 
 
-def facts(document: BatchDocument, limits: str | None, now: float | None = None) -> list[str]:
+def facts(document: BatchDocument, limits: str | None) -> list[str]:
     """What else people ask of a batch, a line each. `limits`: those in force; None if nothing is left to ask."""
     created = datetime.fromisoformat(document["created_at"]).timestamp()
-    usage = document["usage"]
     about = {
         "name": label(document["name"] or ""),
         "model": label(document["model"]),
         "question": one_line(document["prompt"], _QUESTION_CHARS),
         "asks about": f"the answers of {document['from']}" if document["from"] else "",
-        "submitted": clock(created, time.time() if now is None else now),
+        "submitted": clock(created, time.time()),
         "limit": (limits or "").replace("\n", "; "),
-        "tokens": f"{usage['prompt_tokens']:,} in, {usage['completion_tokens']:,} out",
+        "tokens": tokens_text(document["usage"]),
         "next": next_step(document),
     }
     return [f"{name + ':':<11}{value}" for name, value in about.items() if value]

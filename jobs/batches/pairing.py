@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.config.settings import Settings
+from jobs.config.token_destination import is_loopback
 from jobs.core.controls import Controls
 from jobs.core.errors import QueueError
 from jobs.ledger import Ledger, RedisMark
@@ -26,8 +27,6 @@ log = logging.getLogger("chartq")
 RENEWAL_S = 10.0
 
 _POLL_S = 0.5
-
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,5 +97,5 @@ def redis_place(settings: Settings) -> str:
     found = parse_url(settings.redis_url.get_secret_value())  # type: ignore[no-untyped-call]
     host = found.get("path") or found.get("host", "localhost")
     port = "" if "path" in found else f":{found.get('port', 6379)}"
-    here = f" on {socket.gethostname()}" if "path" in found or host in _LOOPBACK else ""
+    here = f" on {socket.gethostname()}" if "path" in found or is_loopback(host) else ""
     return f"at {host}{port}/{found.get('db', 0)}{here}"

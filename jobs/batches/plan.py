@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs.batches.cost import Cost, PricesOf, cost, no_prices
+from jobs.batches.documents import lane_hold
 from jobs.batches.eta import NO_PACE, eta_s
 from jobs.batches.session import Session
 from jobs.batches.shapes import BatchDocument, open_rows
@@ -124,7 +125,7 @@ def _planned(session: Session, order: Order, prices_of: PricesOf, done: Submitte
         max_side=question.picture_limits[0],
         eta_s=eta_s(ahead + calls, gates, NO_PACE) if calls else 0.0,
         budget=" and ".join(sorted({",".join(map(str, gate.windows)) for gate in gates if not gate.held})),
-        held=bool(gates) and all(gate.held for gate in gates),
+        held=lane_hold(gates) is not None,
         cost=cost(calls, spent, prices),
         now=time.time(),
     )

@@ -150,7 +150,7 @@ class Session:
     def claim(self) -> Controls:
         """What Redis is to be told. Raises QueueError if it is a stranger to the store; see `jobs.batches.pairing`.
 
-        Requests don't wait whether it is one.
+        A request doesn't wait to find out whether it is one.
         """
         return self.pair.claim(waits=self._shared is None)
 
@@ -247,4 +247,4 @@ class Session:
 
     def bring_controls(self) -> None:
         """Redis hears it at once; should it not, a worker brings it within seconds."""
-        self.pair.queues.set_controls(self.claim(), ours=self.settings.redis_url is None)
+        self.pair.queues.set_controls(self.claim(), ours=self.pair.redis_is_ours)

@@ -53,6 +53,11 @@ class TotalUsageDocument(TypedDict):
     completion_tokens: int
 
 
+def tokens_text(usage: TotalUsageDocument) -> str:
+    """`6,230 in, 547 out`."""
+    return f"{usage['prompt_tokens']:,} in, {usage['completion_tokens']:,} out"
+
+
 #: `status BATCH --json`. Moments are ISO 8601; `from` is the id of the batch whose answers this one asks about.
 BatchDocument = TypedDict(
     "BatchDocument",

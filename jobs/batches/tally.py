@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from jobs.batches.shapes import TotalUsageDocument, tokens_text
 from jobs.core.money import Price, about_usd, dollars
 from jobs.core.text import label
 from jobs.schemas import Field
@@ -34,11 +35,10 @@ def tally_line(name: str, values: Counter[str]) -> str:
     return f"{label(name)}: " + " · ".join(counted)
 
 
-def spent_line(usage: Mapping[str, int], prices: Sequence[Price]) -> str:
+def spent_line(usage: TotalUsageDocument, prices: Sequence[Price]) -> str:
     """`tokens: 6,230 in, 547 out, about $0.0021`; of several providers' prices the least and the most."""
-    prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
-    words = f"tokens: {prompt:,} in, {completion:,} out"
-    costs = dollars(prompt, completion, prices)
+    words = f"tokens: {tokens_text(usage)}"
+    costs = dollars(usage["prompt_tokens"], usage["completion_tokens"], prices)
     return f"{words}, {about_usd(costs, 'as the provider was')}" if costs else words
 
 

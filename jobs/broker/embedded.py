@@ -1,7 +1,7 @@
 """The embedded Redis: one real server for each `CHARTQ_HOME`, shared by all commands of that home.
 
 It outlives the command that started it while others use it, and is ended by the last one. Two locks in
-`home/redis` see to that, besides the one that the server itself holds while it lives (`redis_server.py`):
+`home/redis` see to that, besides the one that the server itself holds while it lives (`server_process.py`):
 
     start.lock   held alone while someone looks, starts or ends the server: one at a time
     users.lock   held shared by each user for as long as it needs the server

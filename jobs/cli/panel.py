@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from jobs.batches.shapes import BatchDocument, CountsDocument, HoldDocument, JobState, TotalUsageDocument
+from jobs.batches.shapes import BatchDocument, CountsDocument, HoldDocument, JobState, tokens_text
 from jobs.core.text import LABEL_CHARS, counted, label, one_line
 from jobs.core.time_text import clock, duration
 from jobs.lanes import Gate
@@ -65,7 +65,7 @@ def panel(
         facts.add_row("pace", _pace(document, a_minute, now))
         facts.add_row("limit", limits_in_force(gates))
     if not brief:
-        facts.add_row("tokens", _tokens(document["usage"]))
+        facts.add_row("tokens", tokens_text(document["usage"]))
         facts.add_row("calls", _calls(calls))
     parts: list[RenderableType] = [_heading(document), _Bar(document["request_counts"]), _counts(document), facts]
     if latest and not brief:
@@ -120,8 +120,8 @@ def _now(document: BatchDocument, gates: Sequence[Gate], *, now: float) -> Text:
     usable = [gate for gate in gates if not gate.held]
     if not any(gate.live for gate in usable):
         return Text("no worker is running; start one: chartq worker", "bold yellow")
-    gate = min(usable, key=_wait_s)
-    if _wait_s(gate) >= _SHORTEST_WAIT_S:
+    gate = min(usable, key=lambda one: one.opens_in_s)
+    if gate.opens_in_s >= _SHORTEST_WAIT_S:
         return Text(_waiting(gate, now), "yellow")
     if gate.probing:
         return Text("one call goes first, to see whether the way is clear", "yellow")
@@ -141,15 +141,10 @@ def _ending(document: BatchDocument) -> str:
     return f"{words}, {duration(max(0.0, (end - start).total_seconds()))} after its submit"
 
 
-def _wait_s(gate: Gate) -> float:
-    return max((gate.until_s or 0.0) - gate.now_s, gate.budget_wait_s)
-
-
 def _waiting(gate: Gate, now: float) -> str:
     closed_s = (gate.until_s or 0.0) - gate.now_s
     reason = "the budget is used up" if gate.budget_wait_s >= closed_s else _WHY.get(gate.why or "", gate.why or "?")
-    wait_s = _wait_s(gate)
-    return f"waiting until {clock(now + wait_s, now)}, in {duration(wait_s)}: {reason}"
+    return f"waiting until {clock(now + gate.opens_in_s, now)}, in {duration(gate.opens_in_s)}: {reason}"
 
 
 def _pace(document: BatchDocument, a_minute: float | None, now: float) -> str:
@@ -175,10 +170,6 @@ def _limit_of(gate: Gate) -> str:
     if known:  # lowered, it holds for calls that begin
         allowed = f", {'from now on ' if gate.in_flight > min(known) else ''}at most {min(known):,}"
     return " · ".join([*(budget or ["no budget"]), f"{gate.in_flight:,} in flight{allowed}"])
-
-
-def _tokens(usage: TotalUsageDocument) -> str:
-    return f"{usage['prompt_tokens']:,} in, {usage['completion_tokens']:,} out"
 
 
 def _calls(calls: CallsMade) -> str:

@@ -171,10 +171,10 @@ def bar(counts: Sequence[tuple[str, int]]) -> str:
     return f'<svg class="bar" viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg>'
 
 
-def question(prompt: str, label: str = "Prompt") -> str:
+def question(prompt: str) -> str:
     if not prompt:
         return ""
     return (
-        f'<figure class="prompt"><figcaption>{esc(label)}</figcaption>'
+        '<figure class="prompt"><figcaption>Prompt</figcaption>'
         f'<blockquote dir="auto">{esc(prompt)}</blockquote></figure>'
     )

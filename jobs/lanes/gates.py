@@ -95,6 +95,11 @@ class Gate:
     def held(self) -> bool:
         return self.reason is not None
 
+    @property
+    def opens_in_s(self) -> float:
+        """Seconds until it is open and its budget has room; 0 or less: now."""
+        return max((self.until_s or 0.0) - self.now_s, self.budget_wait_s)
+
     @classmethod
     def untouched(cls, lane: str, windows: tuple[Window, ...]) -> "Gate":
         """A gate as a first worker with this budget finds it."""

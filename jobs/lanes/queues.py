@@ -40,8 +40,9 @@ def queue_name(lane: str, batch_id: str) -> str:
     return f"{lane}@{batch_id}"
 
 
-def rq_time(at: datetime | None = None) -> str:
-    return (at or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def rq_time() -> str:
+    """Now, as RQ writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @dataclass(frozen=True, kw_only=True)
