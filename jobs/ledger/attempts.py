@@ -16,6 +16,8 @@ from jobs.ledger.transaction import Row, Transaction
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
+#: `json.dumps` would make one for each answer.
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 #: Ends transactions of ours on PostgreSQL whose process says nothing: it is frozen, or its host is gone, and holds its
 #: jobs' rows. The server's own time-out for that stands still after psycopg's executemany, which ends with a Flush.
@@ -140,7 +142,7 @@ def _json(value: Any) -> str:
     become null, lone surrogates U+FFFD. Spelled as results are, which take it as it stands (jobs.core.text.as_dumped).
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text = _encoder.encode(value)
     except ValueError:
         plain = json.loads(json.dumps(value), parse_constant=lambda _: None)
         text = json.dumps(plain, ensure_ascii=False)

@@ -57,6 +57,15 @@ local function controls_now()
     return controls
 end
 
+-- What a call asks again and again by the same name is worked out once in it: nothing that it depends on changes meanwhile.
+local function once(work_out)
+    local known = {}
+    return function(name, ...)
+        if known[name] == nil then known[name] = work_out(name, ...) or false end
+        return known[name] or nil
+    end
+end
+
 -- `org/name:provider` has what `org/name` has, if it has none of its own.
 local function of_model(lane, name)
     local model = string.match(lane, '^%a+:(.*)$') or lane
@@ -74,20 +83,20 @@ local function paused_for_ms(subjects, now_ms)
     return longest
 end
 
-local function lane_paused_for_ms(lane, now_ms)
+local lane_paused_for_ms = once(function(lane, now_ms)
     if not controls_now() then return nil end
     local model = string.match(lane, '^%a+:(.*)$') or lane
     return paused_for_ms({'*', 'model ' .. model, 'model ' .. (string.match(model, '^(.*):[^:]*$') or model)}, now_ms)
-end
+end)
 
-local function queue_paused_for_ms(queue, now_ms)
+local queue_paused_for_ms = once(function(queue, now_ms)
     if not controls_now() then return nil end
     return paused_for_ms({'batch ' .. string.match(queue, '[^@]*$')}, now_ms)
-end
+end)
 
-local function limit_of(lane)
+local limit_of = once(function(lane)
     return controls_now() and of_model(lane, function(model) return controls.limits[model] end)
-end
+end)
 
 -- Our time. It never goes back: a gate would stay closed, and a dead worker's jobs its own, for as long as Redis's clock
 -- was set back. Then it goes on from where it was, a tenth slower, until the two agree; where that clock leaps ahead, or

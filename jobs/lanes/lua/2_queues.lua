@@ -136,12 +136,7 @@ local function wake_due(queue, now_ms)
     return nil
 end
 
-local woken = {}        -- queue -> what wake_due said in this call, or false
-
-local function wake_delayed(queue, now_ms)
-    if woken[queue] == nil then woken[queue] = wake_due(queue, now_ms) or false end
-    return woken[queue] or nil
-end
+local wake_delayed = once(wake_due)
 
 -- Jobs that can't be asked about often lie side by side. So an outage is probed from here and there: the first one that
 -- wasn't asked in it changes places with the queue's first. `probing`: {asked (key), from (a number)}. Whether there is one.
@@ -202,7 +197,7 @@ local function pop(lane, now_ms, refused, probing)
         elseif queue ~= alone_queue(lane) then job = pop_from(queue, refused)
         elseif redis.call('EXISTS', queue_key(queue)) == 1 then look_in(1000) end
         if job then
-            note_turn(lane, queue)
+            if #queues > 1 then note_turn(lane, queue) end
             return job
         end
         leave_ring_if_empty(lane, queue)

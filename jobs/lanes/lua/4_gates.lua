@@ -55,8 +55,9 @@ local function closed_for_ms(gate, account, windows, ceiling, now_ms, reserved)
         return owner.first_ms + PROVING_MS - now_ms, state, owner
     end
     local now_flying = in_flight(gate, now_ms)
-    if state.probe_execution and redis.call('ZSCORE', permits_key(gate), state.probe_execution) then
-        return 1000, state, owner
+    if state.probe_execution then
+        write_members()
+        if redis.call('ZSCORE', permits_key(gate), state.probe_execution) then return 1000, state, owner end
     end
     local kept_free = not state.probe and reserved or 0
     if now_flying >= concurrency(state, ceiling) - kept_free then return 1000, state, owner end
@@ -94,7 +95,7 @@ local function grant(account, lane, state, owner, execution, windows, now_ms, le
     local gate = account .. ':' .. lane
     spend(gate, windows, now_ms)
     call.flying[gate] = in_flight(gate, now_ms) + 1
-    redis.call('ZADD', permits_key(gate), now_ms + lease_ms, execution)
+    later('ZADD', permits_key(gate), now_ms + lease_ms, execution)
     if not call.known[gate] then redis.call('SADD', GATES, gate) end
     call.known[gate] = true
     if nears_edge(state) then state.edge, state.limit = 1, 1 end

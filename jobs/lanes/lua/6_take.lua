@@ -64,12 +64,12 @@ local function tightened(windows, limit)
 end
 
 -- A model's own budget also holds for `model:provider`.
-local function windows_of(args, lane)
+local windows_of = once(function(lane, args)
     local bare = string.match(lane, '^(.*):[^:]*$')
     return tightened(list(args.windows[lane] or args.windows[bare] or args.windows['*']), limit_of(lane))
-end
+end)
 
-local function ceiling_of(args, lane)
+local function ceiling_of(lane, args)
     local limit = limit_of(lane)
     local set = limit and limit.concurrency > 0 and limit.concurrency or nil
     if args.ceiling and set then return math.min(args.ceiling, set) end
@@ -97,9 +97,9 @@ local function take_alone(args, lanes, now_ms, refused)
         local queue, account = alone_queue(lane), args.accounts[string.match(lane, '^%a+')]
         wake_delayed(queue, now_ms)
         if account and lone_job_is_next(lane, now_ms) then
-            local windows = windows_of(args, lane)
+            local windows = windows_of(lane, args)
             local wait, state, owner =
-                closed_for_ms(account .. ':' .. lane, account, windows, ceiling_of(args, lane), now_ms)
+                closed_for_ms(account .. ':' .. lane, account, windows, ceiling_of(lane, args), now_ms)
             wait = wait or lane_paused_for_ms(lane, now_ms)
             local others_first = state.probe
                 and queue_to_probe(lane, now_ms, probing_of(account .. ':' .. lane, state))
@@ -142,7 +142,7 @@ local function is_recalled(args, now_ms)
     if #in_hand > 0 and (needs_controls(args) or is_suspended()) then return true end
     for _, job in ipairs(in_hand) do
         local lane, account = job[1], args.accounts[string.match(job[1], '^%a+')]
-        local windows, ceiling = windows_of(args, lane), ceiling_of(args, lane)
+        local windows, ceiling = windows_of(lane, args), ceiling_of(lane, args)
         local closed_ms, state, owner = closed_for_ms(account .. ':' .. lane, account, windows, ceiling, now_ms)
         if closed_ms or lane_paused_for_ms(lane, now_ms) or queue_paused_for_ms(job[2], now_ms)
             or not may_wait_in_hand(windows, ceiling, state, owner) then return true end
@@ -190,9 +190,9 @@ local function take(args, now_ms)
     while #claims < most and #lanes > 0 do
         local still = {}
         for _, lane in ipairs(lanes) do
-            local account, windows = args.accounts[string.match(lane, '^%a+')], windows_of(args, lane)
+            local account, windows = args.accounts[string.match(lane, '^%a+')], windows_of(lane, args)
             if account and #claims < most then
-                local reserved, ceiling = place_for_alone(args, lane, now_ms, turn_of_alone), ceiling_of(args, lane)
+                local reserved, ceiling = place_for_alone(args, lane, now_ms, turn_of_alone), ceiling_of(lane, args)
                 local wait, state, owner =
                     closed_for_ms(account .. ':' .. lane, account, windows, ceiling, now_ms, reserved)
                 local job, paused_ms = nil, lane_paused_for_ms(lane, now_ms)

@@ -93,8 +93,8 @@ local function settle(args, now_ms)
     local give_back, moved, touched = {}, {}, nothing_touched()
     for _, outcome in ipairs(list(args.outcomes)) do
         if outcome.verdict then
-            local windows = windows_of(args, outcome.lane)
-            local spent, closed = feedback(outcome, windows, ceiling_of(args, outcome.lane), now_ms)
+            local windows = windows_of(outcome.lane, args)
+            local spent, closed = feedback(outcome, windows, ceiling_of(outcome.lane, args), now_ms)
             for job, attempts in pairs(spent) do give_back[#give_back + 1] = {job, attempts} end
             -- With a known budget there are no probes: every closing is somebody's doing.
             if closed and (outcome.probe == 1 or #windows > 0) then

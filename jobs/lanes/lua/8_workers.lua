@@ -54,7 +54,7 @@ local function take_back_unheard(args, now_ms)
         local gate = claim.account .. ':' .. claim.lane
         claim.worker, claim.to = args.worker, 'front'
         end_permit(gate, claim.execution)     -- or it has run out by itself
-        never_used(gate, fields_of(gate_key(gate)), fields_of(account_key(claim.account)), claim, windows_of(args, claim.lane))
+        never_used(gate, fields_of(gate_key(gate)), fields_of(account_key(claim.account)), claim, windows_of(claim.lane, args))
         move(claim, args, now_ms, touched)
     end
     write_touched(touched, args, now_ms)
