@@ -195,8 +195,12 @@ def _hold(batch: Batch, gates: "Sequence[Gate]", controls: Controls, now: float)
 
 
 def finished_at(batch: Batch, counts: Counts) -> float:
-    """When the last row ended; a batch whose answers were all there ended when it was submitted."""
-    ends = (counts.last_ended_at, batch.canceled_at, batch.sealed_at)
+    """When the last row ended; a batch whose answers were all there ended when it was submitted.
+
+    A cancel ends only what it took something from, or what was never submitted whole: of another one it comes too late.
+    """
+    canceled_at = batch.canceled_at if counts.canceled or batch.sealed_at is None else None
+    ends = (counts.last_ended_at, canceled_at, batch.sealed_at)
     return max((at for at in ends if at is not None), default=batch.created_at)
 
 

@@ -69,7 +69,7 @@ def read_chat_body(
     question = chat_question(
         prompt=conversation.prompt,
         model=model or _model(body.get("model")),
-        parameters={name: value for name, value in body.items() if name not in ("model", "messages", "stream", "n")},
+        parameters=_parameters(body),
         messages=conversation.messages,
         limits=limits if any(url[:8].lower() != "https://" for url in conversation.image_urls) else None,
     )
@@ -116,6 +116,14 @@ def _custom_id(custom_id: Any) -> str:
     if "\0" in custom_id or any("\ud800" <= char <= "\udfff" for char in custom_id):
         raise InputError(f'"custom_id" is {shown(custom_id)}: NUL and halves of characters are not taken')
     return custom_id
+
+
+def _parameters(body: dict[str, Any]) -> dict[str, Any]:
+    """Without what is asked for whatever the body says; some clients send `stream_options` as null beside no stream."""
+    ours = {"model", "messages", "stream", "n"}
+    if body.get("stream_options") is None:
+        ours.add("stream_options")
+    return {name: value for name, value in body.items() if name not in ours}
 
 
 def _check_single_answer(body: dict[str, Any]) -> None:

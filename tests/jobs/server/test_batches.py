@@ -134,6 +134,18 @@ def test_cancel_retry_and_resume_are_the_commands(user: Producer, api: TestClien
     assert canceled == batch_status(batch_id, settings=user.settings)
 
 
+def test_what_has_ended_ended_when_it_did_whoever_cancels_or_pauses_it_afterwards(
+    user: Producer, api: TestClient
+) -> None:
+    batch_id = str(upload(api, 1, 2)["batch_id"])
+    user.fail(user.results(batch_id)[0]["job_id"])
+    user.answer(batch_id, text="Up.")
+    ended = user.status(batch_id)
+    assert ended["status"] == "completed_with_errors"
+    for action in ("pause", "cancel", "resume"):
+        assert api.post(f"/batches/{batch_id}/{action}").json() == ended
+
+
 def test_results_come_in_every_format_and_state(user: Producer, api: TestClient) -> None:
     batch_id = str(upload(api, 1, 2)["batch_id"])
     user.fail(user.results(batch_id)[0]["job_id"])

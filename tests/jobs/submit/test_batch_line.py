@@ -41,6 +41,7 @@ def test_a_prompt_may_say_what_marks_the_pictures_place() -> None:
 def test_what_says_nothing_makes_no_other_job() -> None:
     plain = parsed(request("r", body(ask("Up?", URL))))
     assert parsed(request("r", {**body(ask("Up?", URL)), "stream": False, "n": 1})).id == plain.id
+    assert parsed(request("r", {**body(ask("Up?", URL)), "stream": None, "stream_options": None})).id == plain.id
     assert parsed(request("another name", body(ask("Up?", "elsewhere.png")))).id == plain.id
     assert parsed(request("r", {**body(ask("Up?", URL)), "temperature": 0})).id != plain.id
 
