@@ -29,7 +29,7 @@ from worker.hf.json_text import as_list, as_object
 from worker.hf.thinking import without_thinking
 
 #: Where servers put what a model thought, best first.
-_REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
+_REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details", "thinking_blocks")
 
 #: Where a part of a message, or of what it thought, has its text.
 _TEXTS = ("text", "content", "summary", "thinking", "value")

@@ -14,7 +14,7 @@ _USED_UP = re.compile(
     r"insufficient[a-z]{0,10}(?:quota|credit|balance|fund)|notenough(?:balance|credit|quota)|exceededcurrentquota"
     r"|billing(?:hardlimit|limit|notactive|disabled|error)|billoverdue|accountoverdue|arrearage|freetieronly"
     r"|creditbalancetoolow|creditsexhausted|creditlimit|outofcredit|paymentrequired"
-    r"|budgetexceeded|exceededbudget|spend(?:ing)?limit"
+    r"|budgetexceeded|exceededbudget|spend(?:ing)?limit|balance(?:exhausted|depleted|toolow|notenough)"
 )
 
 #: Words that mean it unless the server also says when to come back (Gemini's limit per minute has them too), or names
@@ -22,7 +22,10 @@ _USED_UP = re.compile(
 _USED_UP_WORDS = re.compile(
     r"check your plan and billing"
     r"|insufficient (?:account )?(?:credits?|quota|balance|funds)"
-    r"|(?:balance|quota) is (?:too low|insufficient|not enough)|余额不足|额度不足|欠费"
+    r"|insufficient [a-z ]{0,30}\bbalance\b|check your billing"
+    r"|\bbalance (?:is )?(?:zero|negative|too low|insufficient|not enough|exhausted|depleted)"
+    r"|quota is (?:too low|insufficient|not enough)|余额不足|额度不足|欠费"
+    r"|\bfree (?:tier|trial|plan)(?: (?:is|has|been|was))* (?:exhausted|used up|over|ended|expired)"
     r"|\b(?:out of|no|any|not enough|depleted|used up|used all|exceeded) [a-z ]{0,40}\bcredits?\b"
     r"|(?:monthly|billing|spending|spend|plan)(?:'s)? [a-z ]{0,30}\b(?:limit|quota|cap|budget|allowance)\b"
     r"[a-z ]{0,20}\b(?:reached|exceeded|used up|exhausted)"
@@ -47,7 +50,7 @@ _IN_QUOTES = re.compile(r"(?<![A-Za-z0-9])'[^']{0,2000}'(?![A-Za-z0-9])|\"[^\"]{
 #: So does the account's quota, unless it is one of a rate.
 _QUOTA = re.compile(
     r"(?:exceed(?:ed|s)?|exhausted|used up|reached) (?:your|its)\b[a-z ]{0,20}quota|out of [a-z ]{0,20}quota"
-    r"|quota (?:has been |is |was )?(?:exceeded|exhausted|used up)|quota_?exceeded",
+    r"|quota (?:has been |is |was )?(?:exceeded|exhausted|used up)|quota_?(?:exceeded|exhausted|depleted)",
     re.I,
 )
 _PER_TIME = re.compile(
