@@ -74,20 +74,21 @@ def batch_document(
 
 def job_document(row: JobRow) -> JobDocument:
     """`status JOB --json`."""
+    shown = row.shown
     return {
-        "job_id": row.job_id,
+        "job_id": shown.job_id,
         "custom_id": row.custom_id,
-        "image": image_document(row.image),
-        "model": row.question.model,
-        "prompt": row.question.prompt,
-        "status": row.status,
-        "attempts": row.attempts,
-        "throttled": row.throttled,
-        "error": _error(row.error),
-        "result": _result(row),
+        "image": image_document(shown.image),
+        "model": shown.model,
+        "prompt": shown.prompt,
+        "status": shown.status,
+        "attempts": shown.attempts,
+        "throttled": shown.throttled,
+        "error": _error(shown.error),
+        "result": _result(shown),
         "created_at": iso(row.created_at),
         "started_at": iso(row.started_at),
-        "finished_at": iso(row.finished_at),
+        "finished_at": iso(shown.finished_at),
     }
 
 
@@ -210,7 +211,7 @@ def _error(error: JobError | None) -> ErrorDocument | None:
     return {"type": error.type, "message": error.message, "status_code": error.status_code}
 
 
-def _result(row: JobRow) -> AnswerDocument | None:
+def _result(row: ResultRow) -> AnswerDocument | None:
     if row.text is None:
         return None
     return {
@@ -220,11 +221,11 @@ def _result(row: JobRow) -> AnswerDocument | None:
         "latency_s": row.latency_s,
         "request_id": row.request_id,
         "provider": row.provider,
-        "rehearsal": row.rehearsal,
+        "rehearsal": bool(row.rehearsal),
         "finish_reason": row.finish_reason,
         "sent": row.sent,
     }
 
 
-def _usage(row: JobRow | ResultRow) -> UsageDocument:
+def _usage(row: ResultRow) -> UsageDocument:
     return {"prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens}

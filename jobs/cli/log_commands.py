@@ -89,7 +89,8 @@ def _wanted(session: Session, batch_or_job_id: str) -> tuple[Callable[[Entry], b
             job = session.ledger.job(batch_or_job_id)
         except UnknownIdError:
             raise no_batch from None
-        return (lambda entry: entry.get("job_id") == job.job_id), {job.job_id: job.custom_id or job.job_id}
+        job_id = job.shown.job_id
+        return (lambda entry: entry.get("job_id") == job_id), {job_id: job.custom_id or job_id}
     names = session.ledger.names_of_jobs(batch)
     ended = session.status(batch)["finished_at"]
     return (lambda entry: is_about(entry, batch, names, ended)), names

@@ -14,22 +14,6 @@ from jobs.ledger.transaction import Transaction
 #: Results read at a time: memory stays flat, and no transaction stays open while the caller writes a file.
 PAGE = 500
 
-#: What a job shows as a row of results does.
-_SHOWN_OF_JOBS = (
-    *(
-        "job_id",
-        "image",
-        "status",
-        "error",
-        "attempts",
-        "throttled",
-        "finished_at",
-        "prompt_tokens",
-        "completion_tokens",
-    ),
-    *("latency_s", "request_id", "provider", "finish_reason", "sent", "text", "raw_json"),
-)
-
 
 def answered(tx: Transaction, job_ids: Sequence[str], *, count_rehearsals: bool) -> set[str]:
     """Those of the jobs that a submit without refresh would find answered."""
@@ -67,14 +51,13 @@ def get_job(tx: Transaction, job_id: str, *, owner: str = "") -> JobRow:
     if owner and place is not None:
         shown = shown._replace(stored_image=place.image)
     return JobRow(
-        **{name: getattr(shown, name) for name in _SHOWN_OF_JOBS},
+        shown=shown,
         question=questions.get(tx, row.question_id),
         custom_id=place and place.custom_id,
         batch_id=place and place.batch_id,
         image_sha256=row.image_sha256,
         execution_id=row.execution_id,
         losses=row.losses,
-        rehearsal=bool(row.rehearsal),
         created_at=row.created_at,
         queued_at=row.queued_at,
         started_at=row.started_at,

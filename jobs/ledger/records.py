@@ -198,46 +198,6 @@ class JobError:
     status_code: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobRow:
-    """Everything about one job, with one place where it was submitted."""
-
-    job_id: str
-    question: Question
-    custom_id: str | None
-    batch_id: str | None
-    image: str
-    image_sha256: str
-    status: str
-    execution_id: str | None
-    attempts: int
-    throttled: int
-    losses: int
-    error: JobError | None
-    #: The answer and what it took; None unless the job is finished.
-    text: str | None
-    #: The server's reply, JSON as the ledger has it.
-    raw_json: str | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    latency_s: float | None
-    request_id: str | None
-    provider: str | None
-    #: Why the answer ended, as the server said it.
-    finish_reason: str | None
-    #: The picture that the model was shown; of several a list.
-    sent: Any
-    rehearsal: bool
-    created_at: float
-    queued_at: float
-    started_at: float | None
-    finished_at: float | None
-
-    @property
-    def raw(self) -> Any:
-        return None if self.raw_json is None else json.loads(self.raw_json)
-
-
 class ResultRow(NamedTuple):
     """One row of a batch's results, as the statement gives it: nothing is read before somebody asks."""
 
@@ -287,3 +247,20 @@ class ResultRow(NamedTuple):
     @property
     def raw(self) -> Any:
         return None if self.raw_json is None else json.loads(self.raw_json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRow:
+    """Everything about one job, with one place where it was submitted."""
+
+    #: What a row of results shows of it, but for that row's own name and position.
+    shown: ResultRow
+    question: Question
+    custom_id: str | None
+    batch_id: str | None
+    image_sha256: str
+    execution_id: str | None
+    losses: int
+    created_at: float
+    queued_at: float
+    started_at: float | None

@@ -68,7 +68,7 @@ def _begin(access: Access, asked: SingleQuestion) -> Outcome:
     backend.questions.ask(session.ledger, session.queues, asked, asker=access.owner)
     if answered:
         row = session.ledger.job(asked.job_id)
-        if row.status in ENDED_STATES:
+        if row.shown.status in ENDED_STATES:
             return Ended(row=row)
     backend.services.work_arrived()
     opens_at = lane_opens_at(gates)
@@ -79,11 +79,12 @@ def _begin(access: Access, asked: SingleQuestion) -> Outcome:
 
 def _answered(row: JobRow) -> JobRow:
     """The row if it has an answer. Raises ApiError."""
-    if row.status == "finished":
+    status, error = row.shown.status, row.shown.error
+    if status == "finished":
         return row
-    if row.status == "canceled" or row.error is None:
+    if status == "canceled" or error is None:
         raise ApiError(409, "the job was canceled before it was asked", code="canceled")
-    if row.error.type == "ImageError":
-        raise ApiError(400, row.error.message, code="invalid_image")
-    code = None if row.error.status_code is None else str(row.error.status_code)
-    raise ApiError(502, row.error.message, type_=row.error.type, code=code)
+    if error.type == "ImageError":
+        raise ApiError(400, error.message, code="invalid_image")
+    code = None if error.status_code is None else str(error.status_code)
+    raise ApiError(502, error.message, type_=error.type, code=code)

@@ -5,11 +5,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
+from jobs.batches.documents import result_document
 from jobs.charts.links import chart_from_elsewhere
 from jobs.core.errors import ImageError, InputError
-from jobs.core.time_text import iso
 from jobs.formats.openai_batch import completion
-from jobs.ledger import JobRow
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
 from jobs.server.json_body import json_object
@@ -81,7 +80,8 @@ async def create(request: Request, access: Granted) -> Document:
             code="lane_closed",
             headers={"retry-after": str(answer.retry_after_s)},
         )
-    return Document(completion(_row(answer)), headers={"x-chartq-job-id": answer.job_id})
+    row = result_document(answer.shown)
+    return Document(completion(row), headers={"x-chartq-job-id": row["job_id"]})
 
 
 def _question(access: Access, body: dict[str, Any]) -> SingleQuestion:
@@ -100,16 +100,3 @@ def _question(access: Access, body: dict[str, Any]) -> SingleQuestion:
     except InputError as error:
         raise ApiError(400, str(error), param="messages") from None
     return SingleQuestion(question=question, charts=charts, count_rehearsals=settings.rehearsal)
-
-
-def _row(job: JobRow) -> dict[str, Any]:
-    """What a completion is made of."""
-    return {
-        "job_id": job.job_id,
-        "model": job.question.model,
-        "raw": job.raw,
-        "text": job.text,
-        "finished_at": iso(job.finished_at),
-        "finish_reason": job.finish_reason,
-        "usage": {"prompt_tokens": job.prompt_tokens, "completion_tokens": job.completion_tokens},
-    }

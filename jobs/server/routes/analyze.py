@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.charts.links import chart_of_bytes
 from jobs.formats.rows import finish_reason_of
-from jobs.ledger import JobRow
+from jobs.ledger import ResultRow
 from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
 from jobs.server.json_body import body_of, filled, fitting
@@ -68,7 +68,7 @@ async def analyze(request: Request, access: Granted, prefer: Annotated[list[str]
         place = f"{request.scope.get('root_path', '')}/jobs/{answer.job_id}"
         headers = {"location": place, "retry-after": str(answer.retry_after_s)}
         return Document({"job_id": answer.job_id, "status": "queued", "resume_at": answer.resume_at}, 202, headers)
-    return Document(_analysis(answer))
+    return Document(_analysis(answer.shown))
 
 
 def _wants_no_wait(prefer: Iterable[str]) -> bool:
@@ -77,11 +77,11 @@ def _wants_no_wait(prefer: Iterable[str]) -> bool:
     return any(one.strip().lower() == "respond-async" for one in preferences)
 
 
-def _analysis(row: JobRow) -> dict[str, Any]:
+def _analysis(row: ResultRow) -> dict[str, Any]:
     return {
         "analysis": row.text,
         "job_id": row.job_id,
-        "model": row.question.model,
+        "model": row.model,
         "finish_reason": row.finish_reason or finish_reason_of(row.raw),
         "usage": {"prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens},
     }

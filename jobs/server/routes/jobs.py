@@ -57,7 +57,7 @@ def picture(
 
 def _chart(access: Access, job: JobRow, number: int) -> bytes:
     """Raises ImageError, ApiError."""
-    places, hashes = split_pictures(job.image), job.image_sha256.split(",")
+    places, hashes = split_pictures(job.shown.image), job.image_sha256.split(",")
     if number >= len(places):
         raise not_found("no picture: the question has none of this number")
     if is_url(places[number]):

@@ -13,7 +13,7 @@ from jobs.batches.shapes import BatchDocument
 from jobs.core.job import Question
 from jobs.core.time_text import duration, iso
 from jobs.lanes import Gate
-from jobs.ledger import Batch, Counts, Hold, JobError, JobRow, ResultRow
+from jobs.ledger import Batch, Counts, Hold, JobRow, ResultRow
 
 QUESTION = Question(prompt="Up?", model="org/model")
 NOW = 1_000_000.0
@@ -51,13 +51,16 @@ def document(one: Batch, states: Counts, *gates: Gate) -> BatchDocument:
     return batch_document(one, states, gates, now=NOW)
 
 
-def row(kind: type[JobRow] | type[ResultRow], **changes: Any) -> Any:
-    names = ResultRow._fields if kind is ResultRow else [field.name for field in dataclasses.fields(JobRow)]
-    values: dict[str, Any] = dict.fromkeys(names, None)
-    values |= {"job_id": "ab", "image": "/x.png", "stored_image": "/x.png", "status": "finished", "attempts": 1}
-    values |= {"created_at": NOW, "rehearsal": False, "question": QUESTION, "model": "org/model", "prompt": "Up?"}
-    values |= {"throttled": 0, "custom_id": "x.png"}
-    return kind(**{name: value for name, value in {**values, **changes}.items() if name in names})
+def row(**changes: Any) -> ResultRow:
+    values: dict[str, Any] = dict.fromkeys(ResultRow._fields, None)
+    values |= {"job_id": "ab", "stored_image": "/x.png", "status": "finished", "attempts": 1, "throttled": 0}
+    values |= {"rehearsal": False, "model": "org/model", "prompt": "Up?", "custom_id": "x.png"}
+    return ResultRow(**{**values, **changes})
+
+
+def job(shown: ResultRow) -> JobRow:
+    values: dict[str, Any] = dict.fromkeys((field.name for field in dataclasses.fields(JobRow)), None)
+    return JobRow(**{**values, "shown": shown, "question": QUESTION, "custom_id": "x.png", "created_at": NOW})
 
 
 def test_a_batchs_document_has_the_contracts_shape() -> None:
@@ -141,9 +144,7 @@ def test_a_batch_ends_with_its_last_row_and_not_before_it_was_submitted() -> Non
 
 
 def test_a_jobs_document_has_the_contracts_shape() -> None:
-    made = job_document(
-        row(JobRow, text="up", raw_json='{"a": 1}', finished_at=NOW, started_at=NOW - 1, custom_id="x.png")
-    )
+    made = job_document(job(row(text="up", raw_json='{"a": 1}', finished_at=NOW)))
     assert list(made) == [
         *("job_id", "custom_id", "image", "model", "prompt", "status", "attempts", "throttled", "error", "result"),
         *("created_at", "started_at", "finished_at"),
@@ -153,7 +154,7 @@ def test_a_jobs_document_has_the_contracts_shape() -> None:
 
 
 def test_a_result_has_the_contracts_shape() -> None:
-    made = result_document(row(ResultRow, text="up", raw_json='{"a": 1}', prompt_tokens=7, completion_tokens=3))
+    made = result_document(row(text="up", raw_json='{"a": 1}', prompt_tokens=7, completion_tokens=3))
     assert list(made) == [
         *("job_id", "custom_id", "image", "model", "prompt", "status", "text", "raw", "error", "attempts"),
         *("throttled", "usage", "latency_s", "request_id", "provider", "finished_at"),
@@ -165,13 +166,9 @@ def test_a_result_has_the_contracts_shape() -> None:
 
 @pytest.mark.parametrize("status", ["queued", "started", "scheduled"])
 def test_what_is_open_shows_no_end(status: str) -> None:
-    error = {"error_type": "HFServerError", "error_message": "it broke", "status_code": 502}
-    for made in (
-        job_document(
-            row(JobRow, status=status, error=JobError(type="HFServerError", message="it broke", status_code=502))
-        ),
-        result_document(row(ResultRow, status=status, **error)),
-    ):
+    shown = row(status=status, error_type="HFServerError", error_message="it broke", status_code=502)
+    documents: list[Any] = [job_document(job(shown)), result_document(shown)]
+    for made in documents:
         assert made["finished_at"] is None
         assert made["error"] == {"type": "HFServerError", "message": "it broke", "status_code": 502}
         assert made.get("text") is None

@@ -267,7 +267,7 @@ def test_cancel_ends_a_held_batch_and_keeps_what_only_others_on_hold_want(ledger
     fail(ledger, "d", now=2)
     canceled = ledger.cancel(one, 3)
     assert (canceled.count, canceled.kept) == (3, [])
-    assert [ledger.job(id_of(chart)).status for chart in "abc"] == ["canceled", "queued", "queued"]
+    assert [ledger.job(id_of(chart)).shown.status for chart in "abc"] == ["canceled", "queued", "queued"]
     assert ledger.counts(two, recent_since=0).queued == 2
     assert ledger.cancel(two, 4).count == 2
     assert not held(ledger, two)

@@ -279,7 +279,7 @@ def test_a_refresh_leaves_an_open_job_alone(ledger: Ledger) -> None:
     start(ledger, "a", now=2)
     ledger.record([Returned(job_id=id_of("a"), execution_id="e", attempts_spent=1)], 2)
     submit(ledger, "a", now=3, refresh=True)
-    assert ledger.job(id_of("a")).attempts == 1
+    assert ledger.job(id_of("a")).shown.attempts == 1
 
 
 def test_a_refresh_that_fails_takes_no_answer_from_others(ledger: Ledger) -> None:
@@ -320,7 +320,7 @@ def test_canceling_a_refresh_brings_the_old_answer_back(ledger: Ledger) -> None:
     assert counts(ledger, old) == {"finished": 1}
     assert counts(ledger, new) == {"canceled": 1}
     job = ledger.job(id_of("a"))
-    assert (job.status, job.text, job.finished_at) == ("finished", "old", 2)
+    assert (job.shown.status, job.shown.text, job.shown.finished_at) == ("finished", "old", 2)
 
 
 # Failed elsewhere, retry
@@ -334,7 +334,7 @@ def test_what_failed_before_is_asked_again_and_stays_failed_for_others(ledger: L
     assert counts(ledger, new) == {"queued": 1}
     assert next(ledger.results(old)).error == JobError(type="ImageError", message="broken", status_code=None)
     job = ledger.job(id_of("a"))
-    assert (job.attempts, job.error) == (0, None)
+    assert (job.shown.attempts, job.shown.error) == (0, None)
     finish(ledger, "a", now=4)
     assert counts(ledger, old) == counts(ledger, new) == {"finished": 1}
 
@@ -370,7 +370,7 @@ def test_retry_queues_what_failed_with_fresh_attempts(ledger: Ledger) -> None:
     assert ledger.retry(batch, 3) == [id_of("a")]
     assert counts(ledger, batch) == {"queued": 2, "finished": 1}
     job = ledger.job(id_of("a"))
-    assert (job.attempts, job.error, job.queued_at, job.finished_at) == (0, None, 3, None)
+    assert (job.shown.attempts, job.shown.error, job.queued_at, job.shown.finished_at) == (0, None, 3, None)
     assert ledger.retry(batch, 4) == []
 
 
@@ -382,7 +382,7 @@ def test_retry_joins_a_job_that_another_batch_has_queued_again(ledger: Ledger) -
     ledger.record([Returned(job_id=id_of("a"), execution_id="e", attempts_spent=1)], 4)
     assert ledger.retry(old, 5) == [id_of("a")]
     assert counts(ledger, old) == {"queued": 1}
-    assert ledger.job(id_of("a")).attempts == 1
+    assert ledger.job(id_of("a")).shown.attempts == 1
 
 
 def test_a_canceled_batch_that_is_retried_goes_on_and_takes_what_is_added(ledger: Ledger) -> None:
@@ -455,7 +455,7 @@ def test_a_job_that_another_batch_wants_goes_on(ledger: Ledger) -> None:
     one, other = submit(ledger, "ab", now=1), submit(ledger, "a", now=1)
     canceled = ledger.cancel(one, 2)
     assert (canceled.count, canceled.kept) == (2, [(id_of("a"), other.batch_id)])
-    assert ledger.job(id_of("b")).status == "canceled"
+    assert ledger.job(id_of("b")).shown.status == "canceled"
     finish(ledger, "a", now=3)
     assert counts(ledger, one) == {"canceled": 2}
     assert counts(ledger, other) == {"finished": 1}
@@ -503,7 +503,7 @@ def test_a_lost_execution_is_replaced_and_its_late_outcome_ignored(ledger: Ledge
     start(ledger, "a", "new")
     late = Returned(job_id=id_of("a"), execution_id="lost", attempts_spent=1)
     assert ledger.record([late, failed("a", "lost")], 2) == set()
-    assert ledger.job(id_of("a")).attempts == 0
+    assert ledger.job(id_of("a")).shown.attempts == 0
 
 
 def test_a_late_answer_counts_while_the_row_is_open_and_the_first_one_stays(ledger: Ledger) -> None:
@@ -526,7 +526,7 @@ def test_reports_about_one_job_count_in_their_order(ledger: Ledger) -> None:
     submit(ledger, "a", now=1)
     start(ledger, "a")
     assert ledger.record([finished("a", "first"), finished("a", "second"), failed("a")], 2) == {id_of("a")}
-    assert ledger.job(id_of("a")).text == "first"
+    assert ledger.job(id_of("a")).shown.text == "first"
 
 
 def test_reports_about_unknown_jobs_are_ignored(ledger: Ledger) -> None:
@@ -556,8 +556,8 @@ def test_a_returned_job_keeps_what_it_has_spent(ledger: Ledger) -> None:
             2,
         )
     job = ledger.job(id_of("a"))
-    assert (job.status, job.attempts, job.throttled, job.losses) == ("scheduled", 2, 4, 2)
-    assert (job.error, job.execution_id) == (error, None)
+    assert (job.shown.status, job.shown.attempts, job.shown.throttled, job.losses) == ("scheduled", 2, 4, 2)
+    assert (job.shown.error, job.execution_id) == (error, None)
 
 
 def test_a_failed_job_says_why(ledger: Ledger) -> None:
@@ -575,7 +575,7 @@ def test_attempts_are_given_back_but_not_below_nothing(ledger: Ledger) -> None:
         ledger.record([Returned(job_id=id_of(chart), execution_id="e", attempts_spent=2)], 2)
     finish(ledger, "c", now=3)
     ledger.give_back_attempts({id_of("a"): 1, id_of("b"): 5, id_of("c"): 2})
-    assert [ledger.job(id_of(chart)).attempts for chart in "abc"] == [1, 0, 3]
+    assert [ledger.job(id_of(chart)).shown.attempts for chart in "abc"] == [1, 0, 3]
 
 
 def test_losses_run_again_until_there_are_too_many(ledger: Ledger) -> None:
@@ -586,8 +586,8 @@ def test_losses_run_again_until_there_are_too_many(ledger: Ledger) -> None:
         lost = ledger.lose([(id_of("a"), f"e{n}"), (id_of("b"), "e")], max_losses=2, now=2)
         assert (lost.again, lost.failed) == (([id_of("a")], []) if n < 2 else ([], [id_of("a")]))
     job = ledger.job(id_of("a"))
-    assert job.error is not None
-    assert (job.status, job.losses, job.attempts, job.error.type) == ("failed", 3, 0, "WorkerLost")
+    assert job.shown.error is not None
+    assert (job.shown.status, job.losses, job.shown.attempts, job.shown.error.type) == ("failed", 3, 0, "WorkerLost")
     assert ledger.job(id_of("b")).losses == 0
 
 
@@ -690,8 +690,13 @@ def test_a_job_tells_all_about_itself(ledger: Ledger) -> None:
     finish(ledger, "a", now=2)
     job = ledger.job(id_of("a"))
     assert (job.question, job.custom_id, job.batch_id) == (QUESTION, "a.png", batch.batch_id)
-    assert (job.status, job.text, job.raw, job.rehearsal) == ("finished", "up", {"text": "up"}, False)
-    assert (job.created_at, job.queued_at, job.started_at, job.finished_at) == (1, 1, 2, 2)
+    assert (job.shown.status, job.shown.text, job.shown.raw, job.shown.rehearsal) == (
+        "finished",
+        "up",
+        {"text": "up"},
+        False,
+    )
+    assert (job.created_at, job.queued_at, job.started_at, job.shown.finished_at) == (1, 1, 2, 2)
 
 
 def test_what_a_database_cant_hold_does_no_harm(ledger: Ledger) -> None:

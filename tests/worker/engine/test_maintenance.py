@@ -87,7 +87,7 @@ def test_silent_workers_are_followed_only_by_one_whose_own_heartbeats_get_throug
         heartbeat.start()
         eventually(lambda: ledger.counts(batch, recent_since=0).started == 0)
     rows = [ledger.job(lease.job) for lease in leases]
-    assert [(row.status, row.attempts, row.losses) for row in rows] == [("queued", 0, 1)] * 2
+    assert [(row.shown.status, row.shown.attempts, row.losses) for row in rows] == [("queued", 0, 1)] * 2
     assert lanes.redis.llen(f"rq:queue:{LANE}@alone") == 2
 
 
@@ -121,5 +121,5 @@ def test_a_job_that_is_lost_with_its_worker_for_the_last_time_fails_by_redis_clo
     lanes.clock.pass_s(20)
     with at_work(lanes, ledger) as heartbeat:
         heartbeat.start()
-        eventually(lambda: ledger.job(lease.job).status == "failed")
-    assert ledger.job(lease.job).finished_at == pytest.approx(lanes.clock.now(), abs=HOUR_S / 2)
+        eventually(lambda: ledger.job(lease.job).shown.status == "failed")
+    assert ledger.job(lease.job).shown.finished_at == pytest.approx(lanes.clock.now(), abs=HOUR_S / 2)

@@ -48,7 +48,7 @@ def test_an_outage_leaves_each_job_the_attempts_that_it_had_spent_before(lanes: 
     loop = Loop(lanes, ledger)
 
     def attempts() -> dict[str, int]:
-        return {chart: ledger.job(id_of(chart)).attempts for chart in CHARTS}
+        return {chart: ledger.job(id_of(chart)).shown.attempts for chart in CHARTS}
 
     loop.fail(*loop.begin(1))
     lanes.clock.pass_s(0.1)
@@ -75,7 +75,7 @@ def test_attempts_that_a_refused_connection_gives_back_reach_the_ledger(
     *cut_off, refused = loop.begin(4)
     for lease in cut_off:
         loop.fail(lease)
-    assert [ledger.job(lease.job).attempts for lease in cut_off] == [1, 1, 1]
+    assert [ledger.job(lease.job).shown.attempts for lease in cut_off] == [1, 1, 1]
     loop.settler.add([ending(Unreachable(), lease=refused, error=HFConnectionError("refused"))])
     loop.settler.record()
     if leaves:
@@ -83,4 +83,4 @@ def test_attempts_that_a_refused_connection_gives_back_reach_the_ledger(
     else:
         loop.begin(0)
         loop.settler.record()
-    assert [ledger.job(lease.job).attempts for lease in cut_off] == [0, 0, 0]
+    assert [ledger.job(lease.job).shown.attempts for lease in cut_off] == [0, 0, 0]

@@ -197,8 +197,8 @@ def test_what_waits_in_hand_goes_back_when_something_speaks_against_it(
             eventually(lambda: in_hand() == 0)
             assert len(calls.begun) <= QUICK + THREADS + 1
     rows = [ledger.job(id_of(chart)) for chart in CHARTS]
-    assert {row.attempts for row in rows} == {0, 1}
-    assert sum(row.attempts for row in rows) == len(calls.begun)
+    assert {row.shown.attempts for row in rows} == {0, 1}
+    assert sum(row.shown.attempts for row in rows) == len(calls.begun)
 
 
 def test_while_the_loop_waits_for_redis_no_thread_begins_what_has_waited_too_long(lanes: Lanes, ledger: Ledger) -> None:
