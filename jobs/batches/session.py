@@ -71,7 +71,7 @@ class Session:
         self.settings, self.clock, self._shared = settings, clock, shared
         self._opening = threading.RLock()
         #: Why `statuses` and `document` had to do without Redis: holds and waits are then missing from what they say.
-        self.blind: str | None = None
+        self.degraded_reason: str | None = None
         #: What is paused and limited, while documents are made of one moment: read once for all their lanes.
         self._just_read: Controls | None = None
         self._open = ExitStack()
@@ -232,17 +232,15 @@ class Session:
         return self._if_possible(self.now, self.clock.now())
 
     def _if_possible(self, ask_redis: Callable[[], T], otherwise: T) -> T:
-        if self.blind is None:
+        if self.degraded_reason is None:
             from redis.exceptions import RedisError
 
             from jobs.broker.error_text import redis_trouble
 
             try:
                 return ask_redis()
-            except QueueError as error:
-                self.blind = str(error)
-            except RedisError as error:
-                self.blind = redis_trouble(error)
+            except (QueueError, RedisError) as error:
+                self.degraded_reason = redis_trouble(error)
         return otherwise
 
     def bring_controls(self) -> None:

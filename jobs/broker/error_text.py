@@ -23,8 +23,10 @@ _OTHERWISE: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
-def redis_trouble(error: redis.RedisError) -> str:
-    """What is wrong, what to do, and Redis's own words."""
+def redis_trouble(error: Exception) -> str:
+    """What is wrong, what to do, and Redis's own words; of an error that is none of Redis's its own."""
+    if not isinstance(error, redis.RedisError):
+        return str(error)
     trouble = passing_trouble(error)
     return "Redis: " + (trouble or _worded(next(what for kind, what in _OTHERWISE if isinstance(error, kind)), error))
 

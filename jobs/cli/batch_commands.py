@@ -34,7 +34,7 @@ def list_batches(as_json: bool) -> int:
     \b
     Example: chartq list
     """
-    with Session(producer_settings()) as session, _blindness_told(session), reader_may_leave():
+    with Session(producer_settings()) as session, _warned_if_degraded(session), reader_may_leave():
         rows = session.statuses(session.ledger.batches())
         if as_json:
             for document in rows:
@@ -78,7 +78,7 @@ def status(batch_or_job_id: str | None, as_json: bool) -> int:
     \b
     Example: chartq status b261122-k3x9qa
     """
-    with Session(producer_settings()) as session, _blindness_told(session):
+    with Session(producer_settings()) as session, _warned_if_degraded(session):
         try:
             document = session.document(batch_or_job_id or batch_or_newest(session, None).batch_id)
         except UnknownIdError as no_batch:
@@ -137,11 +137,11 @@ def _limits(session: Session, document: BatchDocument) -> str:
 
 
 @contextmanager
-def _blindness_told(session: Session) -> Iterator[None]:
+def _warned_if_degraded(session: Session) -> Iterator[None]:
     """What was shown is right, but may lack a hold or a wait."""
     yield
-    if session.blind is not None:
-        say(f"without holds and waiting times: {session.blind}")
+    if session.degraded_reason is not None:
+        say(f"without holds and waiting times: {session.degraded_reason}")
 
 
 class _Unsubmitted:

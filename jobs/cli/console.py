@@ -22,15 +22,20 @@ def print_table(table: "Table", *, pipe_columns: int = _PIPE_COLUMNS) -> None:
     _console(sys.stdout, pipe_columns=pipe_columns).print(table)
 
 
+def is_fancy(stream: TextIO) -> bool:
+    """A terminal that wants colours and signs."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
 def _console(stream: TextIO, *, pipe_columns: int | None = None) -> "Console":
     """Rich, which takes no text for markup, and colours nothing but a terminal that wants it (no FORCE_COLOR)."""
     from rich.console import Console  # 40 ms, for who draws
 
-    plain = not stream.isatty() or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") in ("dumb", "unknown")
+    fancy = is_fancy(stream)
     return Console(
         file=stream,
-        force_terminal=not plain,
-        color_system=None if plain else "auto",
+        force_terminal=fancy,
+        color_system="auto" if fancy else None,
         width=None if stream.isatty() else pipe_columns,
         markup=False,
         emoji=False,

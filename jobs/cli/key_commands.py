@@ -100,7 +100,6 @@ def revoke(name: str) -> int:
     """
     with Session(producer_settings()) as session:
         revoked = session.ledger.revoke_api_key(name, time.time())
-    say(
-        f"the key {name} opens nothing any more" if revoked == 1 else f"the {revoked} keys {name} open nothing any more"
-    )
+    opens = f"the key {name} opens" if revoked == 1 else f"the {revoked} keys {name} open"
+    say(f"{opens} nothing any more")
     return 0

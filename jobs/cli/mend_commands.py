@@ -84,7 +84,6 @@ def _still_paused(session: Session, lanes: set[str] | None) -> str:
     controls, now = session.ledger.controls(), session.now()
     for lane in lanes or ():
         if pause := controls.pause_of(lane, now):
-            return (
-                f"but calls of {model_of(lane)} are {pause.message(now)}: chartq resume (all), or with the model's name"
-            )
+            paused = f"but calls of {model_of(lane)} are {pause.message(now)}"
+            return f"{paused}: chartq resume (all), or with the model's name"
     return ""

@@ -64,6 +64,11 @@ class Format:
     #: It shows the servers' replies; to read them takes most of the time.
     shows_raw: bool = True
 
+    @property
+    def suffix(self) -> str:
+        """What a file of it is called that nobody has named."""
+        return self.suffixes[0] if self.suffixes else ".jsonl"
+
     def write(self, rows: Iterable[Row], path: Path | None, context: ReportContext) -> list[Path]:
         """Write the rows to `path` (whole or not at all), or to stdout; returns the files written.
 
@@ -73,8 +78,7 @@ class Format:
             path = None
         if self.write_files is not None:
             if path is None:
-                suffix = self.suffixes[0] if self.suffixes else ".jsonl"
-                raise InputError(f"{self.name} can't be written to the terminal: add -o results{suffix}")
+                raise InputError(f"{self.name} can't be written to the terminal: add -o results{self.suffix}")
             return self.write_files(rows, path, context)
         assert self.write_text is not None
         with data_file(path) as out:

@@ -56,7 +56,7 @@ class Trouble:
     def meet(self, error: Exception) -> None:
         if not any(isinstance(error, kind) for kind, _, _ in _OPERATORS):
             return
-        sentence = redis_trouble(error) if isinstance(error, RedisError) else str(error)
+        sentence = redis_trouble(error)
         if sentence != self._told:
             self._told = sentence
             log.error("%s", sentence)

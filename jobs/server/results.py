@@ -26,7 +26,8 @@ def results_response(access: Access, batch: Batch, *, form: str, status: str | N
     chosen = FORMATS.get(form)
     if chosen is None:
         raise ApiError(400, f"format {form!r} is none of {', '.join(FORMATS)}", param="format")
-    headers = {"content-security-policy": _SANDBOX} if form == "html" else _download(batch, chosen)
+    download = {"content-disposition": f'attachment; filename="{batch.batch_id}{chosen.suffix}"'}
+    headers = {"content-security-policy": _SANDBOX} if form == "html" else download
     pieces = _pieces(access, batch, chosen, status)
     return StreamingResponse(pieces, media_type=chosen.media_type, headers=headers)
 
@@ -41,11 +42,6 @@ def comparison_response(access: Access, a: Batch, b: Batch, *, form: str) -> Res
     pieces = streamed(lambda out: compare(a_rows, b_rows, a_told, b_told, out, form))
     headers = {"content-security-policy": _SANDBOX} if form == "html" else {}
     return StreamingResponse(pieces, media_type=FORMATS[form].media_type, headers=headers)
-
-
-def _download(batch: Batch, form: Format) -> dict[str, str]:
-    suffix = form.suffixes[0] if form.suffixes else ".jsonl"
-    return {"content-disposition": f'attachment; filename="{batch.batch_id}{suffix}"'}
 
 
 def _pieces(access: Access, batch: Batch, form: Format, status: str | None) -> Iterator[bytes]:

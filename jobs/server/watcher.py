@@ -223,7 +223,7 @@ class Watcher:
                 fresh = session.ledger.batch(batch_id)
                 wanted[fresh.id] = fresh
         documents = {document["batch_id"]: document for document in session.statuses(wanted.values())}
-        session.blind = None
+        session.degraded_reason = None
         self._told = {
             owner: [documents[batch.batch_id] for batch in batches if batch.batch_id in documents]
             for owner, batches in lists.items()

@@ -1,11 +1,11 @@
 """`chartq doctor`: what was checked, for people or as JSON."""
 
-import os
 import sys
 from dataclasses import asdict
 
 import click
 
+from jobs.cli.console import is_fancy
 from jobs.cli.options import json_option
 from jobs.cli.output import print_data
 from jobs.core.text import MESSAGE_CHARS, dumps, label, one_line
@@ -35,7 +35,7 @@ def doctor(as_json: bool) -> int:
 
 
 def _print_check(check: Check) -> None:
-    fancy = _is_fancy()
+    fancy = is_fancy(sys.stdout)
     mark, word, colour = _MARKS[check.ok]
     sign, indent = (click.style(mark, fg=colour), " " * 2) if fancy else (f"{word:<4}", " " * 5)
     first, *more = (label(line, MESSAGE_CHARS) for line in check.message.splitlines() or [""])
@@ -53,8 +53,3 @@ _MARKS: dict[bool | None, tuple[str, str, str]] = {
     False: ("✗", "FAIL", "red"),
     None: ("!", "warn", "yellow"),
 }
-
-
-def _is_fancy() -> bool:
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return sys.stdout.isatty() and not plain

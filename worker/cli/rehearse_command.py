@@ -108,16 +108,16 @@ def rehearse(
     if latency_s >= settings.vision_timeout_s:
         raise click.UsageError(f"--latency {latency_s:g}: every call would be over VISION_TIMEOUT, raise that first")
     configure_logging("ERROR", settings.log_format)  # failures are rehearsed ones, and counted
-    with RehearsalEnvironment(settings, provider, behaviour, speed) as stand:
-        submitted = _submit(stand.session, order, quiet=as_json)
+    with RehearsalEnvironment(settings, provider, behaviour, speed) as environment:
+        submitted = _submit(environment.session, order, quiet=as_json)
         if submitted.batch is None:
             say(f"{nothing_to_ask(order, submitted)}: there is nothing to rehearse")
             return FAILED
-        stand.clock.speed = fitting_speed(speed, provider, submitted.total)
+        environment.clock.speed = fitting_speed(speed, provider, submitted.total)
         if not as_json:
-            _announce(provider, stand.clock.speed, speed, submitted.total)
-        running = stand.run(order, submitted, quiet=as_json)
-        _tell(stand.forecast(submitted, running), as_json=as_json)
+            _announce(provider, environment.clock.speed, speed, submitted.total)
+        running = environment.run(order, submitted, quiet=as_json)
+        _tell(environment.forecast(submitted, running), as_json=as_json)
     return running.exit_code
 
 
@@ -146,7 +146,7 @@ class RehearsalEnvironment:
         self._open.close()
 
     def run(self, order: Order, submitted: Submitted, *, quiet: bool) -> Run:
-        """Run what was submitted; the clock starts with the worker's first turn."""
+        """Run what was submitted; the clock starts with the worker's first round."""
         return run_order(
             self.session,
             order,

@@ -57,7 +57,7 @@ def worker(
         hooks = Hooks(polled=liveness.stamp)
         if metrics is not None:
             hooks = Hooks(polled=liveness.stamp, started=metrics.started, ended=metrics.ended)
-        staff = build_worker(session, concurrency=concurrency, grace_s=grace_s, hooks=hooks)
-        staff.shutdown.listen_to_signals()
-        staff.run(burst=burst, max_jobs=max_jobs)
+        chart_worker = build_worker(session, concurrency=concurrency, grace_s=grace_s, hooks=hooks)
+        chart_worker.shutdown.listen_to_signals()
+        chart_worker.run(burst=burst, max_jobs=max_jobs)
     return 0

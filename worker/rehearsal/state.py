@@ -54,7 +54,7 @@ class Part:
 
 
 class ServerState:
-    """Behaviour, script and record of one stand-in."""
+    """Behaviour, fault plan and record of one stand-in."""
 
     def __init__(self, behaviour: Behaviour, clock: Clock = SYSTEM_CLOCK, sent_at: SentAt | None = None) -> None:
         self.record = Record()

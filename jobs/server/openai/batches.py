@@ -18,7 +18,7 @@ from jobs.server.access import Access, Granted
 from jobs.server.errors import ApiError
 from jobs.server.intake import parts_of
 from jobs.server.json_body import body_of, fitting, json_object
-from jobs.server.openai.files import ends
+from jobs.server.openai.files import listed
 from jobs.server.openai.shapes import OpenAIBatches, OpenAIBatchObject
 from jobs.server.responses import Document
 from jobs.submit.question import picture_limits
@@ -77,8 +77,7 @@ def list_batches(
     """The batches that were made of files, the newest first."""
     before = None if after is None else access.openai_batch(after).batch
     page = access.session.ledger.openai_batches(owner=access.owner, before=before, limit=limit + 1)
-    data = documents(access.session, page[:limit])
-    return Document({"object": "list", "data": data, **ends(data), "has_more": len(page) > limit})
+    return listed(documents(access.session, page[:limit]), has_more=len(page) > limit)
 
 
 @router.get("/v1/batches/{batch_id}", operation_id="get_openai_batch", response_model=OpenAIBatchObject)

@@ -95,8 +95,7 @@ def list_files(
     page = access.session.ledger.files(
         owner=access.owner, purpose=purpose, after=behind, newest_first=order == "desc", limit=limit + 1
     )
-    data = [_document(file) for file in page[:limit]]
-    return Document({"object": "list", "data": data, **ends(data), "has_more": len(page) > limit})
+    return listed([_document(file) for file in page[:limit]], has_more=len(page) > limit)
 
 
 @router.get("/v1/files/{file_id}", operation_id="get_file", response_model=FileObject)
@@ -130,9 +129,10 @@ def delete(file_id: str, access: Granted) -> Document:
     return Document({"id": file_id, "object": "file", "deleted": True})
 
 
-def ends(data: list[dict[str, Any]]) -> dict[str, str | None]:
-    """As OpenAI's lists have them."""
-    return {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
+def listed(data: list[dict[str, Any]], *, has_more: bool) -> Document:
+    """A page of a list, as OpenAI has it."""
+    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
+    return Document({"object": "list", "data": data, **ends, "has_more": has_more})
 
 
 def _file(access: Access, file_id: str) -> StoredFile:

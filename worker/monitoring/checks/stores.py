@@ -33,8 +33,7 @@ def check_redis(settings: Settings) -> list[Check]:
             todo = "Do what it says, or set REDIS_URL to a Redis or Valkey server of your own, 7.0 or newer."
         if isinstance(error, RedisError):
             todo = "Do what it says; the jobs are safe in the results store meanwhile."
-        message = redis_trouble(error) if isinstance(error, RedisError) else str(error)
-        return [Check("redis", False, message, todo), Check("workers", None, "not known without Redis")]
+        return [Check("redis", False, redis_trouble(error), todo), Check("workers", None, "not known without Redis")]
 
 
 def _server(client: Redis, settings: Settings) -> Check:
