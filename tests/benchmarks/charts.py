@@ -5,6 +5,8 @@ import struct
 import zlib
 from pathlib import Path
 
+from support.pictures import png_chunk
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -26,9 +28,5 @@ def _png(side: int, pixels: bytes) -> bytes:
     stride = side * 3
     rows = b"".join(b"\0" + pixels[start : start + stride] for start in range(0, len(pixels), stride))
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)  # 8 bits, RGB
-    parts = [_chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(rows, 0)), _chunk(b"IEND", b"")]
+    parts = [png_chunk(b"IHDR", header), png_chunk(b"IDAT", zlib.compress(rows, 0)), png_chunk(b"IEND", b"")]
     return _SIGNATURE + b"".join(parts)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -41,10 +41,10 @@ _LATENCY_S = 0.8
 class Provider:
     """Answers, mostly. `poison`: the pictures that it never answers, by SHA-256."""
 
-    def __init__(self, seed: int, *, lucky: bool = False) -> None:
+    def __init__(self, seed: int) -> None:
         self.poison: dict[str, Fault] = {}
         self._rng = random.Random(seed)
-        self._lucky = lucky
+        self._lucky = False
         self._fair = {"fault": None, "latency_s": _LATENCY_S, "max_concurrency": None, "hints": "none", "hint_s": 1.0}
         self.server = Rehearsal(Behaviour(look=False, latency_s=_LATENCY_S, fault_for=self._fault_of))
 

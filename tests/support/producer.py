@@ -57,6 +57,10 @@ class Producer:
     def results(self, batch_id: str, *options: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.run("results", batch_id, *options).stdout.splitlines()]
 
+    def new_key(self, name: str, *options: str) -> dict[str, str]:
+        """As the header that it goes into."""
+        return {"authorization": f"Bearer {self.run('keys', 'create', name, *options).stdout.strip()}"}
+
     @property
     def settings(self) -> Settings:
         return load_settings(env_file=None)

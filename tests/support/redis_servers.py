@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from redis import Redis
@@ -43,10 +42,10 @@ class OwnRedis:
 
 
 @contextmanager
-def own_redis(*, port: int | None = None, folder: Path | None = None, **options: Any) -> Iterator[OwnRedis]:
-    """A server with these options (`appendonly="yes"`), which keeps its data in `folder` or nowhere."""
+def own_redis(*, port: int | None = None, **options: Any) -> Iterator[OwnRedis]:
+    """A server with these options (`appendonly="yes"`), of which nothing stays."""
     with ExitStack() as stack:
-        home = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chartq-")))
+        home = stack.enter_context(tempfile.TemporaryDirectory(prefix="chartq-"))
         port = port or free_port()
         told = {"port": port, "bind": "127.0.0.1", "save": "", "appendonly": "no", **options}
         words = [word for name, value in told.items() for word in (f"--{name.replace('_', '-')}", str(value))]

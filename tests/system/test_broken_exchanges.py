@@ -45,11 +45,11 @@ def redis(way: BrokenWay, request: pytest.FixtureRequest) -> Iterator[Redis]:
         yield client
 
 
-def worker_at(redis: Redis, clock: Clock, *, limits: str = "5/h") -> Worker:
+def worker_at(redis: Redis, clock: Clock) -> Worker:
     account = account_of(base_url="http://provider", token="good", bill_to=None)
     redis.hset(f"chartq:account:{account}", "proven", "1")
     lane_client = LaneClient(
-        redis, clock=clock, worker="cut", accounts={"chat": account}, limits=RateLimits.parse(limits), ceiling=None
+        redis, clock=clock, worker="cut", accounts={"chat": account}, limits=RateLimits.parse("5/h"), ceiling=None
     )
     worker = Worker(lane_client, "cut", account)
     worker.heartbeat()

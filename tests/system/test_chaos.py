@@ -60,9 +60,9 @@ ROW = Row(
 )
 
 
-def asking(number: int, *, outcome: int | str = "answer", key: tuple[str, str] = KEY, at: float = 10.0) -> Asking:
+def asking(number: int, *, outcome: int | str = "answer", key: tuple[str, str] = KEY) -> Asking:
     call = Call(
-        at=at,
+        at=10.0,
         path="/",
         model="m",
         prompt=key[1],
@@ -77,7 +77,7 @@ def asking(number: int, *, outcome: int | str = "answer", key: tuple[str, str] =
         body={},
         outcome=outcome,
         status=200 if outcome == "answer" else 500,
-        ended_at=at + 1,
+        ended_at=11.0,
     )
     return Asking(number, call)
 

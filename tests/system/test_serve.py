@@ -21,15 +21,19 @@ from worker.rehearsal import Rehearsal
 ENVIRONMENT = {"VISION_MODEL": "org/model", "RETRY_DELAY": "0.1"}
 
 
-def post_picture(url: str, *, shade: int = 0) -> Any:
-    """A batch of one picture."""
-    form = (
-        b'--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nUp?\r\n'
-        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + png(shade) + b"\r\n--x--\r\n"
-    )
-    request = urllib.request.Request(f"{url}/batches", form, {"Content-Type": "multipart/form-data; boundary=x"})
+def post_picture(url: str, name: str = "files", *, shade: int = 0, **texts: str) -> tuple[int, Any]:
+    """The status and document that a form with a picture of this name, and these texts, is answered with."""
+    parts = [f'name="{text}"\r\n\r\n{value}'.encode() for text, value in texts.items()]
+    parts.append(f'name="{name}"; filename="a.png"\r\n\r\n'.encode() + png(shade))
+    form = b"".join(b"--x\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts) + b"--x--\r\n"
+    request = urllib.request.Request(url, form, {"Content-Type": "multipart/form-data; boundary=x"})
     with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-        return json.load(answer)
+        return answer.status, json.load(answer)
+
+
+def batch_of_a_picture(url: str) -> str:
+    _, document = post_picture(f"{url}/batches", prompt="Up?")
+    return str(document["batch_id"])
 
 
 def get(url: str) -> Any:
@@ -39,7 +43,7 @@ def get(url: str) -> Any:
 
 def test_it_works_on_what_is_uploaded_and_leaves_in_order(user: Stack) -> None:
     process, url = serve(user)
-    batch_id = post_picture(url)["batch_id"]
+    batch_id = batch_of_a_picture(url)
     eventually(lambda: get(f"{url}/batches/{batch_id}")["status"] == "completed")
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 0, process.said
@@ -50,7 +54,7 @@ def test_it_works_on_what_is_uploaded_and_leaves_in_order(user: Stack) -> None:
 
 def test_without_work_it_leaves_that_to_others(user: Stack) -> None:
     _, url = serve(user, "--no-work")
-    batch_id = post_picture(url)["batch_id"]
+    batch_id = batch_of_a_picture(url)
     user.run("worker", "--burst")
     assert get(f"{url}/batches/{batch_id}")["status"] == "completed"
 
@@ -58,7 +62,7 @@ def test_without_work_it_leaves_that_to_others(user: Stack) -> None:
 def test_calls_that_run_when_it_is_told_to_leave_end_within_the_grace(user: Stack, server: Rehearsal) -> None:
     server.behave(latency_s=4)  # it is still running when we have seen it, and told the server to leave
     process, url = serve(user)
-    batch_id = post_picture(url)["batch_id"]
+    batch_id = batch_of_a_picture(url)
     eventually(lambda: get(f"{url}/batches/{batch_id}")["request_counts"]["started"] == 1)
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 0, process.said
@@ -68,7 +72,7 @@ def test_calls_that_run_when_it_is_told_to_leave_end_within_the_grace(user: Stac
 def test_killed_and_started_again_nothing_is_lost(user: Stack, server: Rehearsal) -> None:
     server.behave(latency_s=0.5)
     process, url = serve(user)
-    batch_id = post_picture(url)["batch_id"]
+    batch_id = batch_of_a_picture(url)
     process.kill()
     process.wait(PATIENCE_S)
     _, url = serve(user)
@@ -106,21 +110,11 @@ def test_a_head_that_never_ends_is_not_waited_for(user: Stack) -> None:
     assert get(f"{url}/health") == {"status": "ok"}
 
 
-def analyze(url: str, *, shade: int = 0) -> Any:
-    """The status and document of one question."""
-    form = (
-        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + png(shade) + b"\r\n--x--\r\n"
-    )
-    request = urllib.request.Request(f"{url}/analyze", form, {"Content-Type": "multipart/form-data; boundary=x"})
-    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-        return answer.status, json.load(answer)
-
-
 def test_who_waits_gets_the_answer_when_it_leaves_or_is_told_where_it_will_be(user: Stack, server: Rehearsal) -> None:
     server.behave(latency_s=5)  # the first is still running when we have seen both, and told the server to leave
     process, url = serve(user, "--concurrency", "1")
     with ThreadPoolExecutor(2) as crowd:
-        asked = [crowd.submit(analyze, url, shade=shade) for shade in (1, 2)]
+        asked = [crowd.submit(post_picture, f"{url}/analyze", "file", shade=shade) for shade in (1, 2)]
         eventually(lambda: [lane["in_flight"] for lane in get(f"{url}/lanes")["data"]] == [1])
         eventually(lambda: get(f"{url}/batches")["data"][0]["request_counts"]["total"] == 2)
         process.send_signal(signal.SIGTERM)
@@ -207,7 +201,7 @@ def test_a_client_that_hangs_up_in_the_middle_of_its_body_is_no_fault_of_ours(us
     for _ in range(3):
         with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as client:
             client.sendall((head + body).encode())
-    batch_id = post_picture(url)["batch_id"]
+    batch_id = batch_of_a_picture(url)
     eventually(lambda: get(f"{url}/batches/{batch_id}")["status"] == "completed")
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 0

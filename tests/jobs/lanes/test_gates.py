@@ -13,8 +13,8 @@ from jobs.lanes.scripts import text
 from worker.engine.exchange import Lease
 
 
-def closed_for_s(lanes: Lanes, lane: str = LANE) -> float:
-    until_s = lanes.gate(lane).until_s
+def closed_for_s(lanes: Lanes) -> float:
+    until_s = lanes.gate().until_s
     return 0.0 if until_s is None else round(until_s - lanes.clock.now_ms / 1000, 3)
 
 

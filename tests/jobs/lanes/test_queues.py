@@ -18,8 +18,8 @@ from jobs.lanes.scripts import rq_prefix
 QUEUE = queue_name(LANE, "b1")
 
 
-def rq_queue(lanes: Lanes, name: str = QUEUE) -> Queue:
-    return Queue(name, connection=lanes.redis, serializer="json")
+def rq_queue(lanes: Lanes) -> Queue:
+    return Queue(QUEUE, connection=lanes.redis, serializer="json")
 
 
 def rq_job(lanes: Lanes, job_id: str) -> Job:

@@ -29,8 +29,8 @@ def row(position: int, question: Question, picture: bytes) -> NewMember:
     )
 
 
-def add(ledger: Ledger, batch: Batch, rows: Sequence[NewMember], *, refresh: bool = False) -> Added:
-    return ledger.add_members(batch, rows, refresh=refresh, count_rehearsals=False, now=batch.created_at)
+def add(ledger: Ledger, batch: Batch, rows: Sequence[NewMember]) -> Added:
+    return ledger.add_members(batch, rows, refresh=False, count_rehearsals=False, now=batch.created_at)
 
 
 def test_every_row_of_a_batch_may_ask_something_else(ledger: Ledger) -> None:

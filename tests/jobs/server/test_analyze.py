@@ -29,7 +29,7 @@ ENVIRONMENT = {"VISION_MODEL": "org/model", "MAX_RETRIES": "0"}
 
 
 @contextmanager
-def answering(user: Producer, text: str = "up", *, fail: str | None = None) -> Iterator[list[str]]:
+def answering(user: Producer, *, fail: str | None = None) -> Iterator[list[str]]:
     """Somebody who answers whatever is queued, as a worker would; gives the ids that it was asked."""
     asked: list[str] = []
     over = threading.Event()
@@ -41,8 +41,8 @@ def answering(user: Producer, text: str = "up", *, fail: str | None = None) -> I
                 for row in rows:
                     asked.append(row.job_id)
                     session.ledger.start([(row.job_id, "e")], time.time())
-                    raw = {"choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop"}]}
-                    answer = AnswerRow(text=text, raw=raw, prompt_tokens=7, completion_tokens=3)
+                    raw = {"choices": [{"index": 0, "message": {"content": "up"}, "finish_reason": "stop"}]}
+                    answer = AnswerRow(text="up", raw=raw, prompt_tokens=7, completion_tokens=3)
                     done = Finished(job_id=row.job_id, execution_id="e", answer=answer)
                     failed = Failed(
                         job_id=row.job_id,
@@ -63,8 +63,8 @@ def answering(user: Producer, text: str = "up", *, fail: str | None = None) -> I
         thread.join()
 
 
-def analyze(api: TestClient, shade: int = 0, *, headers: dict[str, str] | None = None, **fields: str) -> Any:
-    files = {"file": ("chart.png", png(shade), "image/png")}
+def analyze(api: TestClient, *, headers: dict[str, str] | None = None, **fields: str) -> Any:
+    files = {"file": ("chart.png", png(), "image/png")}
     return api.post("/analyze", files=files, data=fields, headers=headers)
 
 

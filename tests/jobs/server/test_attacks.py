@@ -299,10 +299,6 @@ def test_a_body_of_nonsense_is_refused_with_words(
         error_of(answer)
 
 
-def key(user: Producer, name: str, *options: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {user.run('keys', 'create', name, *options).stdout.strip()}"}
-
-
 def everything(
     api: TestClient, ids: dict[str, str], headers: dict[str, str]
 ) -> Iterator[tuple[str, str, dict[str, str]]]:
@@ -322,8 +318,8 @@ def everything(
 
 
 def test_no_endpoint_gives_or_does_anything_to_another_keys_things(user: Producer, api: TestClient) -> None:
-    ann, bob = key(user, "ann"), key(user, "bob")
-    reader = key(user, "ann-reads", "--read-only")
+    ann, bob = user.new_key("ann"), user.new_key("bob")
+    reader = user.new_key("ann-reads", "--read-only")
     made = api.post("/batches", files=[("files", ("a.png", png()))], data={"prompt": "Secret of ann"}, headers=ann)
     lines = {"custom_id": "c", "method": "POST", "url": "/v1/chat/completions"}
     lines["body"] = {"model": "org/model", "messages": [{"role": "user", "content": "x"}]}  # type: ignore[assignment]
@@ -354,7 +350,7 @@ def test_no_endpoint_gives_or_does_anything_to_another_keys_things(user: Produce
 def test_a_key_stands_in_no_log_whatever_is_done_with_it(
     user: Producer, api: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ann = key(user, "ann")
+    ann = user.new_key("ann")
     secret = ann["authorization"].split("-", 2)[2]
     with caplog.at_level(logging.DEBUG):
         for headers in (ann, {"authorization": ann["authorization"] + "x"}, {"authorization": f"Basic {secret}"}, {}):

@@ -16,11 +16,6 @@ from jobs.server.backend import Services
 pytestmark = pytest.mark.usefixtures("each_store")
 
 
-def key(user: Producer, name: str, *options: str) -> dict[str, str]:
-    """A new key as the header that it goes into."""
-    return {"authorization": f"Bearer {user.run('keys', 'create', name, *options).stdout.strip()}"}
-
-
 def upload(api: TestClient, headers: dict[str, str], shade: int = 0) -> Any:
     files = [("files", ("a.png", png(shade), "image/png"))]
     return api.post("/batches", files=files, data={"prompt": "Up?"}, headers=headers)
@@ -28,7 +23,7 @@ def upload(api: TestClient, headers: dict[str, str], shade: int = 0) -> Any:
 
 def test_with_a_key_every_request_but_health_needs_one(user: Producer, api: TestClient) -> None:
     assert api.get("/batches").status_code == 200
-    ann = key(user, "ann")
+    ann = user.new_key("ann")
     for path in ("/batches", "/lanes", "/openapi.json", "/nowhere", "/v1/models", "/jobs/x", "/health/../batches"):
         answer = api.get(path)
         assert answer.status_code == 401, path
@@ -52,7 +47,7 @@ def test_with_a_key_every_request_but_health_needs_one(user: Producer, api: Test
 
 def test_a_key_sees_what_it_made_and_404_for_all_else(user: Producer, api: TestClient) -> None:
     before = upload(api, {}).json()["batch_id"]
-    ann, bob = key(user, "ann"), key(user, "bob")
+    ann, bob = user.new_key("ann"), user.new_key("bob")
     mine = upload(api, ann).json()["batch_id"]
     job_id = user.results(mine)[0]["job_id"]
     file_id = api.post("/v1/files", data={"purpose": "batch"}, files={"file": ("a", b"{}")}, headers=ann).json()["id"]
@@ -103,7 +98,7 @@ def test_a_key_sees_what_it_made_and_404_for_all_else(user: Producer, api: TestC
 
 def test_a_submit_that_died_is_gone_on_with_by_its_own_key_alone(user: Producer, api: TestClient) -> None:
     (user.folder / "a.png").write_bytes(png())
-    ann, bob = key(user, "ann"), key(user, "bob")
+    ann, bob = user.new_key("ann"), user.new_key("bob")
     asked = {"paths": ["a.png"], "prompt": "Up?"}
     mine = api.post("/batches", json=asked, headers=ann).json()["batch_id"]
     with user.session() as session:
@@ -115,7 +110,7 @@ def test_a_submit_that_died_is_gone_on_with_by_its_own_key_alone(user: Producer,
 def test_of_a_chart_that_two_keys_ask_about_each_is_told_its_own_name_and_place(
     user: Producer, api: TestClient
 ) -> None:
-    callers = {name: key(user, name) for name in ("ann", "bob")}
+    callers = {name: user.new_key(name) for name in ("ann", "bob")}
     for name, headers in callers.items():
         (user.folder / name).mkdir()
         (user.folder / name / f"of-{name}.png").write_bytes(png())
@@ -131,7 +126,7 @@ def test_of_a_chart_that_two_keys_ask_about_each_is_told_its_own_name_and_place(
 
 
 def test_a_key_that_only_reads_changes_nothing(user: Producer, api: TestClient) -> None:
-    reader = key(user, "ann", "--read-only")
+    reader = user.new_key("ann", "--read-only")
     assert api.get("/batches", headers=reader).status_code == 200
     answer = upload(api, reader)
     assert (answer.status_code, error_of(answer)["code"]) == (403, "read_only_key")
@@ -140,7 +135,7 @@ def test_a_key_that_only_reads_changes_nothing(user: Producer, api: TestClient) 
 def test_a_name_may_have_a_key_that_acts_and_one_that_reads_and_both_see_the_same(
     user: Producer, api: TestClient
 ) -> None:
-    acting, reading = key(user, "ann"), key(user, "ann", "--read-only")
+    acting, reading = user.new_key("ann"), user.new_key("ann", "--read-only")
     mine = upload(api, acting).json()["batch_id"]
     job_id = user.results(mine)[0]["job_id"]
     for path in (f"/batches/{mine}", f"/batches/{mine}/results", f"/jobs/{job_id}", "/batches", "/lanes"):
@@ -161,17 +156,17 @@ def test_a_name_may_have_a_key_that_acts_and_one_that_reads_and_both_see_the_sam
     assert "2 keys" in user.run("keys", "revoke", "ann").stderr
     assert [api.get("/batches", headers=headers).status_code for headers in (acting, reading)] == [401, 401]
     assert user.run("keys", "revoke", "ann", expect=1)
-    assert api.get(f"/batches/{mine}", headers=key(user, "ann", "--read-only")).status_code == 200
+    assert api.get(f"/batches/{mine}", headers=user.new_key("ann", "--read-only")).status_code == 200
 
 
 def test_a_revoked_key_opens_nothing_and_neither_does_none(user: Producer, api: TestClient) -> None:
-    ann = key(user, "ann")
+    ann = user.new_key("ann")
     mine = upload(api, ann).json()["batch_id"]
     user.run("keys", "revoke", "ann")
     assert api.get("/batches", headers=ann).status_code == 401
     assert api.get("/batches").status_code == 401
     assert user.run("keys", "revoke", "ann", expect=1)
-    again = key(user, "ann")
+    again = user.new_key("ann")
     assert api.get(f"/batches/{mine}", headers=again).status_code == 200
     assert "ann" in user.run("keys", "create", "ann", expect=1).stderr
     assert user.run("keys", "create", "a\nb", expect=1)
@@ -181,7 +176,7 @@ def test_a_revoked_key_opens_nothing_and_neither_does_none(user: Producer, api: 
 def test_a_key_stands_neither_in_the_store_nor_in_logs(
     user: Producer, api: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ann = key(user, "ann")
+    ann = user.new_key("ann")
     secret = ann["authorization"].split("-", 2)[2].encode()
     with caplog.at_level(logging.DEBUG):
         upload(api, ann)
@@ -198,7 +193,7 @@ def test_a_key_stands_neither_in_the_store_nor_in_logs(
 def test_a_key_is_remembered_for_a_second_and_no_longer(user: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "_FRESH_S", 0.2)
     with client_of(user.settings) as api:
-        ann = key(user, "ann")
+        ann = user.new_key("ann")
         assert api.get("/batches", headers=ann).status_code == 200
         user.run("keys", "revoke", "ann")
         time.sleep(0.25)

@@ -29,9 +29,9 @@ def test_a_models_lane_is_paused_limited_and_resumed(user: Producer, api: TestCl
 
 def test_one_key_does_not_stop_everybody(user: Producer, api: TestClient) -> None:
     batch_id, model = submitted(user)
-    key = user.run("keys", "create", "ann").stdout.split()[-1]
+    ann = user.new_key("ann")
     for action in ("pause", "resume", "limit"):
-        answer = api.post(f"/lanes/{action}", params={"model": model}, headers={"Authorization": f"Bearer {key}"})
+        answer = api.post(f"/lanes/{action}", params={"model": model}, headers=ann)
         assert answer.status_code == 403
         assert "every key" in error_of(answer)["message"]
     assert user.status(batch_id)["hold"] is None

@@ -86,9 +86,7 @@ def test_what_one_key_was_shown_a_moment_ago_no_other_is(
     user: Producer, api: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recent, "FRESH_S", 60)
-    ann, bob = (
-        {"authorization": f"Bearer {user.run('keys', 'create', name).stdout.strip()}"} for name in ("ann", "bob")
-    )
+    ann, bob = user.new_key("ann"), user.new_key("bob")
     files = {"files": ("a.png", png())}
     batch_id = api.post("/batches", files=files, data={"prompt": "Up?"}, headers=ann).json()["batch_id"]
     for path in (f"/batches/{batch_id}", "/batches"):

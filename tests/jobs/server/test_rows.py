@@ -84,8 +84,8 @@ def test_pages_that_have_seen_the_same_are_answered_together(
         assert api.get(path, params=query).json()["data"][0]["status"] == "finished"
     for _ in range(2):
         assert api.get("/batches/no/rows", params={"seen": "1"}).status_code == 404
-    key = user.run("keys", "create", "ann").stdout.split()[-1]
-    assert api.get(path, params={"seen": "1"}, headers={"Authorization": f"Bearer {key}"}).status_code == 404
+    ann = user.new_key("ann")
+    assert api.get(path, params={"seen": "1"}, headers=ann).status_code == 404
 
 
 def test_what_is_shown_is_canceled_and_the_rest_waits_on(user: Producer, api: TestClient) -> None:
@@ -118,7 +118,7 @@ def test_a_picture_is_shown_while_it_is_what_was_asked_about(user: Producer, api
 def test_another_keys_rows_and_pictures_are_not_there(user: Producer, api: TestClient) -> None:
     batch_id = submitted(user, "a.png")
     job_id = user.results(batch_id)[0]["job_id"]
-    key = user.run("keys", "create", "ann").stdout.split()[-1]
+    ann = user.new_key("ann")
     for path in (f"/batches/{batch_id}/rows", f"/batches/{batch_id}/errors", f"/jobs/{job_id}/picture"):
         assert api.get(path).status_code == 401
-        assert api.get(path, headers={"Authorization": f"Bearer {key}"}).status_code == 404
+        assert api.get(path, headers=ann).status_code == 404

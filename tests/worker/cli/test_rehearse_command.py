@@ -115,9 +115,9 @@ def _rehearse(user: Producer, *args: str) -> Any:
 # How fast
 
 
-def provider(rate: str = "", *, latency_s: float = 4.0, concurrency: int = 16) -> Provider:
+def provider(rate: str = "") -> Provider:
     windows = RateLimits.parse(rate).default
-    return Provider(windows=windows, told=bool(windows), latency_s=latency_s, concurrency=concurrency)
+    return Provider(windows=windows, told=bool(windows), latency_s=4.0, concurrency=16)
 
 
 @pytest.mark.parametrize(

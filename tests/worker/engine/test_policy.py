@@ -14,16 +14,9 @@ from worker.hf import errors
 from worker.hf.backoff import MAX_BACKOFF_S, backoff_s
 
 
-def outcome(
-    error: Exception | None, *, attempts: int = 1, max_attempts: int = 3, refusal_counts: bool = False
-) -> Outcome:
+def outcome(error: Exception | None, *, attempts: int = 1, refusal_counts: bool = False) -> Outcome:
     return decide(
-        error,
-        attempts=attempts,
-        max_attempts=max_attempts,
-        retry_delay_s=2.0,
-        jitter=1.0,
-        refusal_counts=refusal_counts,
+        error, attempts=attempts, max_attempts=3, retry_delay_s=2.0, jitter=1.0, refusal_counts=refusal_counts
     )
 
 

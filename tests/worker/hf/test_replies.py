@@ -18,9 +18,9 @@ from worker.hf.thinking import without_thinking
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 
 
-def read(body: Any, *, status: int = 200, headers: dict[str, str] | None = None, api: Api = "chat") -> Answer:
+def read(body: Any, *, headers: dict[str, str] | None = None, api: Api = "chat") -> Answer:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_reply(status, headers or {}, data, api=api, now=NOW)
+    return read_reply(200, headers or {}, data, api=api, now=NOW)
 
 
 # Answers

@@ -42,9 +42,9 @@ BEHAVIOUR = Behaviour()
 #: Generous: for machines that do other things as well.
 
 
-def chart(rise: int = 200, *, size: tuple[int, int] = (320, 240), form: str = "PNG") -> bytes:
+def chart(rise: int = 200, *, form: str = "PNG") -> bytes:
     """A line that rises by so many of 240 pixels, with a title, a grid and an axis."""
-    image = Image.new("RGB", size, "white")
+    image = Image.new("RGB", (320, 240), "white")
     pen = ImageDraw.Draw(image)
     for y in range(40, 220, 30):
         pen.line([(10, y), (290, y)], fill=(225, 225, 225))
