@@ -8,6 +8,7 @@ router reads only the start of a body to route it.
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,9 @@ _MIME_BY_MAGIC = {
     b"II*\0": "image/tiff",
     b"MM\0*": "image/tiff",
 }
+
+#: No file of a picture is all this: base64 as `base64.b64encode` gives it, or a data URI.
+_BASE64 = re.compile(rb"\s*(?:data:[^,]*,)?[A-Za-z0-9+/_=\s-]+", re.I)
 
 #: Bytes that hold every magic number above, WebP's and AVIF's.
 _MAGIC_BYTES = 12
@@ -106,9 +110,9 @@ class Body:
 
 
 def image_to_send(image: ImageInput) -> ImageToSend:
-    """`image`, which may be base64 text or a data URI. Raises HFRequestError if it is neither, or empty."""
+    """`image`, which may be base64 (text or bytes) or a data URI. Raises HFRequestError if it is neither, or empty."""
     if not isinstance(image, ImageToSend):
-        found = _decoded(image) if isinstance(image, str) else image
+        found = _bytes_of(image)
         image = ImageToSend(lambda: found)
     if not len(image):
         raise HFRequestError("The image is empty")
@@ -199,9 +203,16 @@ def _check_parameters(parameters: Mapping[str, Any]) -> None:
         raise HFRequestError(why)
 
 
+def _bytes_of(image: bytes | str) -> bytes:
+    if isinstance(image, str):
+        return _decoded(image)
+    data = bytes(image)  # of whatever holds bytes: a bytearray, a memoryview
+    return _decoded(data.decode()) if data.isascii() and _BASE64.fullmatch(data) else data
+
+
 def _decoded(text: str) -> bytes:
     """The image in base64 `text`: without a data URI's head and white space, in either alphabet."""
-    payload = text.partition(",")[2] if text.startswith("data:") else text
+    payload = text.partition(",")[2] if text.lstrip()[:5].lower() == "data:" else text
     payload = "".join(payload.split()).replace("-", "+").replace("_", "/")
     try:
         return base64.b64decode(payload + "=" * (-len(payload) % 4), validate=True)

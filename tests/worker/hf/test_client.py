@@ -184,6 +184,11 @@ def test_an_image_is_sent_as_the_api_wants_it(client: MakeClient) -> None:
         ("data:image/png;base64," + base64.b64encode(PNG).decode(), "image/png"),
         (base64.encodebytes(PNG * 9).decode(), "image/png"),
         (base64.urlsafe_b64encode(JPEG).decode().rstrip("="), "image/jpeg"),
+        (base64.b64encode(PNG), "image/png"),
+        (base64.encodebytes(JPEG * 9), "image/jpeg"),
+        (b"data:image/png;base64," + base64.b64encode(PNG), "image/png"),
+        (" DATA:image/png;base64," + base64.b64encode(PNG).decode(), "image/png"),
+        (memoryview(PNG), "image/png"),
     ],
 )
 def test_images_come_as_bytes_or_base64_and_know_their_type(client: MakeClient, image: bytes | str, mime: str) -> None:
