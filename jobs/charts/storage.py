@@ -1,5 +1,6 @@
 """How a chart's path is stored, and how a stored path becomes a file again, never outside CHART_ROOT."""
 
+import os
 from pathlib import Path
 
 from jobs.charts.image_check import read_bounded
@@ -9,7 +10,7 @@ from jobs.core.places import IN_LEDGER
 
 
 class ChartRootError(ImageError):
-    """Paths are relative, and there is no CHART_ROOT to find them below: no fault of the chart."""
+    """Paths are relative, and there is no CHART_ROOT to find them below, or it isn't there: no fault of the chart."""
 
 
 def stored_path(path: Path, chart_root: Path | None) -> str:
@@ -37,7 +38,13 @@ def read_chart(stored: str, chart_root: Path | None, pictures: Pictures) -> byte
         if picture is None:
             raise ImageError(f"{stored!r} is not in the results store: submit the requests file again")
         return picture
-    return read_bounded(_confined(stored, chart_root), called=stored)
+    path = _confined(stored, chart_root)
+    try:
+        return read_bounded(path, called=stored)
+    except ImageError:
+        if chart_root is not None and not os.path.isdir(chart_root):  # each chart would fail alike
+            raise ChartRootError("CHART_ROOT is no folder where this worker runs (not mounted?)") from None
+        raise
 
 
 def _confined(stored: str, chart_root: Path | None) -> Path:
