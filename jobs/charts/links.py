@@ -37,15 +37,23 @@ class LinkedChart:
     picture: bytes | None = field(default=None, repr=False)
 
 
+def is_https(url: str) -> bool:
+    return url[:8].lower() == "https://"
+
+
+def is_data_uri(url: str) -> bool:
+    return url[:5].lower() == "data:"
+
+
 def chart_of(url: str, *, folder: Path, chart_root: Path | None) -> LinkedChart:
     """Read and check the picture; relative paths begin at `folder`. Raises InputError, ImageError.
 
     `https://` goes to the provider as it is: nobody here looks what lies there.
     """
-    if url[:8].lower() == "https://":
+    if is_https(url):
         stored = _checked_url(url)
         return LinkedChart(sha256=url_hash(stored), stored=stored)
-    if url[:5].lower() == "data:":
+    if is_data_uri(url):
         return chart_of_bytes(_decoded(url))
     return chart_at(folder / _path_in(url), chart_root)
 
@@ -84,7 +92,7 @@ def _longest_side(picture: bytes) -> int:
 
 def chart_from_elsewhere(url: str, chart_root: Path | None) -> LinkedChart:
     """As `chart_of`, for a URL that came over the network: files are read below `chart_root` only."""
-    if url[:5].lower() == "data:" or url[:8].lower() == "https://":
+    if is_data_uri(url) or is_https(url):
         return chart_of(url, folder=Path(), chart_root=chart_root)
     path = path_below(chart_root, url)
     return chart_of(str(path), folder=path.parent, chart_root=chart_root)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.charts.links import is_https
 from jobs.core.errors import InputError
 from jobs.core.job import Question
 from jobs.core.text import strict_json
@@ -71,7 +72,7 @@ def read_chat_body(
         model=model or _model(body.get("model")),
         parameters=_parameters(body),
         messages=conversation.messages,
-        limits=limits if any(url[:8].lower() != "https://" for url in conversation.image_urls) else None,
+        limits=None if all(map(is_https, conversation.image_urls)) else limits,
     )
     return question, conversation.image_urls
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jobs.charts.links import LinkedChart, chart_from_elsewhere, path_below, raw_picture
+from jobs.charts.links import LinkedChart, chart_from_elsewhere, is_data_uri, is_https, path_below, raw_picture
 from jobs.charts.storage import stored_path
 from jobs.core.errors import ImageError, InputError
 from jobs.core.job import Question
@@ -104,7 +104,7 @@ def _chart(url: str, chart_root: Path | None) -> LinkedChart:
     try:
         return chart_from_elsewhere(url, chart_root)
     except ImageError:
-        if url[:5].lower() == "data:":
+        if is_data_uri(url):
             picture = raw_picture(url)
             sha256 = hashlib.sha256(picture).hexdigest()
             return LinkedChart(sha256=sha256, stored=picture_name(sha256), picture=picture)
@@ -114,10 +114,10 @@ def _chart(url: str, chart_root: Path | None) -> LinkedChart:
 
 def _check_place(url: str, chart_root: Path | None) -> None:
     """Raises RequestError: that is no picture which may be read."""
-    if url[:5].lower() == "data:":
+    if is_data_uri(url):
         return
     try:
-        if url[:8].lower() == "https://":
+        if is_https(url):
             chart_from_elsewhere(url, chart_root)
         else:
             path_below(chart_root, url)

@@ -62,7 +62,7 @@ _PROMPT = "Is the trend up, down or sideways?"
 )
 @click.option(
     "--fail-every",
-    callback=lambda _context, _parameter, texts: tuple(map(parse_fail_every, texts)),
+    type=parse_fail_every,
     multiple=True,
     metavar="N:FAULT",
     help="Every Nth call fails, like 50:502; also several times.",
@@ -193,7 +193,7 @@ def _behaviour(provider: Provider, *, hints: bool, fail_every: Sequence[tuple[in
         latency_s=provider.latency_s,
         budgets=budgets,
         hints="retry-after" if hints else "none",
-        fail_every=list(fail_every),
+        fail_every=fail_every,
         look=False,
     )
 

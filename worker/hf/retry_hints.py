@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -104,8 +104,7 @@ def _moment(value: str) -> datetime | None:
 
 def _rate_limit(value: str) -> float | None:
     """`"api";r=0;t=52`: the longest wait of the windows that are used up (IETF draft, RateLimit fields)."""
-    waits = [_exhausted_window(item) for item in value[:_SEARCHED_CHARS].split(",")]
-    return max((wait_s for wait_s in waits if wait_s is not None), default=None)
+    return _longest(_exhausted_window(item) for item in value[:_SEARCHED_CHARS].split(","))
 
 
 def _exhausted_window(item: str) -> float | None:
@@ -115,11 +114,14 @@ def _exhausted_window(item: str) -> float | None:
 
 def _reset(fields: Mapping[str, Any], now: datetime) -> float | None:
     """`x-ratelimit-reset-tokens` and its like: the longest, but for limits of which something remains."""
-    waits = [
+    return _longest(
         _wait_s(value, now)
         for name, value in fields.items()
         if "ratelimit" in name and "reset" in name and not _number(str(fields.get(name.replace("reset", "remaining"))))
-    ]
+    )
+
+
+def _longest(waits: Iterable[float | None]) -> float | None:
     return max((wait_s for wait_s in waits if wait_s is not None), default=None)
 
 

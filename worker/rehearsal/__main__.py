@@ -56,17 +56,9 @@ def parse_fail_every(text: str) -> tuple[int, Fault]:
 @click.option("--token", help="The only token that is let in; made up, it shows in the process list.")
 @click.option("--model", "models", multiple=True, help="The only models that are served.")
 @click.option("--max-concurrency", type=int, help="Most calls of a model in flight.")
+@click.option("--fault", type=parse_fault, metavar="FAULT", help="For every call: a status, or hang, drop, html...")
 @click.option(
-    "--fault",
-    callback=lambda _context, _parameter, text: text and parse_fault(text),
-    help="For every call: a status, or hang, drop, html...",
-)
-@click.option(
-    "--fail-every",
-    callback=lambda _context, _parameter, texts: tuple(map(parse_fail_every, texts)),
-    multiple=True,
-    metavar="N:FAULT",
-    help="Like 10:502; also several times.",
+    "--fail-every", type=parse_fail_every, multiple=True, metavar="N:FAULT", help="Like 10:502; also several times."
 )
 @click.option("--look/--no-look", default=True, help="Whether answers come from the image's pixels.")
 def main(port: int, host: str, models: tuple[str, ...], **settings: Any) -> None:

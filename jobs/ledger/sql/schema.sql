@@ -1,4 +1,4 @@
--- The ledger's tables. {id}, {ref}, {double} and {bytes} are the database's own words (see jobs/ledger/schema.py).
+-- The ledger's tables. {id}, {ref}, {double} and {bytes} are the database's own words (see jobs/ledger/statements.py).
 --
 -- Rows refer to each other by small integers, so that a batch of 100,000 joins quickly; answers have a table of their
 -- own, so that the one that is counted and swept stays small. No foreign keys: every reference is written in the

@@ -67,6 +67,10 @@ def _create(access: Access, new: NewBatch) -> Document:
         now=access.session.now(),
     )
     access.backend.intake.look_now()
+    return _shown(access, batch_id)
+
+
+def _shown(access: Access, batch_id: str) -> Document:
     return Document(document(access.session, access.openai_batch(batch_id)))
 
 
@@ -83,9 +87,7 @@ def list_batches(
 @router.get("/v1/batches/{batch_id}", operation_id="get_openai_batch", response_model=OpenAIBatchObject)
 async def get(batch_id: str, access: Granted) -> Response:
     """Where a batch stands, a quarter of a second ago at most."""
-    return await access.recent(
-        "OpenAI's batch", batch_id, lambda: Document(document(access.session, access.openai_batch(batch_id)))
-    )
+    return await access.recent("OpenAI's batch", batch_id, lambda: _shown(access, batch_id))
 
 
 @router.post("/v1/batches/{batch_id}/cancel", operation_id="cancel_openai_batch", response_model=OpenAIBatchObject)
@@ -100,7 +102,7 @@ def cancel(batch_id: str, access: Granted) -> Document:
         operations.cancel(access.session, access.batch(batch_id))
     else:
         access.backend.intake.look_now()  # it cancels what it has submitted
-    return Document(document(access.session, access.openai_batch(batch_id)))
+    return _shown(access, batch_id)
 
 
 def document(session: Session, record: OpenAIBatch) -> dict[str, Any]:
