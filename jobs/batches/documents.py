@@ -187,12 +187,12 @@ def _hold(batch: Batch, gates: "Sequence[Gate]", controls: Controls, now: float)
     own = batch.hold
     if own is not None and not own.is_pause:
         return {"reason": own.reason, "message": own.message, "since": iso(own.since)}
-    pauses = [own.pause] if own is not None and not own.pause.is_over(now) else []
-    if pause := next(iter(pauses), None) or controls.pause_of(batch.question.lane, now):
-        ahead_s = gates[0].ahead_s if gates else 0.0
-        shown = pause.told_to(ahead_s)
-        return {"reason": PAUSED, "message": shown.message(now + ahead_s), "since": iso(shown.since)}
-    return lane_hold(gates)
+    pause = own.pause if own is not None and not own.pause.is_over(now) else controls.pause_of(batch.question.lane, now)
+    if pause is None:
+        return lane_hold(gates)
+    ahead_s = gates[0].ahead_s if gates else 0.0
+    shown = pause.told_to(ahead_s)
+    return {"reason": PAUSED, "message": shown.message(now + ahead_s), "since": iso(shown.since)}
 
 
 def finished_at(batch: Batch, counts: Counts) -> float:

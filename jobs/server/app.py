@@ -11,13 +11,13 @@ from fastapi.openapi.utils import get_openapi
 
 from jobs.batches.session import Session
 from jobs.config.settings import Settings, producer_settings
+from jobs.server import page
 from jobs.server.auth import OPEN_PATHS, Authentication
 from jobs.server.backend import Backend, Services
 from jobs.server.errors import answer_errors_of
 from jobs.server.guard import Guard
 from jobs.server.openai import batches as openai_batches
 from jobs.server.openai import chat, files, models
-from jobs.server.page import router as page
 from jobs.server.responses import Document
 from jobs.server.routes import analyze, batches, health, jobs, lanes, rows
 from jobs.server.shapes import ERRORS
@@ -58,20 +58,8 @@ def create_app(
         default_response_class=Document,
     )
     app.state.backend = backend
-    for router in (
-        health.router,
-        analyze.router,
-        jobs.router,
-        rows.router,
-        batches.router,
-        lanes.router,
-        chat.router,
-        files.router,
-        openai_batches.router,
-        models.router,
-        page,
-    ):
-        app.include_router(router)
+    for room in (health, analyze, jobs, rows, batches, lanes, chat, files, openai_batches, models, page):
+        app.include_router(room.router)
     answer_errors_of(app, settings.chart_root, backend.trouble)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]  # FastAPI's own way to change it
     app.add_middleware(

@@ -113,8 +113,8 @@ class Stack:
         """Wait until the batch has ended, or is on hold (`expect=3`)."""
         return self.run("wait", batch_id, "--timeout", str(PATIENCE_S - 20), expect=expect, **environment)
 
-    def status(self, id_: str, **environment: Any) -> dict[str, Any]:
-        return self.run("status", id_, "--json", **environment).json()
+    def status(self, id_: str) -> dict[str, Any]:
+        return self.run("status", id_, "--json").json()
 
     def results(self, batch_id: str) -> list[dict[str, Any]]:
         """What `chartq results` prints, read from the store itself: a process each time would cost seconds."""

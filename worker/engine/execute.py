@@ -85,13 +85,14 @@ class Task:
         `suspect`: others pass where this job is refused, so that its refusals count as attempts. `ready` is called when
         the pictures are: the call leaves now.
         """
+        ended = partial(self._ended, job, suspect=suspect)
         try:
             mismatch = check_of(question)
             prepared = [self._picture(job, question, place) for place in range(len(split_pictures(job.image)))]
         except (ImageError, SchemaError) as error:
-            return self._ended(job, error, suspect=suspect)
+            return ended(error)
         except MemoryError as error:
-            return self._ended(job, out_of_memory(error), suspect=suspect)
+            return ended(out_of_memory(error))
         ready()
         started = time.monotonic()
         try:
@@ -109,15 +110,15 @@ class Task:
             if mismatch is not None:
                 answer = checked(answer, mismatch)
         except ImageError as error:  # changed since, and the server had closed the connection before it was heard
-            return self._ended(job, error, suspect=suspect)
+            return ended(error)
         except HFAPIError as error:
             called = error.status_code is not None or not isinstance(error, HFRequestError)  # else it can't be asked
-            return self._ended(job, error, suspect=suspect, called=called, latency_s=time.monotonic() - started)
-        ended = self._ended(
-            job, None, suspect=suspect, called=True, answer=answer, latency_s=time.monotonic() - started
-        )
+            return ended(error, called=called, latency_s=time.monotonic() - started)
         shown = [sent for _, sent in prepared]
-        return replace(ended, sent=shown if len(shown) > 1 else next(iter(shown), None))
+        return replace(
+            ended(None, called=True, answer=answer, latency_s=time.monotonic() - started),
+            sent=shown if len(shown) > 1 else next(iter(shown), None),
+        )
 
     def cut(self, execution_id: str) -> None:
         """End an execution's call, if it is in flight."""

@@ -85,7 +85,6 @@ class LaneClient:
         unready: Sequence[str] = (),
         ahead: int = 0,
         in_hand: Sequence[Lease] = (),
-        **clock: Any,
     ) -> PollResult:
         """Settle, then take up to `want` jobs, and up to `ahead` more that may wait in hand, as those `in_hand` do.
         Only one at a time. `unready`: the lanes of those `in_flight` whose pictures are still made ready.
@@ -109,23 +108,11 @@ class LaneClient:
             accounts=self._accounts,
             store=self._store,
             **self._about(),
-            **clock,
         )
         self._heard = self._number
         self._hear_time(reply)
         self._controls_brought = not reply.get("needs_controls", False)
-        return PollResult(
-            leases=[Lease(**lease) for lease in reply["claims"] or ()],
-            refused=[str(job) for job in reply["refused"] or ()],
-            wait_s=reply["wait_ms"] / 1000,
-            waiting=reply["waiting"],
-            give_back=_summed(reply["give_back"] or ()),
-            suspended=reply.get("suspended", False),
-            recalled=reply["recalled"],
-            closings=[
-                Closing(lane=lane, why=why, until_s=until_ms / 1000) for lane, why, until_ms in reply["closings"] or ()
-            ],
-        )
+        return _result_of(reply)
 
     def bring_controls(self) -> None:
         """Tell Redis what is paused and limited, unless it knows. From any thread.
@@ -242,6 +229,21 @@ def _named(lease: Lease) -> dict[str, str]:
     """Which execution it is."""
     names = ("job", "execution", "queue", "lane", "account")
     return {name: getattr(lease, name) for name in names}
+
+
+def _result_of(reply: Mapping[str, Any]) -> PollResult:
+    return PollResult(
+        leases=[Lease(**lease) for lease in reply["claims"] or ()],
+        refused=[str(job) for job in reply["refused"] or ()],
+        wait_s=reply["wait_ms"] / 1000,
+        waiting=reply["waiting"],
+        give_back=_summed(reply["give_back"] or ()),
+        suspended=reply.get("suspended", False),
+        recalled=reply["recalled"],
+        closings=[
+            Closing(lane=lane, why=why, until_s=until_ms / 1000) for lane, why, until_ms in reply["closings"] or ()
+        ],
+    )
 
 
 def _drawn_ids(count: int) -> list[str]:
