@@ -48,7 +48,7 @@ def get_job(tx: Transaction, job_id: str, *, owner: str = "") -> JobRow:
         raise UnknownIdError(f"no job {job_id!r}; `chartq results BATCH_ID` shows a batch's jobs")
     place = tx.row("place_of_job", job=row.id, owner=owner)
     shown = ResultRow._make(row[: len(ResultRow._fields)])
-    if owner and place is not None:
+    if place is not None:
         shown = shown._replace(stored_image=place.image)
     return JobRow(
         shown=shown,

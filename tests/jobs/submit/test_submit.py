@@ -1,6 +1,7 @@
 """What a submit promises: every chart once, in order, found again, and never a batch that looks done too early."""
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -247,6 +248,15 @@ def test_retry_queues_again_what_failed_and_nothing_else(user: Producer, charts:
     assert (again["status"], again["request_counts"]["queued"]) == ("in_progress", 1)
     assert user.status(lost)["attempts"] == 0
     assert "0 jobs queued again" in user.run("retry", batch_id).stderr
+
+
+def test_of_a_chart_that_is_there_twice_a_job_tells_one_name_and_that_ones_place(user: Producer, charts: Path) -> None:
+    first = sorted(charts.rglob("*.png"))[0]
+    twin = first.with_name("zz-twin.png")
+    shutil.copy(first, twin)
+    job_id = next(row["job_id"] for row in user.results(user.submit(charts)["batch_id"]) if row["image"] == str(twin))
+    job = user.status(job_id)
+    assert job["image"] == str(charts / job["custom_id"])
 
 
 def test_cancel_takes_a_batchs_claim_and_what_another_wants_goes_on(user: Producer, charts: Path) -> None:
