@@ -50,8 +50,8 @@ def follow(
     session: Session,
     batch: Batch,
     *,
+    show: Callable[[BatchDocument], None],
     timeout_s: float | None = None,
-    show: Callable[[BatchDocument], None] = lambda _document: None,
 ) -> tuple[int, BatchDocument]:
     """Look until the batch has an exit code or `timeout_s` seconds are over. Returns code and last document."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s

@@ -13,7 +13,7 @@ from jobs.schemas import Field
 _MARKUP = re.compile(r"[\\`*_\[\]|~$]")
 
 
-def write_markdown(rows: Iterable[Row], out: TextIO, fields: Sequence[Field] = ()) -> None:
+def write_markdown(rows: Iterable[Row], out: TextIO, fields: Sequence[Field]) -> None:
     """A row per chart; a structured answer has a column per field; an error stands in the place of the answer."""
     answers = [cell(field.name) for field in fields] or ["answer"]
     out.write(table_head(["chart", "status", *answers, "tokens", "seconds"], aligned=f"ll{'l' * len(answers)}rr"))

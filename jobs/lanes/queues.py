@@ -78,8 +78,8 @@ class LaneQueues:
         batch_id: str,
         priority: Priority,
         bounded: bool,
+        notes: bool,
         in_order: bool = False,
-        notes: bool = False,
     ) -> tuple[int, int]:
         """`enqueue` for what stands in the ledger. Returns how many were new, and how many found no room.
 

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.core.clock import SYSTEM_CLOCK, Clock
+from jobs.core.clock import Clock
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -48,7 +48,7 @@ def _texts() -> dict[str, str]:
 class Scripts:
     """Calls operations of the Lua library on one connection; loads it where it isn't known (yet)."""
 
-    def __init__(self, redis: "Redis", clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, redis: "Redis", clock: Clock) -> None:
         from redis.exceptions import NoScriptError  # a tenth of a second, for who has a connection and nobody else
 
         self._unknown, self._prefix = NoScriptError, rq_prefix()

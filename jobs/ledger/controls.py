@@ -37,7 +37,7 @@ def pause_batch(tx: Transaction, batch: Batch, *, by: str, now: float, until: fl
     tx.run("controls_changed")
 
 
-def end_pauses(tx: Transaction, subject: str = EVERYTHING) -> list[Batch]:
+def end_pauses(tx: Transaction, subject: str) -> list[Batch]:
     """End the pause of a model; or all pauses, also those of batches, which are returned."""
     ended: list[Batch] = []
     if subject == EVERYTHING:

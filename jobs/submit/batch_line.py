@@ -59,7 +59,7 @@ def parse_request(line: bytes, *, model: str | None = None, limits: PictureLimit
 
 
 def read_chat_body(
-    body: dict[str, Any], *, model: str | None = None, limits: PictureLimits | None = None
+    body: dict[str, Any], *, limits: PictureLimits | None, model: str | None = None
 ) -> tuple[Question, Sequence[str]]:
     """What the body of a chat request asks, and the URLs of its pictures. Raises InputError saying what to mend.
 

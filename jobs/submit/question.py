@@ -94,7 +94,7 @@ def chat_question(
     model: str,
     parameters: Mapping[str, Any],
     messages: Sequence[Any] | None,
-    limits: PictureLimits | None = None,
+    limits: PictureLimits | None,
 ) -> Question:
     """The question of a chat request; `messages`: what is sent in the prompt's place. Raises InputError.
 

@@ -30,7 +30,6 @@ class Producer:
     """A user who types commands, in a folder and a home of their own."""
 
     folder: Path
-    monkeypatch: pytest.MonkeyPatch
 
     def run(self, *args: str | Path, expect: int | None = 0, commands: click.Group = producer_commands) -> Finished:
         """Type `chartq ARGS`."""
@@ -112,7 +111,7 @@ def producer_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Produ
     monkeypatch.setenv("CHARTQ_HOME", str(folder / "home"))
     monkeypatch.chdir(folder)
     with embedded_redis(folder / "home"):
-        yield Producer(folder, monkeypatch)
+        yield Producer(folder)
 
 
 def _text(stream: io.TextIOWrapper) -> str:

@@ -48,7 +48,7 @@ class Completions:
             return [event for event in events if event is not None]
 
 
-def batching_delay_s(endings: Sequence[FinishedExecution], *, in_flight: int, in_hand: int = 0) -> float:
+def batching_delay_s(endings: Sequence[FinishedExecution], *, in_flight: int, in_hand: int) -> float:
     """Seconds to wait for more endings; 0 where no other can come, and where a gate has to hear of a refusal."""
     if not endings or len(endings) >= in_flight or not all(isinstance(one.ended.outcome, Done) for one in endings):
         return 0.0

@@ -62,7 +62,7 @@ class Said:
     finish_reason: str | None
 
 
-def read_choices(choices: list[Any], *, is_filtered: bool = False) -> Said:
+def read_choices(choices: list[Any], *, is_filtered: bool) -> Said:
     """The first choice that is an answer. Raises NoAnswer, with what the first one was instead.
 
     `is_filtered`: a filter took something of the question, if there is no answer.

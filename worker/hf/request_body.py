@@ -134,7 +134,7 @@ def chat_body(
     *,
     model: str,
     prompt: str,
-    pictures: Sequence[Picture] = (),
+    pictures: Sequence[Picture],
     parameters: Mapping[str, Any] | None,
     messages: Sequence[Any] | None = None,
 ) -> Body:

@@ -42,7 +42,7 @@ def test_a_paused_batch_is_a_pause_until_it_is_resumed_or_its_time_has_come(ledg
     assert ledger.resume(batch)
     assert not ledger.controls().pauses
     ledger.pause_batch(batch, by="ann@host", now=10.0, until=None)
-    assert [one.batch_id for one in ledger.end_pauses()] == [batch.batch_id]
+    assert [one.batch_id for one in ledger.end_pauses(EVERYTHING)] == [batch.batch_id]
 
 
 def test_a_limit_is_replaced_and_dropped(ledger: Ledger) -> None:
