@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 from jobs.batches.documents import finished_at
 from jobs.batches.reconcile import Requeued, put_back_all
@@ -47,12 +48,13 @@ def resume(session: Session, lanes: set[str] | None, batch: Batch | None = None)
     queues = session.queues
     if batch is not None:
         session.ledger.resume(batch)
-    _end_pauses(session, lanes if batch is None else set())
+    back = _end_pauses(session, lanes if batch is None else set())
     # An account's hold may keep a lane waiting that was never called for: it has no gate of its own yet.
     every_gate = session.gates.all(extra_lanes=queues.lanes(), former=True)
     gates = [gate for gate in every_gate if gate.held and (lanes is None or gate.lane in lanes)]
     opened = session.gates.resume(gates)
-    return opened, put_back_all(session.ledger, queues, batch=batch)
+    found = put_back_all(session.ledger, queues, batch=batch)
+    return opened, replace(found, requeue_missing=found.requeue_missing + back)
 
 
 def pause(
@@ -103,13 +105,15 @@ def old(session: Session, older_than_s: float) -> Iterator[Batch]:
                 yield batch
 
 
-def _end_pauses(session: Session, lanes: set[str] | None) -> None:
-    """Of these lanes' models; None: all there are, of batches too, whose jobs go back on their queues."""
+def _end_pauses(session: Session, lanes: set[str] | None) -> int:
+    """Of these lanes' models; None: all there are, of batches too, whose jobs go back on their queues: how many."""
+    back = 0
     models = sorted(set(map(model_of, lanes or ())))
     for subject in [EVERYTHING] if lanes is None else [subject_of("model", model) for model in models]:
         for batch in session.ledger.end_pauses(subject):
-            put_back_all(session.ledger, session.queues, batch=batch)
+            back += put_back_all(session.ledger, session.queues, batch=batch).requeue_missing
     session.bring_controls()
+    return back
 
 
 def _enqueue(session: Session, batch: Batch, job_ids: list[str]) -> None:

@@ -307,6 +307,13 @@ def test_resume_tells_the_pauses_that_it_ends(user: Producer, charts: Path) -> N
     assert "pause" not in user.run("resume").stderr
 
 
+def test_resume_counts_what_goes_back_on_its_queue_as_a_batchs_pause_ends(user: Producer, charts: Path) -> None:
+    batch_id = user.submit(charts)["batch_id"]
+    for named in ([], [batch_id]):
+        user.run("pause", batch_id)
+        assert "3 jobs put back on the queue" in user.run("resume", *named).stderr
+
+
 @pytest.mark.parametrize("name", [" ann", "ann ", "a\nb", "n" * 101])
 def test_a_keys_name_is_one_that_can_be_told_from_others(user: Producer, name: str) -> None:
     assert "no name for a key" in user.run("keys", "create", name, expect=1).stderr
