@@ -3,9 +3,9 @@
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 from jobs.core.job import Question, job_id
+from jobs.core.pages import pages
 from jobs.ledger import AnswerRow, Batch, Change, Failed, Finished, Ledger, NewMember
 
 _QUESTION = Question(prompt="Is the trend up, down or sideways? Name the pattern if you see one.", model="org/model")
@@ -37,8 +37,7 @@ def fill(ledger: Ledger, charts: int, *, first: int = 0) -> Batch:
         priority="normal",
         now=time.time(),
     )
-    numbers = iter(range(first, first + charts))
-    while chunk := list(islice(numbers, _CHUNK)):
+    for chunk in pages(range(first, first + charts), _CHUNK):
         rows = [_member(number, first) for number in chunk]
         queued = ledger.add_members(batch, rows, refresh=False, count_rehearsals=False, now=time.time()).queue
         ledger.start([(one, "e") for one in queued if _fate(one) != "queued"], time.time())

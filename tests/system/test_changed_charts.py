@@ -67,9 +67,7 @@ def test_a_chart_that_changed_or_went_away_fails_uncalled_and_its_answer_is_neve
     assert len(server.record) == 2
 
 
-def test_a_prompt_of_100_kb_is_asked_whole_and_a_longer_one_than_providers_take_is_refused(
-    user: Producer, server: Rehearsal
-) -> None:
+def test_a_prompt_of_100_kb_is_asked_whole_and_a_longer_one_than_providers_take_is_refused(user: Producer) -> None:
     draw_charts(user.folder / "charts", 1)
     long, too_long = user.folder / "long.txt", user.folder / "too-long.txt"
     long.write_text("Up or down? " * 8_500)

@@ -71,7 +71,7 @@ def test_answers_of_the_classic_tasks_are_asked_about_too(user: Stack, server: R
     assert sorted(calls_of(server, TEXT)) == sorted(f"{name}: {text}" for name, text in answers.items())
 
 
-def test_a_captioning_model_is_asked_nothing_about_an_answer(user: Stack, server: Rehearsal) -> None:
+def test_a_captioning_model_is_asked_nothing_about_an_answer(user: Stack) -> None:
     first = user.run("run", "charts", "-p", "Up?", "--json").json()["batch_id"]
     user.environment |= {"HF_API": "task", "HF_TASK": "image-to-text"}
     said = user.run("submit", "--from", first, "-p", "{text}", "--with-image", expect=2).stderr
@@ -164,7 +164,7 @@ def test_two_stages_survive_a_killed_worker_and_a_redis_that_lost_everything(use
             assert most_within(part, 3.0) <= calls * (3 + 1), f"{model} has a budget of its own"
 
 
-def test_stages_are_compared_as_any_batches(user: Stack, server: Rehearsal) -> None:
+def test_stages_are_compared_as_any_batches(user: Stack) -> None:
     first = user.run("run", "charts", "-p", "Up?", "--json").json()["batch_id"]
     ask = ("submit", "--from", first, "-q", "-p")
     short, long = (user.run(*ask, prompt).stdout.strip() for prompt in ("Briefly: {text}", "At length: {text}"))

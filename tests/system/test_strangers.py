@@ -141,7 +141,7 @@ def test_a_worker_whose_redis_was_flushed_and_taken_by_another_project_takes_non
     assert b.counts(batch).finished == 6
 
 
-def test_a_redis_that_nobody_uses_any_more_is_taken_over(projects: tuple[Stack, Stack], server: Rehearsal) -> None:
+def test_a_redis_that_nobody_uses_any_more_is_taken_over(projects: tuple[Stack, Stack]) -> None:
     a, b = projects
     batch = a.submit(draw_charts(a.folder / "charts", 3))
     a.run("cancel", batch)

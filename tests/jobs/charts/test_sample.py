@@ -214,7 +214,7 @@ def test_from_python(user: Producer, charts: Path) -> None:
 # Memory
 
 
-def test_a_sample_of_many_files_takes_little_memory(tmp_path: Path) -> None:
+def test_a_sample_of_many_files_takes_little_memory() -> None:
     """Twenty thousand files more may not cost what they would if they were kept (some 10 MB)."""
     program = textwrap.dedent(
         """

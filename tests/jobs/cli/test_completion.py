@@ -59,7 +59,7 @@ def test_the_names_of_commands_are_offered_without_loading_them() -> None:
 
 
 @pytest.mark.parametrize("name", ["status", "wait", "watch", "results", "retry", "cancel", "resume", "logs", "compare"])
-def test_every_command_that_takes_a_batch_offers_its_ids(user: Producer, name: str) -> None:
+def test_every_command_that_takes_a_batch_offers_its_ids(name: str) -> None:
     command = command_of(chartq, name)
     [argument, *_] = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     assert argument._custom_shell_complete is complete_batches

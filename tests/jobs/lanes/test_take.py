@@ -486,7 +486,7 @@ def test_before_the_lease_runs_out_nothing_is_lost(lanes: Lanes, worker: Worker)
     assert len(lost(worker)) == 1
 
 
-def test_rq_sees_an_execution_for_much_longer_than_our_lease_so_that_it_never_fails_a_job_first(lanes: Lanes) -> None:
+def test_rq_sees_an_execution_for_much_longer_than_our_lease_so_that_it_never_fails_a_job_first() -> None:
     assert EXECUTION_TTL_S > 3 * LEASE_S
 
 

@@ -287,9 +287,7 @@ MULTIPART = "multipart/form-data; boundary=x"
         ("", b"", 415),
     ],
 )
-def test_a_body_of_nonsense_is_refused_with_words(
-    api: TestClient, user: Producer, kind: str, body: bytes, status: int
-) -> None:
+def test_a_body_of_nonsense_is_refused_with_words(api: TestClient, kind: str, body: bytes, status: int) -> None:
     answer = api.post("/batches", content=body, headers={"content-type": kind})
     assert answer.status_code == status, answer.text
     if status == 201:

@@ -137,7 +137,7 @@ def test_a_query_has_only_words_that_the_request_knows_each_once_and_filled(
             assert all(word in error["message"] for word in words)
 
 
-def test_a_misspelt_filter_acts_on_nothing(user: Producer, api: TestClient) -> None:
+def test_a_misspelt_filter_acts_on_nothing(api: TestClient) -> None:
     files = [("files", ("a.png", png(), "image/png"))]
     batch_id = api.post("/batches", data={"prompt": "Up?"}, files=files).json()["batch_id"]
     for action in (
@@ -184,7 +184,7 @@ def test_a_field_that_is_not_known_is_named_beside_those_that_are(
     assert user.run("list", "--json").stdout == ""
 
 
-def test_the_head_of_what_can_be_got_is_told_without_its_body(user: Producer, api: TestClient) -> None:
+def test_the_head_of_what_can_be_got_is_told_without_its_body(api: TestClient) -> None:
     batch = api.post("/batches", data={"prompt": "Up?"}, files=[("files", ("a.png", png(), "image/png"))]).json()
     paths = (
         ("/health", 200),

@@ -340,7 +340,7 @@ def _shape(asked: Any) -> list[list[str]]:
     ]
 
 
-def test_a_worker_elsewhere_sees_the_pictures_that_came_within_the_file(home: Stack, server: Rehearsal) -> None:
+def test_a_worker_elsewhere_sees_the_pictures_that_came_within_the_file(home: Stack) -> None:
     charts = draw_charts(home.folder / "charts", 2)
     uris = [data_uri(path.read_bytes()) for path in sorted(charts.rglob("*.png"))]
     file = write(home.folder / "r.jsonl", [request(str(n), body(ask("Up?", uri))) for n, uri in enumerate(uris)])
