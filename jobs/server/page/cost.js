@@ -31,7 +31,7 @@ export function range(least, most) {
 }
 
 /** `$12.30`; of what is less than a cent the first two digits: `$0.0042`. */
-export function usd(amount) {
+function usd(amount) {
   if (amount === 0 || amount >= 0.01) return new Intl.NumberFormat("en", { style: "currency", currency: "USD" }).format(amount);
   return `$${Number(amount.toPrecision(2)).toFixed(8).replace(/0+$/, "")}`;
 }

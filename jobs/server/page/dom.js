@@ -66,8 +66,7 @@ export function when(iso) {
 }
 
 export const STATES = ["finished", "failed", "canceled", "started", "scheduled", "queued"];
-export const words = (state) => state.replaceAll("_", " ");
-export const pill = (state) => el("span", { class: `pill ${state}` }, words(state));
+export const pill = (state) => el("span", { class: `pill ${state}` }, state.replaceAll("_", " "));
 
 /** The counts by state as a bar that is read out as words. */
 export function bar(counts) {

@@ -21,7 +21,7 @@ async function filesOf(entry, path = "") {
 }
 
 /** So many of them, spread over all. */
-export function sample(all, many) {
+function sample(all, many) {
   if (!many || many >= all.length) return all;
   return Array.from({ length: many }, (_, index) => all[Math.floor(index * all.length / many)]);
 }
@@ -74,7 +74,6 @@ export function submit(main) {
     ...field("model", "Model", model), ...field("schema", "Schema of the answer", schema), ...field("sample", "Only a sample of", many),
     el("button", { type: "submit", class: "primary" }, "Show the plan"), plan);
   main.append(el("h1", {}, "Ask about charts"), form);
-  form.addEventListener("input", () => plan.replaceChildren());
 
   function add(more) {
     const pictures = more.filter(({ name: one }) => PICTURE.test(one));
@@ -126,7 +125,7 @@ export function submit(main) {
       if (error.status) tell(error.message, true);
     }
   });
-  form.addEventListener("input", () => { turn += 1; });
+  form.addEventListener("input", () => { turn += 1; plan.replaceChildren(); });
 
   async function send(asked, go) {
     go.disabled = true;
