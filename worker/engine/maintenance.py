@@ -23,6 +23,9 @@ log = logging.getLogger("chartq.worker")
 #: Seconds between two rounds. With LEASE_S and two heartbeats, a lost worker's jobs run again within 30 s.
 ROUND_S = 2.0
 
+#: Pages that a round looks at, to see whether Redis still knows their jobs.
+_PAGES_A_ROUND = 5
+
 #: After a whole look through the open rows, seconds until the next: Redis rarely loses single jobs.
 _SWEEP_PAUSE_S = 30.0
 
@@ -72,7 +75,7 @@ class Maintenance:
             log.warning("too many failures: %s waiting for `chartq resume %s`", counted(jobs, "job"), batch_id)
         self._refill()
         self._ledger.remove_hidden()  # what a deletion that was interrupted has left
-        self._sweep_a_page()
+        self._sweep()
 
     def _keep_controls(self) -> None:
         """Pauses end at their time; and Redis hears what a command that died has told the ledger alone."""
@@ -123,12 +126,13 @@ class Maintenance:
         self._lane_client.move(settlements)
         log.warning("lost with their worker: %s, to run again, each alone", counted(len(lost), "job"))
 
-    def _sweep_a_page(self) -> None:
+    def _sweep(self) -> None:
         if time.monotonic() < self._sweep_at:
             return
-        rows = self._ledger.open_jobs(self._after_id, PAGE)
-        requeue_missing(self._ledger, self._queues, rows)
-        if len(rows) == PAGE:
+        for _ in range(_PAGES_A_ROUND):
+            rows = self._ledger.open_jobs(self._after_id, PAGE)
+            requeue_missing(self._ledger, self._queues, rows)
+            if len(rows) < PAGE:
+                self._after_id, self._sweep_at = 0, time.monotonic() + _SWEEP_PAUSE_S
+                return
             self._after_id = rows[-1].id
-        else:
-            self._after_id, self._sweep_at = 0, time.monotonic() + _SWEEP_PAUSE_S

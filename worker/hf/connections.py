@@ -24,6 +24,9 @@ MAX_WIRE_BYTES = 9_000_000
 #: Seconds for a TCP connection to one of the server's addresses, before its next one is tried.
 CONNECT_TIMEOUT_S = 10.0
 
+#: Of a reply, read ahead: most answers are no longer, and every call in flight has such a buffer while it waits.
+_BUFFER_BYTES = 2048
+
 _current = threading.local()
 
 
@@ -76,7 +79,7 @@ class _BoundedResponse(PlainResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         raw = self.fp.detach()
-        self.fp = io.BufferedReader(_CountingReader(raw, _call()))
+        self.fp = io.BufferedReader(_CountingReader(raw, _call()), _BUFFER_BYTES)
 
     def _read_status(self) -> tuple[str, int, str]:
         """Interim replies (102 Processing, 103 Early Hints) are passed over, as http.client does with 100 alone."""
