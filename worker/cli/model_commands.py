@@ -132,7 +132,7 @@ def _print_list(found: Sequence[ModelInfo]) -> None:
             dollars(cheapest.input_usd_per_m if cheapest else None),
             dollars(cheapest.output_usd_per_m if cheapest else None),
             _number(info.context_length),
-            _cell(", ".join(provider.name for provider in info.live_providers)),
+            _cell(", ".join(info.live_names)),
         )
     print_table(table)
     if len(found) > _MOST_MODELS:

@@ -60,6 +60,10 @@ class ModelInfo:
         return tuple(provider for provider in self.providers if provider.is_live)
 
     @property
+    def live_names(self) -> list[str]:
+        return [provider.name for provider in self.live_providers]
+
+    @property
     def structured_output(self) -> bool | None:
         """True if a live provider supports `response_format`."""
         known = [p.structured_output for p in self.live_providers if p.structured_output is not None]
@@ -217,10 +221,9 @@ def _chosen(info: ModelInfo, choice: str) -> ModelInfo:
     """A pinned provider gets no fail-over: the model is served if that one is live."""
     if not choice or choice in _POLICIES or not info.providers:
         return info
-    if any(provider.name == choice for provider in info.live_providers):
+    if choice in info.live_names:
         return info
-    names = ", ".join(provider.name for provider in info.live_providers) or "none"
-    note = f"{choice} doesn't serve it; live providers: {names}"
+    note = f"{choice} doesn't serve it; live providers: {', '.join(info.live_names) or 'none'}"
     return replace(info, served=False, note=note)
 
 

@@ -80,7 +80,7 @@ class HuggingFaceClient:
             failed = {"available": False, "model_id": model, "error": str(error)}
             return failed | {"status_code": error.status_code, "hint_s": error.hint_s}
         status = {"available": info.served, "model_id": model, "takes_images": info.takes_images}
-        status["providers"] = [provider.name for provider in info.live_providers]
+        status["providers"] = info.live_names
         return status if info.served else status | {"error": f"{model} is not available: {info.note}"}
 
     def model_info(self, model_id: str) -> ModelInfo:

@@ -59,7 +59,7 @@ def check_model(config: HFConfig, reached: Reply | HFAPIError, transport: Transp
         return Check("model", False, f"{model} is not served: {why}", choose)
     if info.takes_images is False:
         return Check("model", False, f"{model} takes no images", choose)
-    by = one_line(", ".join(provider.name for provider in info.live_providers), MESSAGE_CHARS)
+    by = one_line(", ".join(info.live_names), MESSAGE_CHARS)
     price = price_text(info.cheapest)
     message = f"{model} is served" + (f" by {by}" if by else "") + (f", from {price} per M tokens" if price else "")
     if info.takes_images is None and config.api == "chat":
