@@ -63,17 +63,14 @@ def claim_due(tx: Transaction, now: float) -> DueWebhook | None:
 
 def heard(tx: Transaction, due: DueWebhook) -> None:
     """It was answered with 2xx."""
-    tx.run("webhook_heard", batch=due.batch, attempts=due.attempts + 1)
+    tx.run("note_attempt", batch=due.batch, attempts=due.attempts + 1, due_at=None)
 
 
 def not_heard(tx: Transaction, due: DueWebhook, now: float) -> bool:
     """It was not. Returns whether it will be told again."""
-    if due.attempts >= len(AGAIN_AFTER_S):
-        tx.run("webhook_heard", batch=due.batch, attempts=due.attempts + 1)
-        return False
-    due_at = now + AGAIN_AFTER_S[due.attempts]
-    tx.run("webhook_again", batch=due.batch, attempts=due.attempts + 1, due_at=due_at)
-    return True
+    due_at = now + AGAIN_AFTER_S[due.attempts] if due.attempts < len(AGAIN_AFTER_S) else None
+    tx.run("note_attempt", batch=due.batch, attempts=due.attempts + 1, due_at=due_at)
+    return due_at is not None
 
 
 def _event(row: Row) -> Event:

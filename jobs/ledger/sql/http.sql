@@ -176,8 +176,5 @@ WHERE due_at <= :now ORDER BY due_at LIMIT 1
 -- name: claim_webhook
 UPDATE webhooks SET due_at = :until WHERE batch = :batch AND due_at = :seen
 
--- name: webhook_heard
-UPDATE webhooks SET due_at = NULL, attempts = :attempts WHERE batch = :batch
-
--- name: webhook_again
+-- name: note_attempt
 UPDATE webhooks SET due_at = :due_at, attempts = :attempts WHERE batch = :batch
