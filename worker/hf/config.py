@@ -4,7 +4,7 @@ import math
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from jobs.core.job import Api, Task
@@ -58,7 +58,7 @@ class HFConfig:
         _check_numbers(self)
         if self.api not in DEFAULT_BASE_URLS:
             raise ValueError(f"api must be 'chat' or 'task', not {self.api!r}")
-        if self.task not in ("visual-question-answering", "image-to-text"):
+        if self.task not in get_args(Task):
             raise ValueError(f"task must be 'visual-question-answering' or 'image-to-text', not {self.task!r}")
         if self.base_url is not None:
             object.__setattr__(self, "base_url", _clean_url(self.base_url))
