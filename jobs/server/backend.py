@@ -1,9 +1,12 @@
 """What all requests share: the settings' store and Redis, who looks at them for those who wait, and what serves."""
 
+import atexit
 import logging
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -61,13 +64,16 @@ class Backend:
         self.callers = Callers(self.session, key_required=self.services.key_required)
         self.provider = Provider(self.services.list_models, self.services.prices_of)
         self.intake = Intake(self.session, self.services.work_arrived)
+        # An app that is mounted in another one is not told that it ends.
+        self._at_exit = atexit.register(partial(_close_if_there, weakref.ref(self)))
 
     def session(self) -> Session:
         """A view of the one store and Redis for one request."""
         return Session(self.settings, shared=self._shared)
 
     def close(self) -> None:
-        """End what was opened. The app may not be used afterwards."""
+        """End what was opened, once. The app may not be used afterwards."""
+        atexit.unregister(self._at_exit)
         self.watcher.stop()
         self.intake.stop()
         if self.lender is None:
@@ -92,3 +98,8 @@ class Backend:
     def release_memory(self, size: int) -> None:
         with self._lock:
             self._in_memory -= size
+
+
+def _close_if_there(found: "weakref.ref[Backend]") -> None:
+    if (backend := found()) is not None:
+        backend.close()

@@ -4,13 +4,16 @@ import dataclasses
 import gzip
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from redis.exceptions import ConnectionError as RedisConnectionError
 from support.http_api import client_of, error_of, png
 from support.producer import Producer
+from support.stack import Finished, finish, stack
 
 from jobs.config.settings import Settings
 from jobs.core.secret import Secret
@@ -266,3 +269,22 @@ def test_it_can_be_mounted_in_an_app_of_ones_own(user: Producer) -> None:
             assert client.get(made.headers["location"]).status_code == 200
     finally:
         mounted.state.backend.close()
+
+
+MOUNTED = """
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from jobs.server import create_app
+app = FastAPI()
+app.mount("/charts", create_app())
+with TestClient(app, base_url="http://127.0.0.1") as client:
+    print(client.get("/charts/health").status_code)
+"""
+
+
+def test_the_app_that_it_is_mounted_in_leaves_nothing_behind(tmp_path: Path) -> None:
+    """It isn't told that the app ends: Starlette tells the outermost one alone."""
+    with stack(tmp_path) as user:
+        assert finish(user.launch("-c", MOUNTED)) == Finished(code=0, stdout="200\n", stderr="")
+        with pytest.raises((RedisConnectionError, FileNotFoundError)), user.redis() as redis:
+            redis.ping()
