@@ -198,13 +198,14 @@ def test_what_every_job_fails_with_holds_the_lane_after_the_first_five(
         stack(tmp_path, HF_BASE_URL=server.url, HF_TOKEN="hf_secret_token", RETRY_DELAY="0.2") as user,
     ):
         charts = draw_charts(user.folder / "charts", 40)
-        ask = ("run", str(charts), "-p", "Up?", "--json", "--concurrency", "4")
+        ask = ("run", str(charts), "-p", "Up?", "--json", "--concurrency", "16")
         held = user.run(*ask, expect=3).json()
         assert (held["status"], held["hold"]["reason"]) == ("on_hold", "every_job")
         said = "does not support image input" if status == 400 else "Vision add-on is not loaded"
         assert said in held["hold"]["message"]
         calls = [seen for seen in server.seen if seen.method == "POST"]
-        assert 5 <= len(calls) <= 5 + 4 + 3, "five, and those that were on their way"
+        # Five; but an error within a 200 is asked about again, and after a second the first call isn't alone any more.
+        assert 5 <= len(calls) <= 5 + 16
         user.run("resume")
         assert user.run(*ask, expect=3).json()["hold"]["reason"] == "every_job"
 

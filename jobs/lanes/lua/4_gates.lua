@@ -3,7 +3,7 @@
 -- probe ('1': one call goes first), probe_execution, limit (concurrency in force; absent: the ceiling),
 -- granted / passed (permits given, answers had, in this generation), learned (what passed before it was last
 -- refused), edge ('1': learned was reached, and what was on its way then has ended), passes (answers ever),
--- alike / alike_jobs (what the first jobs failed with, and which), mixed ('1': they failed with this and that),
+-- alike / alike_jobs (what the first jobs failed with, and which), mixed ('1': with this and that, or one was answered),
 -- failures (transient, in a row), outage (ms since when), passed_begun_ms (of the calls that passed, when the last
 -- began), away_since (ms), hold_reason / _message / _since, shut_ms (since when it has been refused without an answer),
 -- longest_shut_ms (that, until an answer came, at most).
@@ -11,6 +11,8 @@
 -- An outage that is probed for so long with so few left (or all of them asked): the rest goes at once, and as soon as
 -- each was asked in it, failures count. Nobody is left who could tell an outage from charts that always fail.
 local LAST_RESORT_MS, FEW_LEFT = 60 * 1000, 32
+-- So many different jobs that fail alike are enough to say that every job will.
+local ALIKE_JOBS = 5
 -- A new account's first call goes alone, so that a wrong token costs one call; but no longer than this.
 local PROVING_MS = 1000
 
@@ -37,8 +39,17 @@ end
 -- Calls at a time that the provider's refusals leave; nil: no bound.
 local function learned_limit(state) return nears_edge(state) and 1 or tonumber(state.limit) end
 
--- Late answers of an older generation don't hold up a probe.
-local function limit_in_force(state) return not state.probe and learned_limit(state) or nil end
+-- Where the first jobs fail alike, no more go than it takes to find out whether all do.
+local function limit_of_first_jobs(state)
+    return state.alike and math.max(1, ALIKE_JOBS - #cjson.decode(state.alike_jobs)) or nil
+end
+
+-- Late answers of an older generation don't hold up a probe. nil: no bound.
+local function limit_in_force(state)
+    if state.probe then return nil end
+    local learned, first = learned_limit(state), limit_of_first_jobs(state)
+    return learned and first and math.min(learned, first) or learned or first
+end
 
 local function concurrency(state, ceiling)
     return math.max(1, math.floor(math.min(limit_in_force(state) or math.huge, ceiling or math.huge)))

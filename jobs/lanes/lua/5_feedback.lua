@@ -9,8 +9,6 @@ local LONGEST_OUTAGE_MS = 24 * 3600 * 1000
 local OUTAGE_FAILURES, OUTAGE_JOBS = 5, 3
 -- An outage that so many probes in a row met, taken from here and there, was the server's: whoever failed begins anew.
 local TRUE_OUTAGE_CLOSINGS = 3
--- So many different jobs that fail alike are enough to say that every job will.
-local ALIKE_JOBS = 5
 
 -- Fewer at a time after the provider said "too many"; a probe's refusal says nothing about how many.
 local function lowered_limit(gate, state, was_probe)
@@ -173,14 +171,13 @@ local function gone_away(gate, state, now_ms)
     return take_back_attempts(gate)
 end
 
+local function not_alike(state) state.alike, state.alike_jobs, state.mixed = nil, nil, 1 end
+
 -- The first jobs of a lane fail, each for the same reason, and none was ever answered (the worker looks that up, and
 -- then names no kind): so will be all others.
 local function note_alike(state, outcome, now_ms)
     if state.mixed then return end
-    if state.alike and state.alike ~= outcome.kind then
-        state.alike, state.alike_jobs, state.mixed = nil, nil, 1
-        return
-    end
+    if state.alike and state.alike ~= outcome.kind then return not_alike(state) end
     local jobs = cjson.decode(state.alike_jobs or '[]')
     for _, job in ipairs(jobs) do if job == outcome.job then return end end
     jobs[#jobs + 1] = outcome.job
@@ -253,7 +250,7 @@ local function feedback(outcome, windows, ceiling, now_ms)
     if verdict == 'ok' then
         add_to(state, 'passes', 1)
         state.passed_begun_ms = math.max(tonumber(state.passed_begun_ms or 0), outcome.spent_ms)
-        if outcome.kind then note_alike(state, outcome, now_ms) end
+        if outcome.to == 'finished' then not_alike(state) elseif outcome.kind then note_alike(state, outcome, now_ms) end
         if outcome.to == 'finished' and not is_empty(failers_key(gate))
             and redis.call('HDEL', failers_key(gate), outcome.job) == 1 then redis.call('DEL', failers_key(gate)) end
         if current then succeed(gate, state, outcome.spent_ms, ceiling, now_ms) end

@@ -975,6 +975,24 @@ def test_after_resume_five_more_find_out_whether_every_job_fails_alike(lanes: La
         assert lanes.gate().reason == "every_job"
 
 
+@pytest.mark.parametrize("ends", ["answered", "another failure"])
+def test_once_the_first_job_fails_four_more_go_until_one_is_answered_or_fails_otherwise(
+    lanes: Lanes, worker: Worker, ends: str
+) -> None:
+    lanes.submit(40)
+    worker.settle(worker.take(1), verdict="ok", to="failed", kind="HFRequestError 400: no")
+    first, *others = worker.take(16)
+    assert len(others) == 3
+    worker.settle(others, verdict="ok", to="failed", kind="HFRequestError 400: no")
+    assert worker.take(16) == [], "the fifth is on its way"
+    if ends == "answered":
+        worker.answered(first)
+    else:
+        worker.settle([first], verdict="ok", to="failed", kind="HFRequestError 422: another")
+    assert len(worker.take(16)) == 16
+    assert not lanes.gate().held
+
+
 def test_one_job_that_fails_alike_again_and_again_is_not_every_job(lanes: Lanes, worker: Worker) -> None:
     job_ids = lanes.submit(1)
     for _ in range(8):
