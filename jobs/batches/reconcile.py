@@ -10,7 +10,7 @@ from jobs.ledger import Batch, Ledger, OpenJob
 if TYPE_CHECKING:
     from jobs.lanes import LaneQueues, Priority
 
-#: Rows looked at in one page. A worker does so beside its calls, and 2,000 of them took 3 MB.
+#: Rows looked at in one page. A worker does so beside its calls: 2,000 of them took over a megabyte.
 PAGE = 400
 
 #: Workers write down anew what they have in flight with their next heartbeat (every 5 s): a job that stands as
