@@ -54,7 +54,7 @@ def resume(session: Session, lanes: set[str] | None, batch: Batch | None = None)
     gates = [gate for gate in every_gate if gate.held and (lanes is None or gate.lane in lanes)]
     opened = session.gates.resume(gates)
     found = put_back_all(session.ledger, queues, batch=batch)
-    return opened, replace(found, requeue_missing=found.requeue_missing + back)
+    return opened, replace(found, put_back=found.put_back + back)
 
 
 def pause(
@@ -111,7 +111,7 @@ def _end_pauses(session: Session, lanes: set[str] | None) -> int:
     models = sorted(set(map(model_of, lanes or ())))
     for subject in [EVERYTHING] if lanes is None else [subject_of("model", model) for model in models]:
         for batch in session.ledger.end_pauses(subject):
-            back += put_back_all(session.ledger, session.queues, batch=batch).requeue_missing
+            back += put_back_all(session.ledger, session.queues, batch=batch).put_back
     session.bring_controls()
     return back
 

@@ -28,7 +28,7 @@ ALONE = "alone"
 class Requeued:
     """What came of looking at some rows."""
 
-    requeue_missing: int = 0
+    put_back: int = 0
     failed: int = 0
     #: For which their queue had no room.
     beyond: int = 0
@@ -37,7 +37,7 @@ class Requeued:
 
     def __add__(self, other: "Requeued") -> "Requeued":
         return Requeued(
-            requeue_missing=self.requeue_missing + other.requeue_missing,
+            put_back=self.put_back + other.put_back,
             failed=self.failed + other.failed,
             beyond=self.beyond + other.beyond,
             left_alone=self.left_alone + other.left_alone,
@@ -83,7 +83,7 @@ def requeue_missing(
     waiting = [row for row in missing if row.batch_id and (row.status != "started" or row.job_id in again)]
     new, beyond = _enqueue(queues, waiting, alone=again, in_order=in_order, notes=notes)
     return Requeued(
-        requeue_missing=new,
+        put_back=new,
         failed=len(lost.failed),
         beyond=beyond,
         left_alone=len(started) - len(gone),
@@ -96,7 +96,7 @@ def drop_held(ledger: Ledger, queues: "LaneQueues") -> dict[str, int]:
     for batch in ledger.held():
         dropped = queues.drop(lane=batch.question.lane, batch_id=batch.batch_id)
         if dropped:
-            gone[batch.batch_id] = max(0, dropped - put_back_all(ledger, queues, batch=batch).requeue_missing)
+            gone[batch.batch_id] = max(0, dropped - put_back_all(ledger, queues, batch=batch).put_back)
     return gone
 
 

@@ -72,7 +72,7 @@ def resume(model_or_batch: str | None) -> int:
     for batch_id in held:
         say(f"{batch_id} stays on hold, too many of its charts failed: chartq resume {batch_id}")
     pauses = f"{counted(ended, 'pause')} ended, " if ended else ""
-    say(f"{pauses}{counted(opened, 'lane')} opened, {counted(found.requeue_missing, 'job')} put back on the queue")
+    say(f"{pauses}{counted(opened, 'lane')} opened, {counted(found.put_back, 'job')} put back on the queue")
     if found.left_alone:
         in_flight = counted(found.left_alone, "job")
         say(f"{in_flight} in flight: where a worker is lost, another one takes over within a minute")

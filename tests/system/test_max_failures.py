@@ -75,7 +75,7 @@ def test_neither_the_sweep_nor_a_resume_of_others_puts_a_held_batch_back_but_its
         put_back_all(ledger, queues, batch=batch)
         assert queued(redis) == {other.batch_id: {id_of("c"), id_of("d")}}
     ledger.resume(held)
-    assert put_back_all(ledger, queues, batch=held).requeue_missing == 1
+    assert put_back_all(ledger, queues, batch=held).put_back == 1
     assert queued(redis)[held.batch_id] == {id_of("b")}
 
 

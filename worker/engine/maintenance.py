@@ -91,8 +91,8 @@ class Maintenance:
             return
         self._heartbeat.redis_is_new.clear()
         found = put_back_all(self._ledger, self._queues)
-        if found.requeue_missing:
-            log.warning("Redis had lost %s: put back", counted(found.requeue_missing, "job"))
+        if found.put_back:
+            log.warning("Redis had lost %s: put back", counted(found.put_back, "job"))
         again_at = time.monotonic() + TWO_HEARTBEATS_S + 1
         self._look_again_at = again_at if found.left_alone else None
 

@@ -258,10 +258,10 @@ class ChartWorker(RqWorker):
     def _put_back(self) -> bool:
         """Whether the ledger has work that Redis lost, or that a plain `rq worker` has failed there."""
         found = put_back_all(self._ledger, self._lane_client.queues)
-        if found.requeue_missing:
-            log.warning("Redis had lost %s: put back", counted(found.requeue_missing, "job"))
+        if found.put_back:
+            log.warning("Redis had lost %s: put back", counted(found.put_back, "job"))
             self._wait_s = 0.0
-        return bool(found.requeue_missing or found.left_alone)
+        return bool(found.put_back or found.left_alone)
 
     def _is_ours(self, lease: Lease) -> bool:
         if is_our_payload(lease.data, lease.job):

@@ -68,7 +68,7 @@ def test_a_batch_has_a_row_per_line_with_its_own_name_and_question(user: Produce
         assert depth.queued == 3
         # Redis loses everything: each job comes back to the one lane.
         session.redis.flushall()
-        assert operations.resume(session, None)[1].requeue_missing == 3
+        assert operations.resume(session, None)[1].put_back == 3
         [depth] = session.queues.depths([f"chat:{MODEL}"])
         assert depth.queued == 3
 
