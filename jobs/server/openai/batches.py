@@ -87,6 +87,7 @@ def list_batches(
 @router.get("/v1/batches/{batch_id}", operation_id="get_openai_batch", response_model=OpenAIBatchObject)
 async def get(batch_id: str, access: Granted) -> Response:
     """Where a batch stands, a quarter of a second ago at most."""
+    access.backend.intake.start()  # an app that is mounted in another one wasn't told that it began
     return await access.recent("OpenAI's batch", batch_id, lambda: _shown(access, batch_id))
 
 

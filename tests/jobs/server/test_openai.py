@@ -8,12 +8,14 @@ from typing import Any
 
 import openai
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from support.http_api import client_of, error_of, png
 from support.producer import Producer
 from support.stack import eventually
 
 from jobs.core.errors import ChartqError
+from jobs.server.app import create_app
 from jobs.server.backend import Services
 
 pytestmark = pytest.mark.usefixtures("each_store")
@@ -181,15 +183,22 @@ def test_what_has_ended_cannot_be_canceled(client: openai.OpenAI) -> None:
         client.batches.cancel(batch.id)
 
 
-def test_batches_survive_the_server(user: Producer) -> None:
+@pytest.mark.parametrize("mounted", [False, True])
+def test_batches_survive_the_server(user: Producer, mounted: bool) -> None:
     with client_of(user.settings) as first:
         client = openai.OpenAI(base_url="http://testserver/v1", api_key="none", http_client=first)
         first.app.state.backend.intake.stop()  # type: ignore[attr-defined]  # as if it had been killed just then
         batch_id = create(client, upload(client, line("a"))).id
         assert client.batches.retrieve(batch_id).status == "validating"
-    with client_of(user.settings) as second:
-        client = openai.OpenAI(base_url="http://testserver/v1", api_key="none", http_client=second)
+    app = create_app(user.settings)
+    outer = FastAPI()
+    outer.mount("/charts", app)
+    with TestClient(outer if mounted else app) as second:
+        base_url = f"http://testserver{'/charts' if mounted else ''}/v1"
+        client = openai.OpenAI(base_url=base_url, api_key="none", http_client=second)
         assert validated(client, batch_id).status == "in_progress"
+    if mounted:
+        app.state.backend.close()
 
 
 def test_lists_have_pages(client: openai.OpenAI) -> None:
