@@ -21,7 +21,7 @@ from benchmarks.pictures import SIZES, compare_pictures
 from benchmarks.place import Lab
 from benchmarks.programs import no_orphans
 from benchmarks.quota import keep_quota
-from benchmarks.readability import MAX_SIDES, SCREENS, read_labels
+from benchmarks.readability import MAX_SIDES, SCREENS, MissingToolError, read_labels
 from benchmarks.reading import Sizes, read_all
 from benchmarks.scaling import Scaling, scale
 from benchmarks.submitting import submit_all
@@ -132,7 +132,13 @@ def main(sections: Sequence[str], quick: bool, rounds: int, only: Sequence[str],
         for section in sections or SECTIONS:
             say(f"{section} ...")
             started, load = time.monotonic(), os.getloadavg()[0]
-            text = SECTIONS[section](bench).markdown()
+            try:
+                text = SECTIONS[section](bench).markdown()
+            except MissingToolError as missing:
+                if section in sections:
+                    raise
+                say(f"  left out: {missing}")
+                continue
             text += f"\n\n{_measured(lab, load, time.monotonic() - started)}"
             print(f"\n## {section}\n\n{text}\n", flush=True)
             if not quick and not only:

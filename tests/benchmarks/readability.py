@@ -78,10 +78,14 @@ class Reading:
     cpu_ms: float
 
 
+class MissingToolError(click.ClickException):
+    """This machine can't measure it."""
+
+
 def read_labels(screens: Sequence[Screen], max_sides: Sequence[int]) -> Table:
     """Each screen, dark and light, at each longest side."""
     if shutil.which("tesseract") is None:
-        raise click.ClickException("readability needs tesseract (apt-get install tesseract-ocr)")
+        raise MissingToolError("readability needs tesseract (apt-get install tesseract-ocr)")
     rows = []
     for screen in screens:
         charts = [[draw(screen, theme, font) for theme in (LIGHT, DARK)] for font in _FONTS]
