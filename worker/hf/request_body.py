@@ -37,7 +37,7 @@ _MIME_BY_MAGIC = {
 }
 
 #: No file of a picture is all this: base64 as `base64.b64encode` gives it, or a data URI.
-_BASE64 = re.compile(rb"\s*(?:data:[^,]*,)?[A-Za-z0-9+/_=\s-]+", re.I)
+_BASE64 = re.compile(rb"(?:\s*+data:[^,]*,)?[A-Za-z0-9+/_=\s-]+", re.I)
 
 #: Bytes that hold every magic number above, WebP's and AVIF's.
 _MAGIC_BYTES = 12

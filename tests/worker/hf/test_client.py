@@ -189,6 +189,7 @@ def test_an_image_is_sent_as_the_api_wants_it(client: MakeClient) -> None:
         (b"data:image/png;base64," + base64.b64encode(PNG), "image/png"),
         (" DATA:image/png;base64," + base64.b64encode(PNG).decode(), "image/png"),
         (memoryview(PNG), "image/png"),
+        pytest.param(b" " * 1_000_000 + b"!", "image/jpeg", id="neither, seen at once"),
     ],
 )
 def test_images_come_as_bytes_or_base64_and_know_their_type(client: MakeClient, image: bytes | str, mime: str) -> None:
